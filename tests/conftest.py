@@ -1,0 +1,28 @@
+"""Shared settings: a persistent compilation cache, strict rank promotion, two CPU devices."""
+
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+hypothesis.settings.register_profile(
+    "ci", deadline=None, max_examples=30, suppress_health_check=list(hypothesis.HealthCheck)
+)
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> pathlib.Path:
+    """The folder of the official archives; the test is skipped where there is none."""
+    folder = pathlib.Path(os.environ.get("D2M_DATA_DIR", ROOT.parent / "shared" / "data"))
+    if not (folder / "mnist").is_dir():
+        pytest.skip(f"no real data: {folder.name} not found beside the project (set D2M_DATA_DIR)")
+    return folder
