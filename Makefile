@@ -1,0 +1,41 @@
+# `make run` and `make test` set up everything they need in .venv; nothing else is touched.
+PYTHON ?= python3
+PY := .venv/bin/python
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
+
+.PHONY: help run test test-slow lint clean
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: .venv/run.ok  ## a complete market on the built-in digits
+	@$(PY) scripts/run_market.py --config=configs/digits.py
+
+test: .venv/test.ok  ## the tests (a few minutes on two cores)
+	@$(PY) -m pytest -q -m "not slow"
+
+test-slow: .venv/test.ok  ## the long tests: real data, large populations
+	@$(PY) -m pytest -q -m slow
+
+lint: .venv/test.ok  ## ruff rules and format, mypy on the package
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+clean:  ## forget the environment and the caches
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache
+
+.venv/pip.ok:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "d2m_jax needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@echo "Setting up .venv (once) ..."
+	@$(PYTHON) -m venv .venv || (echo "python3 -m venv failed: on Debian or Ubuntu install the package python3-venv" && exit 1)
+	@$(PY) -m pip install --quiet --upgrade pip
+	@touch $@
+
+.venv/run.ok: .venv/pip.ok requirements.txt
+	@echo "Installing requirements.txt ..."
+	@$(PY) -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/test.ok: .venv/run.ok tests/requirements.txt
+	@echo "Installing tests/requirements.txt ..."
+	@$(PY) -m pip install --quiet -r tests/requirements.txt
+	@touch $@
