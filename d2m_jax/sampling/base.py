@@ -1,0 +1,126 @@
+"""The shapes every defence speaks: selection, context, parameters, state, information.
+
+A defence is who is sampled and how their updates become the aggregate. What a sampler does is in
+`osmd.py`, `baselines.py` and `corrected.py`; how they are put together by name is in `__init__.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.types import PyTree
+
+
+class Selection(NamedTuple):
+    """Who trains this round."""
+
+    indices: jax.Array  # [S] int32, distinct sellers (repeats only when drawn with replacement)
+    weights: jax.Array  # [S] float32, inclusion probability (distinct) or p of the drawn (repeats)
+    present: jax.Array  # [S] bool, False where fewer sellers than S are eligible
+
+
+class Context(NamedTuple):
+    """What the round gives the defence beside the updates; made by the market, inside its trace.
+
+    The validation set is the buyer's `correction` half, which CONE holds. Without it both callables
+    are None and the parts that need it are skipped.
+    """
+
+    lam: jax.Array  # [N] float32, data weights n_m / sum n, sum to 1
+    lr: jax.Array  # [] float32, the server's step: theta <- theta - lr * aggregate
+    round: jax.Array  # [] int32
+    f: Any = 0  # declared number of Byzantine sellers in the sample, for rules that want it
+    losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C], L_V(theta - lr u)
+    grad_of_validation: Callable[[], jax.Array] | None = None  # () -> [D], gradient of L_V(theta)
+
+
+class DefenceParams(NamedTuple):
+    """The numbers of all defences; every one may be traced. Sources: see `corrected.py`."""
+
+    alpha: Any = 0.4  # floor mass of the sampling distribution, p >= alpha / N
+    eta: Any = 1.0  # multiplies the derived learning rate of the mirror step
+    horizon: Any = 200.0  # rounds, enters the learning rate
+    clip: Any = 1.5  # an update is clipped to clip * R
+    radius_rate: Any = 0.1  # R moves this much towards the median norm
+    duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
+    momentum: Any = 0.8  # memory of the reference direction
+    reference_mix: Any = 0.5  # share of the momentum in the reference
+    warm_up: Any = 3.0  # rounds before the momentum joins the reference
+    anchor_ratio: Any = 0.02  # reference may raise L_V by this share before the anchor replaces it
+    mad_factor: Any = 3.0  # harm: this many robust deviations above the median loss change
+    harm_ratio: Any = 0.05  # harm: and this share of L_V
+    loss_floor: Any = 0.05  # L_V counts as at least this much in both ratios
+    free_ratio: Any = 0.05  # a norm below this share of R is a free-rider's
+    exponent_cap: Any = 3.0  # of one mirror step
+    flag_penalty: Any = 0.5  # taken from log p of a flagged seller
+    reputation_rate: Any = 0.1
+    reputation_floor: Any = 0.05
+    flag_rate_honest: Any = 0.15  # CUSUM: q0, rate of flags of an honest seller
+    flag_rate_bad: Any = 0.6  # CUSUM: q1
+    exclusion_log_odds: Any = 6.907755  # CUSUM: ln 1000
+    harm_rounds: Any = 3  # slashing: harmful in at least so many sampled rounds
+
+
+class DefenceState(NamedTuple):
+    """What the next round needs; the same fields for every defence, `memory` is its own."""
+
+    p: jax.Array  # [N] float32, sampling distribution
+    reputation: jax.Array  # [N] float32 in [0, 1]
+    active: jax.Array  # [N] bool, False when excluded
+    suspicion: jax.Array  # [N] float32, CUSUM of flags, log odds
+    harm_rounds: jax.Array  # [N] int32, sampled rounds with evidence of harm
+    damage: jax.Array  # [N] float32, summed change of validation loss, harm is positive
+    memory: PyTree  # of this defence
+
+
+class DefenceInfo(NamedTuple):
+    """What the market pays by and the user looks at."""
+
+    accepted: jax.Array  # [S] bool, the update is in the aggregate (z)
+    flagged: jax.Array  # [S] bool
+    harmful: jax.Array  # [S] bool, evidence of harm on validation data
+    duplicate: jax.Array  # [S] bool
+    gain: jax.Array  # [S] float32, z * max(0, L_V(theta) - L_V(theta - lr u)); 0 without V
+    num_excluded: jax.Array  # [] int32, sellers excluded so far
+    num_invalid: jax.Array  # [] int32, present but non-finite or refused rows of this round
+    skipped: jax.Array  # [] bool, nothing was accepted: the aggregate is zero
+
+
+class Defence(NamedTuple):
+    """Three pure functions; S is closed over.
+
+    init: (num_sellers, dim, lam [N]) -> state
+    sample: (key, state, eligible [N] bool, params) -> Selection
+    aggregate: (key, state, selection, updates [S, D], valid [S] bool, context, params)
+        -> (aggregate [D], state, DefenceInfo)
+    """
+
+    init: Callable[..., DefenceState]
+    sample: Callable[..., Selection]
+    aggregate: Callable[..., tuple[jax.Array, DefenceState, DefenceInfo]]
+
+
+def initial_state(num_sellers: int, memory: PyTree) -> DefenceState:
+    """Returns the common state: uniform distribution, nobody excluded, reputation one half."""
+    zeros = jnp.zeros(num_sellers)
+    return DefenceState(
+        p=jnp.full(num_sellers, 1.0 / num_sellers),
+        reputation=zeros + 0.5,
+        active=jnp.ones(num_sellers, bool),
+        suspicion=zeros,
+        harm_rounds=jnp.zeros(num_sellers, jnp.int32),
+        damage=zeros,
+        memory=memory,
+    )
+
+
+def slashable(state: DefenceState, min_rounds: jax.Array | int = 3) -> jax.Array:
+    """Returns [N] bool: who may be slashed.
+
+    Exclusion needs flags only; slashing needs evidence of harm: harmful in at least `min_rounds`
+    sampled rounds, and a positive sum of validation-loss changes. Our choice (the paper's rule is
+    not known).
+    """
+    return (state.harm_rounds >= min_rounds) & (state.damage > 0)

@@ -1,0 +1,153 @@
+"""Defences without memory of misbehaviour: any sampler with a weighted mean or any robust rule.
+
+`uniform_defence` samples distinct sellers evenly; `bandit_defence` draws from a learnt distribution
+(OSMD, MABS, VRB) with replacement and weights by importance. Nobody is ever flagged or excluded.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.sampling.base import (
+    Context,
+    Defence,
+    DefenceInfo,
+    DefenceParams,
+    DefenceState,
+    Selection,
+    initial_state,
+)
+from d2m_jax.sampling.baselines import Sampler
+from d2m_jax.sampling.draws import draw_distinct, draw_independent
+from d2m_jax.sampling.robust import safe_norms
+from d2m_jax.types import Key
+
+Rule = Callable[..., jax.Array]
+
+
+def combine(updates: jax.Array, weights: jax.Array, use: jax.Array) -> jax.Array:
+    """Returns sum_m w_m u_m over the rows in use; zero when that is not finite. One matmul."""
+    total = jnp.where(use, weights, 0.0) @ jnp.where(use[:, None], updates, 0.0)
+    return jnp.where(jnp.isfinite(total).all(), total, 0.0)
+
+
+def validation_gains(updates: jax.Array, use: jax.Array, context: Context) -> jax.Array:
+    """Returns max(0, L_V(theta) - L_V(theta - lr u_m)) [S], 0 without validation data."""
+    if context.losses_of is None:
+        return jnp.zeros(updates.shape[0])
+    rows = jnp.where(use[:, None], updates, 0.0)
+    losses = context.losses_of(jnp.concatenate([rows, jnp.zeros_like(rows[:1])]))
+    change = jnp.maximum(losses[-1] - losses[:-1], 0.0)
+    return jnp.where(use & jnp.isfinite(change), change, 0.0)
+
+
+def _plain_info(use: jax.Array, selection: Selection, gain: jax.Array) -> DefenceInfo:
+    no = jnp.zeros_like(use)
+    invalid = selection.present & ~use
+    return DefenceInfo(
+        accepted=use,
+        flagged=invalid,
+        harmful=no,
+        duplicate=no,
+        gain=gain,
+        num_excluded=jnp.int32(0),
+        num_invalid=invalid.sum(dtype=jnp.int32),
+        skipped=~use.any(),
+    )
+
+
+def uniform_defence(num_sampled: int, aggregator: Rule | None = None) -> Defence:
+    """Uniform sampling of distinct sellers, then `aggregator(updates, f, mask=)` or the mean.
+
+    Without a rule the aggregate is sum lam_m u_m / sum lam_m over the valid rows (FedAvg).
+    """
+
+    def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
+        del dim, lam
+        return initial_state(num_sellers, ())
+
+    def sample(
+        key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
+    ) -> Selection:
+        del params
+        can = eligible & state.active
+        drawn = draw_distinct(key, jnp.ones_like(state.p), can, num_sampled)
+        chance = jnp.minimum(num_sampled / jnp.maximum(can.sum(), 1), 1.0)
+        return drawn._replace(weights=jnp.full(num_sampled, chance))
+
+    def aggregate(
+        key: Key,
+        state: DefenceState,
+        selection: Selection,
+        updates: jax.Array,
+        valid: jax.Array,
+        context: Context,
+        params: DefenceParams,
+    ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
+        del key, params
+        use = valid & selection.present & jnp.isfinite(safe_norms(updates))
+        if aggregator is None:
+            lam = jnp.where(use, context.lam[selection.indices], 0.0)
+            total = combine(updates, lam / jnp.maximum(lam.sum(), 1e-30), use)
+        else:
+            total = _apply_rule(aggregator, updates, use, context)
+        gain = validation_gains(updates, use, context)
+        return total, state, _plain_info(use, selection, gain)
+
+    return Defence(init, sample, aggregate)
+
+
+def bandit_defence(num_sampled: int, sampler: Sampler, aggregator: Rule | None = None) -> Defence:
+    """Sellers drawn with replacement from a learnt distribution, as in the OSMD paper.
+
+    The aggregate is the unbiased (1/S) sum lam_m u_m / p_m, over every draw; invalid draws count as
+    zero. A rule, if given, sees the raw updates of the draws and ignores the importance weights
+    (they would distort every distance; our choice). Feedback is a_m = lam_m^2 ||u_m||^2.
+    """
+
+    def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
+        del dim, lam
+        return initial_state(num_sellers, sampler.init(num_sellers))
+
+    def sample(
+        key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
+    ) -> Selection:
+        del params
+        return draw_independent(key, state.p, eligible & state.active, num_sampled)
+
+    def aggregate(
+        key: Key,
+        state: DefenceState,
+        selection: Selection,
+        updates: jax.Array,
+        valid: jax.Array,
+        context: Context,
+        params: DefenceParams,
+    ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
+        del key
+        norms = safe_norms(updates)
+        use = valid & selection.present & jnp.isfinite(norms)
+        lam = context.lam[selection.indices]
+        if aggregator is None:
+            share = lam / (num_sampled * jnp.maximum(selection.weights, 1e-30))
+            total = combine(updates, share, use)
+        else:
+            total = _apply_rule(aggregator, updates, use, context)
+        counts = jnp.zeros_like(state.p).at[selection.indices].add(use.astype(jnp.float32))
+        feedback = jnp.where(use, jnp.square(jnp.minimum(lam * norms, 1e15)), 0.0)
+        a = jnp.zeros_like(state.p).at[selection.indices].max(feedback)
+        memory = sampler.update(
+            state.memory, a, counts, num_sampled, params.alpha, params.horizon, params.eta
+        )
+        state = state._replace(p=sampler.probabilities(memory, params.alpha), memory=memory)
+        gain = validation_gains(updates, use, context)
+        return total, state, _plain_info(use, selection, gain)
+
+    return Defence(init, sample, aggregate)
+
+
+def _apply_rule(rule: Rule, updates: jax.Array, use: jax.Array, context: Context) -> jax.Array:
+    """The rule on the rows in use; zero when there are none or the result is not finite."""
+    total = rule(jnp.where(use[:, None], updates, 0.0), context.f, mask=use)
+    return jnp.where(use.any() & jnp.isfinite(total).all(), total, 0.0)
