@@ -1,0 +1,72 @@
+"""A decoded copy of an archive that is slow to decode, kept as `.npz` in the user's cache.
+
+A copy belongs to one state of one archive (its size and time of change); when the archive
+changes, a new copy is made. A cache that cannot be read or written is no error: it only means
+decoding again. Read next: `sources.py`.
+"""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from d2m_jax.data.raw import RawDataset
+
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def default_folder() -> pathlib.Path:
+    """Returns `$D2M_CACHE_DIR`, else `~/.cache/d2m_jax`."""
+    return pathlib.Path(
+        os.environ.get("D2M_CACHE_DIR") or pathlib.Path.home() / ".cache" / "d2m_jax"
+    ).expanduser()
+
+
+def cached(
+    read: Callable[[pathlib.Path], RawDataset], archive: pathlib.Path, folder: pathlib.Path
+) -> RawDataset:
+    """Returns `read(archive)`, from the decoded copy in `folder` where there is one.
+
+    Args:
+        read: the slow reader.
+        archive: the file it reads.
+        folder: where copies lie; made when missing. A copy of CIFAR-10 takes 184 MB.
+    """
+    stat = archive.stat()
+    path = folder / f"{archive.name}-{stat.st_size}-{stat.st_mtime_ns}.npz"
+    raw = _load(path)
+    if raw is None:
+        raw = read(archive)
+        with contextlib.suppress(OSError):
+            _save(path, raw)
+    return raw
+
+
+def _load(path: pathlib.Path) -> RawDataset | None:
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in _ARRAYS}
+            return RawDataset(
+                name=str(saved["name"]),
+                class_names=tuple(str(name) for name in saved["class_names"]),
+                **arrays,
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _save(path: pathlib.Path, raw: RawDataset) -> None:
+    """Writes beside the target and renames, so that a copy is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.savez(stream, allow_pickle=False, **raw._asdict())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
