@@ -1,0 +1,40 @@
+"""Networks against `numpy.sort`, and the 0-1 principle for every size."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax.aggregation import order_stats
+
+
+@pytest.mark.parametrize("n", range(1, 11))
+def test_batcher_sorts_every_zero_one_input(n):
+    """Knuth's 0-1 principle: a network that sorts all zero-one inputs sorts everything."""
+    inputs = np.array(list(itertools.product([0, 1], repeat=n)))
+    wires = inputs.T.copy()
+    for i, j in order_stats.batcher(n):
+        low, high = np.minimum(wires[i], wires[j]), np.maximum(wires[i], wires[j])
+        wires[i], wires[j] = low, high
+    np.testing.assert_array_equal(wires.T, np.sort(inputs, axis=1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 20, 33, 70])
+def test_sorted_rows_is_sort(n):
+    x = np.random.default_rng(n).normal(size=(n, 7)).astype(np.float32)
+    got = np.stack(order_stats.sorted_rows(jnp.asarray(x)))
+    np.testing.assert_array_equal(got, np.sort(x, axis=0))
+    np.testing.assert_array_equal(order_stats.bitonic(jnp.asarray(x)), np.sort(x, axis=0))
+
+
+def test_pruned_network_finds_single_ranks_and_sums():
+    n, low, high = 13, 3, 10
+    x = np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32)
+    ordered = np.sort(x, axis=0)
+    labels = ["a", None, *["core" if low <= r < high else None for r in range(2, n)]]
+    wires = order_stats.select(list(jnp.asarray(x)), labels)
+    np.testing.assert_array_equal(wires[0], ordered[0])
+    core = np.sort(np.stack(wires[low:high]), axis=0)
+    np.testing.assert_array_equal(core, ordered[low:high])
+    assert len(order_stats.prune(tuple(labels))) < len(order_stats.batcher(n))
