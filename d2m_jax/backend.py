@@ -1,0 +1,34 @@
+"""Choices that depend on the backend, all in one place.
+
+Not here: the code that is chosen (`models/`, `sellers/`). Figures: `benchmarks/models.py`.
+"""
+
+from typing import NamedTuple
+
+import jax
+
+
+class Choices(NamedTuple):
+    """How model code runs on one kind of device."""
+
+    conv: str  # "im2col" (slices and one matmul) or "lax" (the device's own convolution)
+    map_dense: str  # sellers of a dense model: "vmap" or "map"
+    map_conv: str  # sellers of a convolutional model: "vmap" or "map"
+
+
+# On a CPU a convolution inside a loop or under per-seller weights is 5 to 10 times slower than a
+# matmul of patches, and the patches of one seller fit the cache where those of all do not.
+_CHOICES = {
+    "cpu": Choices(conv="im2col", map_dense="vmap", map_conv="map"),
+    "gpu": Choices(conv="im2col", map_dense="vmap", map_conv="vmap"),
+    "tpu": Choices(conv="im2col", map_dense="vmap", map_conv="vmap"),
+}
+
+
+def choices(backend: str | None = None) -> Choices:
+    """Returns the choices for `backend`, by default for the one JAX runs on.
+
+    Args:
+        backend: "cpu", "gpu" or "tpu"; anything unknown is treated as a GPU.
+    """
+    return _CHOICES.get(backend or jax.default_backend(), _CHOICES["gpu"])

@@ -1,0 +1,27 @@
+"""Local training: what a seller does with the model between download and upload.
+
+Here: one seller (`local.py`), all sampled ones (`train.py`), momentum, SCAFFOLD, drop-outs. Not
+here: attacks on updates (`attacks/`), aggregation. Read next: `local.py`.
+"""
+
+from d2m_jax.sellers import scaffold
+from d2m_jax.sellers.local import local_update
+from d2m_jax.sellers.momentum import ema, heavy_ball
+from d2m_jax.sellers.participation import Participation, participation
+from d2m_jax.sellers.scaffold import ScaffoldState
+from d2m_jax.sellers.train import draw_batch, train_sellers
+
+__all__ = [
+    "MOMENTA",
+    "Participation",
+    "ScaffoldState",
+    "draw_batch",
+    "ema",
+    "heavy_ball",
+    "local_update",
+    "participation",
+    "scaffold",
+    "train_sellers",
+]
+
+MOMENTA = {"ema": ema, "heavy_ball": heavy_ball}

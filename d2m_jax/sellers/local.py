@@ -1,0 +1,82 @@
+"""Local training of one seller: a minibatch gradient, or several steps of SGD.
+
+Not here: momentum (`momentum.py`), control variates (`scaffold.py`), all sampled sellers at once
+(`train.py`).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.types import Key
+
+BatchFn = Callable[[Key], tuple[jax.Array, jax.Array]]
+LossFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def local_update(
+    key: Key,
+    theta: jax.Array,
+    batch_fn: BatchFn,
+    loss_fn: LossFn,
+    *,
+    local_steps: int = 1,
+    lr_local: jax.Array | float = 0.1,
+    mu: jax.Array | float = 0.0,
+    weight_decay: jax.Array | float = 0.0,
+    control: jax.Array | None = None,
+    steps: jax.Array | None = None,
+) -> jax.Array:
+    """Returns the mean gradient along one seller's path of local SGD.
+
+        g_i     = grad loss(theta_i; batch_i) + weight_decay theta_i + mu (theta_i - theta)
+                  + control
+        theta_i = theta - lr_local (g_0 + ... + g_{i-1})
+        update  = (g_0 + ... + g_{K-1}) / K = (theta - theta_K) / (lr_local K)
+
+    With one step this is the minibatch gradient and lr_local plays no part. It has the size of a
+    gradient for any K, so a server rate means the same for all K, and the server rate
+    K * lr_local is FedAvg exactly. Dividing by the steps really done makes a straggler count as
+    much as the others (as FedNova does). Non-finite results are passed on as they are.
+
+    Args:
+        key: consumed; batch i is drawn from fold_in(key, i).
+        theta: [D] the model that all sellers start from.
+        batch_fn: key -> (images [B, H, W, Ch] float32, labels [B]).
+        loss_fn: (theta, images, labels) -> scalar, the mean over the batch.
+        local_steps: K, static.
+        lr_local: local learning rate.
+        mu: FedProx pull towards theta; 0 is plain SGD.
+        weight_decay: L2 coefficient.
+        control: [D] added to every gradient (SCAFFOLD: c - c_i); none: nothing.
+        steps: scalar int32, how many of the K steps this seller finishes; none: all. With 0 steps
+            the update is 0.
+
+    Returns:
+        [D] float32.
+
+    Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx), eq. 2; Karimireddy et al. 2020
+    (SCAFFOLD), Algorithm 1; Wang et al. 2020 (FedNova) for the division by the steps done.
+    """
+    if local_steps < 1:
+        raise ValueError(f"local_steps must be at least 1, not {local_steps}")
+
+    def gradient(step: jax.Array | int, at: jax.Array) -> jax.Array:
+        images, labels = batch_fn(jax.random.fold_in(key, step))
+        grad = jax.grad(loss_fn)(at, images, labels) + weight_decay * at + mu * (at - theta)
+        return grad if control is None else grad + control
+
+    # Step 0 stands outside the loop: under `vmap` it reads the one theta that all sellers share.
+    first = gradient(0, theta)
+    if steps is not None:
+        first = jnp.where(steps > 0, first, 0.0)
+    if local_steps == 1:
+        return first
+
+    def step(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        new = total + gradient(i, theta - lr_local * total)
+        return (new if steps is None else jnp.where(i < steps, new, total)), None
+
+    total, _ = jax.lax.scan(step, first, jnp.arange(1, local_steps))
+    return total / (local_steps if steps is None else jnp.maximum(steps, 1))

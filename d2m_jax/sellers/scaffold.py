@@ -1,0 +1,48 @@
+"""SCAFFOLD's control variates as explicit state.
+
+Round: `controls` before training (pass to `train_sellers`), `advance` after it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class ScaffoldState(NamedTuple):
+    """Estimates of the gradient of everybody and of each seller."""
+
+    server: jax.Array  # [D] float32
+    sellers: jax.Array  # [N, D] float32
+
+
+def init(num_sellers: int, num_params: int) -> ScaffoldState:
+    """Returns all-zero controls; the first round is then plain FedAvg."""
+    return ScaffoldState(jnp.zeros(num_params), jnp.zeros((num_sellers, num_params)))
+
+
+def controls(state: ScaffoldState, sampled: jax.Array) -> jax.Array:
+    """Returns c - c_s [S, D], to be added to every local gradient of the sampled sellers [S]."""
+    return state.server[None] - state.sellers[sampled]
+
+
+def advance(
+    state: ScaffoldState, sampled: jax.Array, updates: jax.Array, mask: jax.Array
+) -> ScaffoldState:
+    """Returns the state after a round.
+
+        c_s <- c_s - c + update_s        (option II: the mean of the plain local gradients)
+        c   <- c + sum of the changes of the c_s / N
+
+    Args:
+        state: before the round, the same that `controls` saw.
+        sampled: [S] int32, distinct.
+        updates: [S, D] mean gradients along the path, controls included, as `train_sellers` gives.
+        mask: [S] bool; absent or excluded sellers change nothing.
+
+    Source: Karimireddy et al. 2020, Algorithm 1, with (theta - theta_K) / (K lr) = update.
+    """
+    change = jnp.where(mask[:, None], updates - state.server[None], 0.0)
+    total = state.sellers.shape[0]
+    server = state.server + jnp.ones(change.shape[0]) @ change / total
+    return ScaffoldState(server, state.sellers.at[sampled].add(change))
