@@ -13,7 +13,7 @@ from d2m_jax.sellers.local import LossFn, local_update
 from d2m_jax.types import Key
 
 Normalize = Callable[[jax.Array], jax.Array]
-Poison = Callable[[Key, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Tamper = Callable[[Key, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 class Trainable(Protocol):
@@ -29,7 +29,12 @@ class Trainable(Protocol):
 
 
 def draw_batch(
-    key: Key, data: Any, seller: jax.Array, batch_size: int, normalize: Normalize
+    key: Key,
+    data: Any,
+    seller: jax.Array,
+    batch_size: int,
+    normalize: Normalize,
+    tamper: Tamper | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns `batch_size` examples of one seller, drawn with replacement.
 
@@ -38,13 +43,18 @@ def draw_batch(
         data: has `images` [T, H, W, Ch] uint8, `labels` [T], `index` [N, M], `sizes` [N].
         seller: scalar int32 in 0 .. N-1.
         batch_size: B, static.
-        normalize: uint8 images -> float32.
+        normalize: raw images -> float32.
+        tamper: (key, seller, raw images [B, H, W, Ch], labels [B]) -> (images, labels), what this
+            seller does to its data before training; none: nothing.
 
     Returns:
         images [B, H, W, Ch] float32 and labels [B] int32.
     """
     rows = data.index[seller, jax.random.randint(key, (batch_size,), 0, data.sizes[seller])]
-    return normalize(data.images[rows]), data.labels[rows]
+    images, labels = data.images[rows], data.labels[rows]
+    if tamper is not None:
+        images, labels = tamper(jax.random.fold_in(key, 1), seller, images, labels)
+    return normalize(images), labels
 
 
 def train_sellers(
@@ -62,8 +72,7 @@ def train_sellers(
     weight_decay: jax.Array | float = 0.0,
     controls: jax.Array | None = None,
     steps: jax.Array | None = None,
-    poison: Poison | None = None,
-    poisoned: jax.Array | None = None,
+    tamper: Tamper | None = None,
 ) -> jax.Array:
     """Returns the update of every sampled seller, each as `local_update` gives it.
 
@@ -83,30 +92,15 @@ def train_sellers(
         weight_decay: L2 coefficient.
         controls: [S, D] SCAFFOLD's c - c_s; none: plain.
         steps: [S] int32 local steps that each finishes (`participation`); none: all.
-        poison: (key, images, labels) -> (images, labels) of one batch of a Byzantine seller,
-            on normalised images; none: honest data.
-        poisoned: [S] bool, whose batches are poisoned; needed with `poison`.
+        tamper: what sellers do to their batches, as in `draw_batch`; none: honest data.
 
     Returns:
         [S, D] float32, non-finite rows included.
     """
-    if poison is not None and poisoned is None:
-        raise ValueError("poison needs poisoned, the [S] bool that says whose batches it changes")
 
-    def one(
-        seller: jax.Array,
-        control: jax.Array | None,
-        steps: jax.Array | None,
-        is_poisoned: jax.Array | None,
-    ) -> jax.Array:
+    def one(seller: jax.Array, control: jax.Array | None, steps: jax.Array | None) -> jax.Array:
         def batch_fn(key: Key) -> tuple[jax.Array, jax.Array]:
-            if poison is None:
-                return draw_batch(key, data, seller, batch_size, normalize)
-            batch_key, poison_key = jax.random.split(key)
-            images, labels = draw_batch(batch_key, data, seller, batch_size, normalize)
-            bad_images, bad_labels = poison(poison_key, images, labels)
-            images = jnp.where(is_poisoned, bad_images, images)
-            return images, jnp.where(is_poisoned, bad_labels, labels)
+            return draw_batch(key, data, seller, batch_size, normalize, tamper)
 
         return local_update(
             jax.random.fold_in(key, seller),
@@ -121,7 +115,7 @@ def train_sellers(
             steps=steps,
         )
 
-    args = (sampled, controls, steps, poisoned)
+    args = (sampled, controls, steps)
     if model.map_sellers == "map":
         return jax.lax.map(lambda xs: one(*xs), args)
     return jax.vmap(one)(*args)
