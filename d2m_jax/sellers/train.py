@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 
 from d2m_jax.sellers.local import LossFn, local_update
 from d2m_jax.types import Key
