@@ -1,0 +1,115 @@
+"""The ledger: accounts, registry, auctions, escrow, deposits, disputes, settlement. Integers only.
+
+Read first: `state.py` (what there is), `codes.py` (phases, receipts), then `machine.py`.
+"""
+
+from d2m_jax.ledger.accounts import mul_bps, mul_div, split_pot
+from d2m_jax.ledger.auction import bid, close_auction, minimum_bid
+from d2m_jax.ledger.audit import assert_valid, invariants, money_by_role
+from d2m_jax.ledger.codes import Kind, Outcome, Phase, Reason, Verdict, describe
+from d2m_jax.ledger.disputes import open_dispute, resolve_dispute
+from d2m_jax.ledger.escrow import advance, match, reset_job, time_out
+from d2m_jax.ledger.machine import Action, apply, make_action, run_trace
+from d2m_jax.ledger.registry import (
+    ban,
+    eligible_nodes,
+    eligible_sellers,
+    register_node,
+    register_seller,
+    request_withdrawal,
+    top_up,
+    withdraw,
+)
+from d2m_jax.ledger.rules import DEFAULT_RULES, INT_MAX, Rules, check_rules, make_rules
+from d2m_jax.ledger.settlement import (
+    rate_sellers,
+    report_metric,
+    settle,
+    settle_round,
+    slash_seller,
+)
+from d2m_jax.ledger.state import (
+    MAX_WEIGHT,
+    NOBODY,
+    Jobs,
+    Layout,
+    Ledger,
+    check_supply,
+    new_ledger,
+)
+
+__all__ = [
+    "DEFAULT_RULES",
+    "INT_MAX",
+    "MAX_WEIGHT",
+    "NOBODY",
+    "TRANSITIONS",
+    "Action",
+    "Jobs",
+    "Kind",
+    "Layout",
+    "Ledger",
+    "Outcome",
+    "Phase",
+    "Reason",
+    "Rules",
+    "Verdict",
+    "advance",
+    "apply",
+    "assert_valid",
+    "ban",
+    "bid",
+    "check_rules",
+    "check_supply",
+    "close_auction",
+    "describe",
+    "eligible_nodes",
+    "eligible_sellers",
+    "invariants",
+    "make_action",
+    "make_rules",
+    "match",
+    "minimum_bid",
+    "money_by_role",
+    "mul_bps",
+    "mul_div",
+    "new_ledger",
+    "open_dispute",
+    "rate_sellers",
+    "register_node",
+    "register_seller",
+    "report_metric",
+    "request_withdrawal",
+    "reset_job",
+    "resolve_dispute",
+    "run_trace",
+    "settle",
+    "settle_round",
+    "slash_seller",
+    "split_pot",
+    "time_out",
+    "top_up",
+    "withdraw",
+]
+
+TRANSITIONS = {
+    "wait": advance,
+    "register_seller": register_seller,
+    "register_node": register_node,
+    "top_up": top_up,
+    "request_withdrawal": request_withdrawal,
+    "withdraw": withdraw,
+    "ban": ban,
+    "bid": bid,
+    "close_auction": close_auction,
+    "match": match,
+    "settle_round": settle_round,
+    "rate_sellers": rate_sellers,
+    "slash_seller": slash_seller,
+    "report_metric": report_metric,
+    "open_dispute": open_dispute,
+    "resolve_dispute": resolve_dispute,
+    "settle": settle,
+    "time_out": time_out,
+    "reset_job": reset_job,
+}

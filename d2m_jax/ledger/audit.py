@@ -1,0 +1,129 @@
+"""What must hold after every action, whatever the actions were.
+
+`invariants` returns booleans and works inside jit; `assert_valid` raises on the host.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from d2m_jax.ledger.codes import NEXT_PHASES, Phase
+from d2m_jax.ledger.state import MAX_WEIGHT, NOBODY, Ledger
+
+_LEGAL = np.eye(len(Phase), dtype=bool)
+for _before, _after in NEXT_PHASES.items():
+    _LEGAL[_before, list(_after)] = True
+
+
+def total(ledger: Ledger) -> jax.Array:
+    """[] int32: all money there is, wherever it lies."""
+    jobs = ledger.jobs
+    held = jobs.escrow + jobs.seller_pool + jobs.compute_pool + jobs.fee_pool + jobs.bond
+    parts = [ledger.balances, ledger.stakes, held, jobs.locked, ledger.burned]
+    sums = [part.sum(dtype=jnp.int32) for part in parts]
+    return sums[0] + sums[1] + sums[2] + sums[3] + sums[4]
+
+
+def money_by_role(ledger: Ledger) -> dict[str, jax.Array]:
+    """Where the money lies, as [] int32 sums that add up to the supply."""
+    layout, jobs = ledger.layout, ledger.jobs
+    held = jobs.escrow + jobs.seller_pool + jobs.compute_pool + jobs.fee_pool
+    return {
+        "buyers": ledger.balances[layout.buyers].sum(dtype=jnp.int32),
+        "sellers": ledger.balances[layout.sellers].sum(dtype=jnp.int32),
+        "nodes": ledger.balances[layout.nodes].sum(dtype=jnp.int32),
+        "treasury": ledger.balances[layout.treasury],
+        "escrow": held.sum(dtype=jnp.int32),
+        "deposits": ledger.stakes[layout.sellers].sum(dtype=jnp.int32)
+        + jobs.locked.sum(dtype=jnp.int32),
+        "stakes": ledger.stakes[layout.nodes].sum(dtype=jnp.int32),
+        "bonds": jobs.bond.sum(dtype=jnp.int32),
+        "burned": ledger.burned,
+    }
+
+
+def invariants(ledger: Ledger, before: Ledger | None = None) -> dict[str, jax.Array]:
+    """[] bool facts; all are true of every ledger that transitions can reach.
+
+    conserved: balances + stakes + locked deposits + escrow + pools + bonds + burned = supply.
+    not_negative: no money, count or weight is below zero.
+    idle_is_empty: a job that is idle or finished holds no money and locks no deposit.
+    escrow_is_best_bid: a running auction holds exactly its best bid, and nothing else does.
+    pools_equal_price: price + compensation = pools + paid + refunded, from the close on.
+    bond_is_disputed: there is a bond, a disputer and an accused exactly while DISPUTED.
+    locks_are_matched: only matched sellers have locked deposits, only they have weights.
+    leader_is_buyer: a job has a buyer exactly when it is not idle, and it is a buyer's account.
+    With `before` (the ledger one action earlier) also:
+    legal_phases: each job stayed or took a step of `NEXT_PHASES`.
+    one_way: blocks and burned money never go back, bans of others than the treasury aside.
+
+    Args:
+        ledger: to be checked.
+        before: the ledger one action earlier.
+    """
+    jobs, layout = ledger.jobs, ledger.layout
+    pools = jobs.seller_pool + jobs.compute_pool + jobs.fee_pool
+    locked = jobs.locked.sum(axis=1, dtype=jnp.int32)
+    idle = (jobs.phase == Phase.IDLE) | (jobs.phase >= Phase.SETTLED)
+    priced = jobs.phase >= Phase.CLOSED
+    paid = jobs.seller_paid + jobs.compute_paid + jobs.fee_paid + jobs.refunded
+    amounts = [
+        ledger.block,
+        ledger.burned,
+        ledger.balances,
+        ledger.stakes,
+        ledger.exits,
+        *(jobs.best_bid, jobs.second_bid, jobs.price, jobs.escrow, jobs.seller_pool),
+        *(jobs.compute_pool, jobs.fee_pool, jobs.bond, jobs.locked, jobs.weights),
+        *(jobs.round, jobs.compensation, jobs.compute_paid, jobs.seller_paid),
+        *(jobs.fee_paid, jobs.refunded),
+    ]
+    disputed = jobs.phase == Phase.DISPUTED
+    has_bond = (jobs.bond > 0) & (jobs.disputer != NOBODY) & (jobs.accused != NOBODY)
+    is_buyer = (jobs.buyer >= 0) & (jobs.buyer < layout.num_buyers)
+    facts = {
+        "conserved": total(ledger) == ledger.supply,
+        "not_negative": jnp.all(jnp.stack([jnp.all(x >= 0) for x in amounts])),
+        "idle_is_empty": jnp.all(
+            jnp.where(idle, (jobs.escrow + pools + jobs.bond + locked) == 0, True)
+        ),
+        "escrow_is_best_bid": jnp.all(
+            jobs.escrow == jnp.where(jobs.phase == Phase.AUCTION, jobs.best_bid, 0)
+        ),
+        "pools_equal_price": jnp.all(
+            jnp.where(
+                priced, jobs.price + jobs.compensation == pools + paid, (pools == 0) & (paid == 0)
+            )
+        ),
+        "bond_is_disputed": jnp.all(jnp.where(disputed, has_bond, jobs.bond == 0)),
+        "locks_are_matched": jnp.all(jobs.matched | ((jobs.locked == 0) & (jobs.weights == 0)))
+        & jnp.all(jobs.weights <= MAX_WEIGHT),
+        "leader_is_buyer": jnp.all(
+            jnp.where(jobs.phase == Phase.IDLE, jobs.buyer == NOBODY, is_buyer)
+        ),
+    }
+    if before is not None:
+        facts["legal_phases"] = jnp.all(jnp.asarray(_LEGAL)[before.jobs.phase, jobs.phase])
+        facts["one_way"] = (ledger.block >= before.block) & (ledger.burned >= before.burned)
+    return facts
+
+
+def assert_valid(ledger: Ledger, before: Ledger | None = None) -> None:
+    """Raises on the host when an invariant fails anywhere (also in a batch of ledgers).
+
+    Raises:
+        AssertionError: names the broken invariants, and the first world where each broke.
+    """
+    batch = np.ndim(ledger.block)
+    check = invariants
+    for _ in range(batch):
+        check = jax.vmap(check, in_axes=(0, None if before is None else 0))
+    broken = [
+        f"{name} (world {tuple(int(i[0]) for i in np.nonzero(~np.asarray(fact)))})"
+        if batch
+        else name
+        for name, fact in check(ledger, before).items()
+        if not np.all(fact)
+    ]
+    if broken:
+        raise AssertionError(f"the ledger broke: {', '.join(broken)}")

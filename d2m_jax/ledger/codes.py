@@ -1,0 +1,132 @@
+"""The small integers of the ledger: phases, action kinds, outcomes of votes and refusals.
+
+No state and no money here. Read next: `state.py`.
+"""
+
+import enum
+
+
+class Phase(enum.IntEnum):
+    """Where a job is. The last three are final until the slot is reset."""
+
+    IDLE = 0  # the slot is free: the first valid bid opens an auction
+    AUCTION = 1  # open ascending bids, the best one is escrowed
+    CLOSED = 2  # the price is fixed and split into pools, sellers are not matched yet
+    MATCHED = 3  # sellers are matched and their deposits locked, no round settled yet
+    TRAINING = 4  # at least one round settled
+    VERIFY = 5  # all rounds settled, the metric is not reported yet
+    CHALLENGE = 6  # the metric reached the threshold, the dispute window runs
+    DISPUTED = 7  # a bonded dispute waits for the arbiter
+    SETTLED = 8  # paid
+    REFUNDED = 9  # metric missed, dispute upheld or timed out
+    ABORTED = 10  # too few sellers matched
+
+
+FINISHED = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
+
+# What one accepted action may do to the phase of a job (staying put is always legal).
+NEXT_PHASES: dict[Phase, tuple[Phase, ...]] = {
+    Phase.IDLE: (Phase.AUCTION,),
+    Phase.AUCTION: (Phase.CLOSED,),
+    Phase.CLOSED: (Phase.MATCHED, Phase.ABORTED, Phase.REFUNDED),
+    Phase.MATCHED: (Phase.TRAINING, Phase.VERIFY, Phase.REFUNDED),
+    Phase.TRAINING: (Phase.VERIFY, Phase.CHALLENGE, Phase.REFUNDED),
+    Phase.VERIFY: (Phase.CHALLENGE, Phase.REFUNDED),
+    Phase.CHALLENGE: (Phase.DISPUTED, Phase.SETTLED),
+    Phase.DISPUTED: (Phase.CHALLENGE, Phase.REFUNDED),
+    Phase.SETTLED: (Phase.IDLE,),
+    Phase.REFUNDED: (Phase.IDLE,),
+    Phase.ABORTED: (Phase.IDLE,),
+}
+
+
+class Reason(enum.IntEnum):
+    """The receipt of an action: OK, or the first check that failed."""
+
+    OK = 0
+    UNKNOWN_PARTY = 1
+    UNKNOWN_JOB = 2
+    NOT_AUTHORISED = 3
+    BANNED = 4
+    NOT_REGISTERED = 5
+    ALREADY_DONE = 6
+    WRONG_PHASE = 7
+    TOO_EARLY = 8
+    TOO_LATE = 9
+    BAD_VALUE = 10
+    WRONG_TAGS = 11
+    TAGS_TAKEN = 12
+    ALREADY_LEADING = 13
+    BID_TOO_LOW = 14
+    DEPOSIT_TOO_LOW = 15
+    NOT_ENOUGH_MONEY = 16
+    UNKNOWN_ACTION = 17
+
+
+REASON_TEXT: dict[Reason, str] = {
+    Reason.OK: "done",
+    Reason.UNKNOWN_PARTY: "no such account, or it cannot be named here",
+    Reason.UNKNOWN_JOB: "no such job slot",
+    Reason.NOT_AUTHORISED: "this account may not do that",
+    Reason.BANNED: "the account is banned",
+    Reason.NOT_REGISTERED: "the account is not registered",
+    Reason.ALREADY_DONE: "that has been done before",
+    Reason.WRONG_PHASE: "the job is not in a phase that allows it",
+    Reason.TOO_EARLY: "the waiting time is not over",
+    Reason.TOO_LATE: "the window is over",
+    Reason.BAD_VALUE: "a value is outside its range",
+    Reason.WRONG_TAGS: "the bid asks for other tags than the open auction",
+    Reason.TAGS_TAKEN: "another slot already auctions these tags",
+    Reason.ALREADY_LEADING: "the bidder already holds the best bid",
+    Reason.BID_TOO_LOW: "the bid is below the reserve or the smallest increment",
+    Reason.DEPOSIT_TOO_LOW: "the deposit or stake is below the minimum",
+    Reason.NOT_ENOUGH_MONEY: "the account cannot pay that",
+    Reason.UNKNOWN_ACTION: "no such kind of action",
+}
+
+
+def describe(reason: int) -> str:
+    """One line of text for a receipt, e.g. `BID_TOO_LOW: the bid is below ...`."""
+    code = Reason(int(reason))
+    return f"{code.name}: {REASON_TEXT[code]}"
+
+
+class Outcome(enum.IntEnum):
+    """What a compute node did in one round of CONE."""
+
+    NOT_DRAWN = 0
+    MATCHED = 1  # revealed the accepted digest
+    WRONG = 2  # revealed another digest
+    SILENT = 3  # committed or was drawn, but revealed nothing
+
+
+class Verdict(enum.IntEnum):
+    """What the defence said about a seller in one round."""
+
+    NOT_SAMPLED = 0
+    ACCEPTED = 1
+    FLAGGED = 2
+
+
+class Kind(enum.IntEnum):
+    """The kinds of action, in the order of the branches of `machine.apply`."""
+
+    WAIT = 0
+    REGISTER_SELLER = 1
+    REGISTER_NODE = 2
+    TOP_UP = 3
+    REQUEST_WITHDRAWAL = 4
+    WITHDRAW = 5
+    BAN = 6
+    BID = 7
+    CLOSE_AUCTION = 8
+    MATCH = 9
+    SETTLE_ROUND = 10
+    RATE_SELLERS = 11
+    SLASH_SELLER = 12
+    REPORT_METRIC = 13
+    OPEN_DISPUTE = 14
+    RESOLVE_DISPUTE = 15
+    SETTLE = 16
+    TIME_OUT = 17
+    RESET_JOB = 18

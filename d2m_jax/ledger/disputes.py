@@ -1,0 +1,204 @@
+"""Disputes: a party of the job stakes a bond against a node or seller, the arbiter decides.
+
+The re-execution of the round by a fresh, larger execution set happens in CONE; here only its
+verdict is booked. The D2M paper leaves the procedure open: all of it is our choice. Read next:
+`audit.py`.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.ledger.accounts import (
+    add_stakes,
+    check_actor,
+    check_arbiter,
+    check_job,
+    check_phase,
+    commit,
+    credit,
+    first_failure,
+    get_job,
+    integer,
+    mul_bps,
+    put_job,
+)
+from d2m_jax.ledger.codes import Phase, Reason
+from d2m_jax.ledger.escrow import finish
+from d2m_jax.ledger.registry import is_node
+from d2m_jax.ledger.rules import Rules
+from d2m_jax.ledger.settlement import burn_share
+from d2m_jax.ledger.state import NOBODY, Jobs, Ledger
+
+Result = tuple[Ledger, jax.Array]
+
+
+def _is_matched(ledger: Ledger, row: Jobs, account: jax.Array) -> jax.Array:
+    """Whether the account is a matched seller of the job."""
+    index = jnp.arange(row.matched.shape[0], dtype=jnp.int32) + ledger.layout.sellers.start
+    return jnp.any(row.matched & (index == account))
+
+
+def _is_pool_node(ledger: Ledger, account: jax.Array) -> jax.Array:
+    """Whether the account is a registered compute node."""
+    index = jnp.clip(account, 0, ledger.balances.shape[0] - 1)
+    return is_node(ledger, account) & ledger.registered[index]
+
+
+def bond_of(row: Jobs, rules: Rules) -> jax.Array:
+    """[] int32: bond_bps of the price, at least one unit (a free dispute would be free grief)."""
+    return jnp.maximum(mul_bps(row.price, rules.bond_bps), 1)
+
+
+def open_dispute(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    job: int | jax.Array,
+    accused: int | jax.Array,
+    disputed_round: int | jax.Array,
+) -> Result:
+    """A party of the job (buyer, matched seller, registered node) accuses a node or seller.
+
+    The bond leaves the balance and the job waits for the arbiter.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE (not CHALLENGE),
+    NOT_AUTHORISED (no party of the job), TOO_LATE (window over), UNKNOWN_PARTY (the accused is no
+    matched seller or registered node, or is the actor), BAD_VALUE (no such settled round),
+    NOT_ENOUGH_MONEY (for the bond).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: who disputes and pays the bond.
+        job: slot.
+        accused: account of the node or seller.
+        disputed_round: index of a settled round.
+    """
+    actor, job = integer(actor), integer(job)
+    accused, disputed_round = integer(accused), integer(disputed_round)
+    row = get_job(ledger, job)
+    bond = bond_of(row, rules)
+    is_party = (actor == row.buyer) | _is_matched(ledger, row, actor) | _is_pool_node(ledger, actor)
+    can_be_accused = _is_matched(ledger, row, accused) | _is_pool_node(ledger, accused)
+    balance = ledger.balances[jnp.clip(actor, 0, ledger.balances.shape[0] - 1)]
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            *check_phase(row, Phase.CHALLENGE),
+            (Reason.NOT_AUTHORISED, ~is_party),
+            (Reason.TOO_LATE, ledger.block - row.since >= rules.challenge_window),
+            (Reason.UNKNOWN_PARTY, ~can_be_accused | (accused == actor)),
+            (Reason.BAD_VALUE, (disputed_round < 0) | (disputed_round >= row.round)),
+            (Reason.NOT_ENOUGH_MONEY, bond > balance),
+        ]
+    )
+    row = replace(
+        row,
+        phase=integer(Phase.DISPUTED),
+        since=ledger.block,
+        bond=bond,
+        disputer=actor,
+        accused=accused,
+        disputed_round=disputed_round,
+    )
+    return commit(reason, put_job(credit(ledger, actor, -bond), job, row), ledger)
+
+
+def resolve_dispute(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    job: int | jax.Array,
+    upheld: bool | int | jax.Array,
+    guilty: jax.Array,
+) -> Result:
+    """The arbiter books the verdict; the loser pays.
+
+    Upheld: the accused and the `guilty` nodes lose slash_wrong_bps of their stake (a seller
+    slash_harm_bps of its locked deposit) and are banned. Of the part that is not burned the
+    disputer gets up to the size of its bond, the buyer the rest. The bond goes back and the job
+    fails: the buyer is refunded, honest compute stays paid.
+    Rejected: part of the bond is burned, the rest goes to the accused. The challenge window starts
+    again, so that a false dispute cannot use up the time of a true one; each costs a bond.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
+    WRONG_PHASE (not DISPUTED), BAD_VALUE (`upheld` or a `guilty` entry is neither 0 nor 1).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: the arbiter's account.
+        job: slot.
+        upheld: whether re-execution showed the accused wrong.
+        guilty: [C] bool or int32, all nodes that re-execution showed wrong (used if upheld).
+    """
+    actor, job = integer(actor), integer(job)
+    upheld, guilty = integer(upheld), integer(guilty)
+    row = get_job(ledger, job)
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            check_arbiter(ledger, actor),
+            *check_phase(row, Phase.DISPUTED),
+            (
+                Reason.BAD_VALUE,
+                (upheld < 0) | (upheld > 1) | jnp.any((guilty < 0) | (guilty > 1)),
+            ),
+        ]
+    )
+    won = _uphold(ledger, rules, job, row, guilty == 1)
+    lost = _reject(ledger, rules, job, row)
+    new = jax.tree.map(lambda yes, no: jnp.where(upheld == 1, yes, no), won, lost)
+    return commit(reason, new, ledger)
+
+
+def _uphold(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax.Array) -> Ledger:
+    layout = ledger.layout
+    nodes = jnp.arange(layout.num_nodes, dtype=jnp.int32) + layout.nodes.start
+    sellers = jnp.arange(layout.num_sellers, dtype=jnp.int32) + layout.sellers.start
+    guilty_nodes = (guilty | (nodes == row.accused)) & ledger.registered[layout.nodes]
+    guilty_sellers = row.matched & (sellers == row.accused)
+
+    from_nodes = jnp.where(
+        guilty_nodes, mul_bps(ledger.stakes[layout.nodes], rules.slash_wrong_bps), 0
+    )
+    from_sellers = jnp.where(guilty_sellers, mul_bps(row.locked, rules.slash_harm_bps), 0)
+    total = from_nodes.sum(dtype=jnp.int32) + from_sellers.sum(dtype=jnp.int32)
+    burned, kept = burn_share(total, rules)
+    prize = jnp.minimum(kept, row.bond)
+
+    new = add_stakes(ledger, layout.nodes.start, -from_nodes)
+    new = credit(credit(new, row.disputer, prize), row.buyer, kept - prize)
+    barred = jnp.concatenate(
+        [
+            jnp.zeros(layout.num_buyers, bool),
+            guilty_sellers,
+            guilty_nodes,
+            jnp.zeros(1, bool),
+        ]
+    )
+    new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | barred)
+    row = replace(row, locked=row.locked - from_sellers, excluded=row.excluded | guilty_sellers)
+    nothing = jnp.zeros_like(row.locked)
+    return finish(new, job, row, Phase.REFUNDED, nothing, integer(0))
+
+
+def _reject(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs) -> Ledger:
+    burned, kept = burn_share(row.bond, rules)
+    new = replace(credit(ledger, row.accused, kept), burned=ledger.burned + burned)
+    row = replace(
+        row,
+        phase=integer(Phase.CHALLENGE),
+        since=ledger.block,
+        bond=integer(0),
+        disputer=integer(NOBODY),
+        accused=integer(NOBODY),
+        disputed_round=integer(NOBODY),
+    )
+    return put_job(new, job, row)

@@ -1,0 +1,121 @@
+"""The numbers of the market's contract, all traced: a sweep may vary any of them.
+
+Every default is our choice (the D2M paper states none). Read next: `state.py`.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+INT_MAX = 2**31 - 1
+BPS = 10_000  # basis points in one
+
+
+@struct.dataclass
+class Rules:
+    """Terms that hold for every job; each field is a [] int32. Build it with `make_rules`."""
+
+    # auction
+    reserve: jax.Array  # smallest first bid, at least 1
+    min_increment_bps: jax.Array  # an outbid adds at least this share of the best bid, and 1 unit
+    auction_window: jax.Array  # blocks from the first bid
+    second_price: jax.Array  # 0: the winner pays its bid; 1: max(reserve, second bid)
+    # split of the price; the compute pool takes what is left
+    seller_bps: jax.Array
+    fee_bps: jax.Array
+    # matching
+    seller_deposit: jax.Array  # locked from each matched seller
+    min_sellers: jax.Array  # fewer matched sellers abort the job
+    min_reputation_bps: jax.Array
+    # compute
+    num_rounds: jax.Array  # T: the compute pool is spread over so many rounds
+    node_stake: jax.Array  # smallest stake of an eligible node
+    reward_cap: jax.Array  # most that a node earns in one round
+    # penalties, as shares of the stake or of the locked deposit
+    slash_wrong_bps: jax.Array  # another digest than the accepted one
+    slash_silent_bps: jax.Array  # no reveal
+    slash_harm_bps: jax.Array  # seller with evidence of harm
+    burn_bps: jax.Array  # of everything slashed; the rest goes to the injured side
+    # disputes and time
+    bond_bps: jax.Array  # of the price, at least 1 unit
+    challenge_window: jax.Array  # blocks
+    timeout: jax.Array  # blocks without progress
+    withdrawal_delay: jax.Array  # blocks between request and withdrawal
+    # a missed threshold
+    partial_payment: jax.Array  # 1: sellers get the share of the way from the base metric to tau
+    refund_fee: jax.Array  # 1: the fee goes back to the buyer
+    # reputation: r <- (1 - gain) r + gain * [accepted], kept at or above the floor
+    reputation_gain_bps: jax.Array
+    reputation_floor_bps: jax.Array
+
+
+DEFAULT_RULES: dict[str, int] = {
+    "reserve": 100,
+    "min_increment_bps": 500,
+    "auction_window": 20,
+    "second_price": 0,
+    "seller_bps": 7_000,
+    "fee_bps": 500,
+    "seller_deposit": 1_000,
+    "min_sellers": 4,
+    "min_reputation_bps": 1_000,
+    "num_rounds": 20,
+    "node_stake": 1_000,
+    "reward_cap": INT_MAX,
+    "slash_wrong_bps": 10_000,
+    "slash_silent_bps": 1_000,
+    "slash_harm_bps": 10_000,
+    "burn_bps": 5_000,
+    "bond_bps": 500,
+    "challenge_window": 10,
+    "timeout": 200,
+    "withdrawal_delay": 300,
+    "partial_payment": 0,
+    "refund_fee": 1,
+    "reputation_gain_bps": 1_000,
+    "reputation_floor_bps": 500,
+}
+
+_FLAGS = ("second_price", "partial_payment", "refund_fee")
+_POSITIVE = ("reserve", "num_rounds")
+
+
+def make_rules(**overrides: int | jax.Array) -> Rules:
+    """The default rules with some numbers changed, as int32 arrays.
+
+    Example: `make_rules(second_price=1, num_rounds=50)`.
+
+    Raises:
+        ValueError: an unknown name, or a value (of those that are not tracers) out of range.
+    """
+    unknown = sorted(set(overrides) - set(DEFAULT_RULES))
+    if unknown:
+        raise ValueError(f"unknown rule {unknown[0]!r}; valid names: {', '.join(DEFAULT_RULES)}")
+    values = {**DEFAULT_RULES, **overrides}
+    check_rules({k: v for k, v in values.items() if not isinstance(v, jax.core.Tracer)})
+    return Rules(**{name: jnp.asarray(value, jnp.int32) for name, value in values.items()})
+
+
+def check_rules(values: dict[str, int | jax.Array] | Rules) -> None:
+    """Checks ranges on the host (also of rules stacked along a sweep).
+
+    Raises:
+        ValueError: one sentence that names the first number out of range.
+    """
+    if isinstance(values, Rules):
+        values = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
+    v = {name: np.asarray(value).astype(np.int64) for name, value in values.items()}
+    for name, value in v.items():
+        top = BPS if name.endswith("_bps") else 1 if name in _FLAGS else INT_MAX
+        low = 1 if name in _POSITIVE else 0
+        if (value < low).any() or (value > top).any():
+            raise ValueError(f"rule {name} must lie in [{low}, {top}], got {values[name]}")
+    if {"seller_bps", "fee_bps"} <= v.keys() and (v["seller_bps"] + v["fee_bps"] > BPS).any():
+        raise ValueError("rules seller_bps and fee_bps together must not exceed 10000")
+    if {"withdrawal_delay", "timeout"} <= v.keys() and (v["withdrawal_delay"] < v["timeout"]).any():
+        raise ValueError(
+            "rule withdrawal_delay must be at least timeout: else a node withdraws unjudged"
+        )

@@ -1,0 +1,297 @@
+"""Rounds and the end of a job: nodes paid and slashed, sellers rated, metric reported, all paid.
+
+Read next: `disputes.py`.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.ledger.accounts import (
+    add_stakes,
+    check_actor,
+    check_arbiter,
+    check_job,
+    check_phase,
+    commit,
+    credit,
+    first_failure,
+    get_job,
+    integer,
+    mul_bps,
+    mul_div,
+    pay_many,
+    put_job,
+    split_pot,
+)
+from d2m_jax.ledger.codes import Outcome, Phase, Reason, Verdict
+from d2m_jax.ledger.escrow import finish
+from d2m_jax.ledger.rules import BPS, Rules
+from d2m_jax.ledger.state import MAX_WEIGHT, Ledger
+
+Result = tuple[Ledger, jax.Array]
+
+
+def settle_round(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    job: int | jax.Array,
+    outcomes: jax.Array,
+) -> Result:
+    """The arbiter books one round of CONE, all nodes in one step: the order of reveal is nothing.
+
+    slash_c  = stake_c * (slash_wrong_bps | slash_silent_bps)        burn_bps of the sum is burned,
+    budget   = round_budget + slashed - burned                       the rest joins the compute pool
+    reward   = min(reward_cap, budget // #matching), to each node that matched the accepted digest
+
+    What is not spent stays in the pool and goes back to the buyer in the end (reference 3.6).
+    Outcomes of nodes that are not registered count as not drawn; a banned node is slashed but not
+    paid. The last of `rules.num_rounds` rounds moves the job on to VERIFY.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
+    WRONG_PHASE (not MATCHED or TRAINING), BAD_VALUE (an outcome is no `Outcome`).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: the arbiter's account.
+        job: slot.
+        outcomes: [C] int32, see `Outcome`.
+    """
+    actor, job, outcomes = integer(actor), integer(job), integer(outcomes)
+    row = get_job(ledger, job)
+    span = ledger.layout.nodes
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            check_arbiter(ledger, actor),
+            *check_phase(row, Phase.MATCHED, Phase.TRAINING),
+            (Reason.BAD_VALUE, jnp.any((outcomes < 0) | (outcomes > max(Outcome)))),
+        ]
+    )
+    known = ledger.registered[span]
+    matching = known & ~ledger.banned[span] & (outcomes == Outcome.MATCHED)
+    severity = jnp.where(outcomes == Outcome.WRONG, rules.slash_wrong_bps, 0)
+    severity = jnp.where(outcomes == Outcome.SILENT, rules.slash_silent_bps, severity)
+    slashed = jnp.where(known, mul_bps(ledger.stakes[span], severity), 0)
+    burned, kept = burn_share(slashed.sum(dtype=jnp.int32), rules)
+
+    num_matching = matching.sum(dtype=jnp.int32)
+    budget = row.round_budget + kept
+    reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(num_matching, 1))
+    spent = reward * num_matching
+
+    new = add_stakes(ledger, span.start, -slashed)
+    new = pay_many(new, span.start, jnp.where(matching, reward, 0))
+    new = replace(new, burned=ledger.burned + burned)
+    rounds = row.round + 1
+    new = put_job(
+        new,
+        job,
+        replace(
+            row,
+            phase=jnp.where(
+                rounds >= rules.num_rounds, integer(Phase.VERIFY), integer(Phase.TRAINING)
+            ),
+            since=ledger.block,
+            round=rounds,
+            compute_pool=row.compute_pool + kept - spent,
+            compensation=row.compensation + kept,
+            compute_paid=row.compute_paid + spent,
+        ),
+    )
+    return commit(reason, new, ledger)
+
+
+def burn_share(slashed: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array]:
+    """(burned, kept): what of a slashed sum is burned and what goes to the injured side."""
+    burned = mul_bps(slashed, rules.burn_bps)
+    return burned, slashed - burned
+
+
+def rate_sellers(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    job: int | jax.Array,
+    verdicts: jax.Array,
+) -> Result:
+    """The arbiter books what the defence said of the sellers in a round; no money moves.
+
+    reputation <- max(floor, (1 - gain) * reputation + gain * [accepted]) in basis points, for the
+    matched sellers that were sampled (reference 5.2, step 10).
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
+    WRONG_PHASE (not TRAINING or VERIFY), BAD_VALUE (a verdict is no `Verdict`).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: the arbiter's account.
+        job: slot.
+        verdicts: [N] int32, see `Verdict`.
+    """
+    actor, job, verdicts = integer(actor), integer(job), integer(verdicts)
+    row = get_job(ledger, job)
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            check_arbiter(ledger, actor),
+            *check_phase(row, Phase.TRAINING, Phase.VERIFY),
+            (Reason.BAD_VALUE, jnp.any((verdicts < 0) | (verdicts > max(Verdict)))),
+        ]
+    )
+    gain = rules.reputation_gain_bps
+    accepted = jnp.where(verdicts == Verdict.ACCEPTED, gain, 0)
+    moved = mul_bps(ledger.reputation_bps, BPS - gain) + accepted
+    moved = jnp.clip(moved, rules.reputation_floor_bps, BPS)
+    rated = row.matched & (verdicts != Verdict.NOT_SAMPLED)
+    new = replace(ledger, reputation_bps=jnp.where(rated, moved, ledger.reputation_bps))
+    return commit(reason, new, ledger)
+
+
+def slash_seller(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    job: int | jax.Array,
+    target: int | jax.Array,
+) -> Result:
+    """The arbiter punishes a matched seller on evidence of harm (never for being excluded alone).
+
+    It loses slash_harm_bps of its locked deposit (part burned, the rest to the buyer), its pay in
+    this job, and is banned.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
+    WRONG_PHASE (not MATCHED, TRAINING, VERIFY or CHALLENGE), UNKNOWN_PARTY (the target is not
+    matched), ALREADY_DONE (slashed before).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: the arbiter's account.
+        job: slot.
+        target: account of the seller.
+    """
+    actor, job, target = integer(actor), integer(job), integer(target)
+    row = get_job(ledger, job)
+    guilty = _sellers_named(ledger, target)
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            check_arbiter(ledger, actor),
+            *check_phase(row, Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.CHALLENGE),
+            (Reason.UNKNOWN_PARTY, ~jnp.any(guilty & row.matched)),
+            (Reason.ALREADY_DONE, jnp.any(guilty & row.excluded)),
+        ]
+    )
+    slashed = jnp.where(guilty, mul_bps(row.locked, rules.slash_harm_bps), 0)
+    burned, kept = burn_share(slashed.sum(dtype=jnp.int32), rules)
+    new = credit(ledger, row.buyer, kept)
+    here = jnp.arange(ledger.balances.shape[0], dtype=jnp.int32) == target
+    new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | here)
+    row = replace(row, locked=row.locked - slashed, excluded=row.excluded | guilty)
+    return commit(reason, put_job(new, job, row), ledger)
+
+
+def _sellers_named(ledger: Ledger, account: jax.Array) -> jax.Array:
+    """[N] bool: the seller that owns the account, if one does."""
+    index = jnp.arange(ledger.tags.shape[0], dtype=jnp.int32)
+    return index + ledger.layout.sellers.start == account
+
+
+def report_metric(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    job: int | jax.Array,
+    metric_bps: int | jax.Array,
+    weights: jax.Array,
+    base_metric_bps: int | jax.Array = 0,
+) -> Result:
+    """The arbiter reports the metric that CONE agreed on, and the sellers' payment weights.
+
+    metric >= tau: the weights are stored and the challenge window opens (phase CHALLENGE); the pay
+    is thus known while it can still be disputed. metric < tau: the job ends at once (REFUNDED): the
+    buyer gets the seller pool, the fee and the unused compute money, honest compute stays paid
+    (reference 3.6). With `rules.partial_payment` the sellers share
+    seller_pool * clip((metric - base) / (tau - base), 0, 1) by weight. With `rules.refund_fee` = 0
+    the treasury keeps the fee. Before the last round (TRAINING) only a metric that reaches tau may
+    be reported: early stop.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
+    WRONG_PHASE (not TRAINING or VERIFY), BAD_VALUE (a metric outside [0, 10000], a weight outside
+    [0, MAX_WEIGHT]), TOO_EARLY (rounds are left and the metric misses tau).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: the arbiter's account.
+        job: slot.
+        metric_bps: metric of the model on the buyer's verdict set.
+        weights: [N] int32 in [0, MAX_WEIGHT]; those of unmatched sellers count as 0.
+        base_metric_bps: metric of the initial model (partial payment).
+    """
+    actor, job, weights = integer(actor), integer(job), integer(weights)
+    metric, base = integer(metric_bps), integer(base_metric_bps)
+    row = get_job(ledger, job)
+    missed = metric < row.tau_bps
+    bad_metric = (metric < 0) | (metric > BPS) | (base < 0) | (base > BPS)
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            check_arbiter(ledger, actor),
+            *check_phase(row, Phase.TRAINING, Phase.VERIFY),
+            (
+                Reason.BAD_VALUE,
+                bad_metric | jnp.any((weights < 0) | (weights > MAX_WEIGHT)),
+            ),
+            (Reason.TOO_EARLY, (row.phase == Phase.TRAINING) & missed),
+        ]
+    )
+    # A refused report may carry any weight: keep the arithmetic below in its range.
+    weights = jnp.where(row.matched, jnp.clip(weights, 0, MAX_WEIGHT), 0)
+    row = replace(row, metric_bps=metric, weights=weights)
+    held = put_job(ledger, job, replace(row, phase=integer(Phase.CHALLENGE), since=ledger.block))
+    way = jnp.clip(metric - base, 0, BPS)
+    length = jnp.maximum(row.tau_bps - base, jnp.maximum(way, 1))
+    earned = jnp.where(rules.partial_payment != 0, mul_div(row.seller_pool, way, length), 0)
+    pay = split_pot(earned, jnp.where(row.excluded, 0, weights))
+    fee = jnp.where(rules.refund_fee != 0, 0, row.fee_pool)
+    failed = finish(ledger, job, row, Phase.REFUNDED, pay, fee)
+    new = jax.tree.map(lambda no, yes: jnp.where(missed, no, yes), failed, held)
+    return commit(reason, new, ledger)
+
+
+def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:
+    """Anybody settles an undisputed job after the challenge window, once.
+
+    The seller pool is split exactly by the reported weights (slashed sellers get nothing; with no
+    weight at all it goes back to the buyer), the fee goes to the treasury, unused compute money to
+    the buyer, deposits are released: pay + refund = price (+ slashed stake that joined the pool).
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
+    """
+    actor, job = integer(actor), integer(job)
+    row = get_job(ledger, job)
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            check_job(ledger, job),
+            *check_phase(row, Phase.CHALLENGE),
+            (Reason.TOO_EARLY, ledger.block - row.since < rules.challenge_window),
+        ]
+    )
+    pay = split_pot(row.seller_pool, jnp.where(row.excluded, 0, row.weights))
+    new = finish(ledger, job, row, Phase.SETTLED, pay, row.fee_pool)
+    return commit(reason, new, ledger)

@@ -1,0 +1,234 @@
+"""The ledger as arrays of fixed capacity: accounts, registry, jobs. Integers only.
+
+No transition is here; each has its own file. Read next: `accounts.py`, then `auction.py`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from d2m_jax.ledger.codes import Phase
+from d2m_jax.ledger.rules import BPS, INT_MAX
+
+MAX_WEIGHT = 2**15  # largest payment weight of one seller
+MAX_SELLERS = 65_535  # so that a sum of weights stays below 2**31
+NOBODY = -1
+
+
+class Layout(NamedTuple):
+    """Who owns which account: buyers, then sellers, then nodes, then the treasury.
+
+    The treasury account is the arbiter. Roles are disjoint accounts, so a buyer is never a seller
+    of its own job.
+    """
+
+    num_buyers: int
+    num_sellers: int
+    num_nodes: int
+    num_jobs: int = 1
+
+    @property
+    def num_accounts(self) -> int:
+        """A = U + N + C + 1."""
+        return self.num_buyers + self.num_sellers + self.num_nodes + 1
+
+    @property
+    def treasury(self) -> int:
+        """Account of the arbiter, where fees go."""
+        return self.num_accounts - 1
+
+    @property
+    def buyers(self) -> slice:
+        """Accounts of the buyers."""
+        return slice(0, self.num_buyers)
+
+    @property
+    def sellers(self) -> slice:
+        """Accounts of the sellers."""
+        return slice(self.num_buyers, self.num_buyers + self.num_sellers)
+
+    @property
+    def nodes(self) -> slice:
+        """Accounts of the compute nodes."""
+        return slice(self.num_buyers + self.num_sellers, self.num_accounts - 1)
+
+    def seller(self, index: int | jax.Array) -> int | jax.Array:
+        """Account of seller `index`."""
+        return self.num_buyers + index
+
+    def node(self, index: int | jax.Array) -> int | jax.Array:
+        """Account of compute node `index`."""
+        return self.num_buyers + self.num_sellers + index
+
+    @property
+    def payload_size(self) -> int:
+        """Length of the vector that an action carries: max(N, C)."""
+        return max(self.num_sellers, self.num_nodes)
+
+
+@struct.dataclass
+class Jobs:
+    """The job slots; one row of it (no leading J) is one job."""
+
+    phase: jax.Array  # [J] int32, see Phase
+    since: jax.Array  # [J] int32, block of the last progress: windows count from here
+    tags: jax.Array  # [J] int32 bitmask asked for
+    buyer: jax.Array  # [J] int32 account of the best bidder, -1 nobody
+    tau_bps: jax.Array  # [J] int32 threshold on the metric
+    metric_bps: jax.Array  # [J] int32 as reported
+    best_bid: jax.Array  # [J] int32
+    second_bid: jax.Array  # [J] int32
+    price: jax.Array  # [J] int32, 0 until the auction is closed
+    # money held for the job
+    escrow: jax.Array  # [J] int32, the best bid while the auction runs
+    seller_pool: jax.Array  # [J] int32
+    compute_pool: jax.Array  # [J] int32
+    fee_pool: jax.Array  # [J] int32
+    bond: jax.Array  # [J] int32
+    locked: jax.Array  # [J, N] int32, deposits
+    # training
+    matched: jax.Array  # [J, N] bool
+    excluded: jax.Array  # [J, N] bool, slashed for harm: paid nothing
+    weights: jax.Array  # [J, N] int32 payment weights in [0, MAX_WEIGHT]
+    round: jax.Array  # [J] int32 rounds settled
+    round_budget: jax.Array  # [J] int32 compute money per round
+    # dispute
+    disputer: jax.Array  # [J] int32 account, -1 nobody
+    accused: jax.Array  # [J] int32 account, -1 nobody
+    disputed_round: jax.Array  # [J] int32, -1 none
+    # the account of the job: price + compensation = paid (three ways) + refunded, in the end
+    compensation: jax.Array  # [J] int32 slashed stake that joined the compute pool
+    compute_paid: jax.Array  # [J] int32 to nodes
+    seller_paid: jax.Array  # [J] int32
+    fee_paid: jax.Array  # [J] int32
+    refunded: jax.Array  # [J] int32 of the price, back to the buyer
+
+
+@struct.dataclass
+class Ledger:
+    """All money and all promises of one market; a pytree that vmaps over worlds."""
+
+    block: jax.Array  # [] int32
+    burned: jax.Array  # [] int32
+    supply: jax.Array  # [] int32, constant
+    # per account; a stake is the deposit of a seller or the stake of a node
+    balances: jax.Array  # [A] int32
+    stakes: jax.Array  # [A] int32
+    exits: jax.Array  # [A] int32 part of the stake asked back
+    exit_blocks: jax.Array  # [A] int32 when it was asked back
+    registered: jax.Array  # [A] bool
+    banned: jax.Array  # [A] bool
+    # per seller
+    tags: jax.Array  # [N] int32 bitmask of what the data is
+    sizes: jax.Array  # [N] int32 number of examples
+    commitments: jax.Array  # [N] int32 digest of the data
+    reputation_bps: jax.Array  # [N] int32
+    jobs: Jobs
+    num_nodes: int = struct.field(pytree_node=False)
+
+    @property
+    def layout(self) -> Layout:
+        """The account layout, read off the (unbatched) shapes."""
+        num_jobs, num_sellers = self.jobs.locked.shape
+        return Layout(
+            num_buyers=self.balances.shape[0] - num_sellers - self.num_nodes - 1,
+            num_sellers=num_sellers,
+            num_nodes=self.num_nodes,
+            num_jobs=num_jobs,
+        )
+
+
+def empty_jobs(num_jobs: int, num_sellers: int) -> Jobs:
+    """All slots idle."""
+    zero = jnp.zeros(num_jobs, jnp.int32)
+    nobody = jnp.full(num_jobs, NOBODY, jnp.int32)
+    zeros = jnp.zeros((num_jobs, num_sellers), jnp.int32)
+    no = jnp.zeros((num_jobs, num_sellers), bool)
+    scalars = {name: zero for name in Jobs.__dataclass_fields__}
+    vectors = {"locked": zeros, "weights": zeros, "matched": no, "excluded": no}
+    people = {"buyer": nobody, "disputer": nobody, "accused": nobody, "disputed_round": nobody}
+    return Jobs(**{**scalars, **vectors, **people, "phase": zero + int(Phase.IDLE)})
+
+
+def check_supply(*funds: object) -> None:
+    """Checks on the host that all the money there is fits in int32.
+
+    Args:
+        funds: arrays of integer units, one per role.
+
+    Raises:
+        ValueError: a negative fund, or a total of 2**31 or more.
+    """
+    arrays = [np.asarray(fund).astype(object) for fund in funds]
+    if any((a < 0).any() for a in arrays):
+        raise ValueError("funds must not be negative")
+    total = sum(int(a.sum()) for a in arrays)
+    if total > INT_MAX:
+        raise ValueError(
+            f"the money supply is {total} units but must stay below 2**31 = {2**31}: lower the "
+            "funds or choose a larger unit"
+        )
+
+
+def new_ledger(
+    layout: Layout,
+    *,
+    buyer_funds: int | jax.Array | np.ndarray,
+    seller_funds: int | jax.Array | np.ndarray,
+    node_funds: int | jax.Array | np.ndarray,
+    treasury_funds: int | jax.Array = 0,
+    reputation_bps: int | jax.Array = BPS // 2,
+) -> Ledger:
+    """A ledger at block 0 in which nobody is registered and every slot is idle.
+
+    Traced funds cannot be checked here: call `check_supply` on the host before.
+
+    Args:
+        layout: how many of each role.
+        buyer_funds: [U] or [] integer units of each buyer.
+        seller_funds: [N] or [] integer units of each seller.
+        node_funds: [C] or [] integer units of each node.
+        treasury_funds: [] integer units of the arbiter.
+        reputation_bps: [N] or [] first reputation of the sellers.
+
+    Raises:
+        ValueError: impossible layout or funds.
+    """
+    if min(layout) < 0 or layout.num_jobs < 1 or layout.num_sellers > MAX_SELLERS:
+        raise ValueError(
+            f"impossible layout {layout}: at least one job, at most {MAX_SELLERS} sellers"
+        )
+    parts = [
+        (buyer_funds, layout.num_buyers),
+        (seller_funds, layout.num_sellers),
+        (node_funds, layout.num_nodes),
+        (treasury_funds, 1),
+    ]
+    if not any(isinstance(fund, jax.core.Tracer) for fund, _ in parts):
+        check_supply(*(np.broadcast_to(np.asarray(fund), (size,)) for fund, size in parts))
+    balances = jnp.concatenate(
+        [jnp.broadcast_to(jnp.asarray(fund, jnp.int32), (size,)) for fund, size in parts]
+    )
+    num_accounts, num_sellers = layout.num_accounts, layout.num_sellers
+    per_account = jnp.zeros(num_accounts, jnp.int32)
+    per_seller = jnp.zeros(num_sellers, jnp.int32)
+    return Ledger(
+        block=jnp.int32(0),
+        burned=jnp.int32(0),
+        supply=balances.sum(dtype=jnp.int32),
+        balances=balances,
+        stakes=per_account,
+        exits=per_account,
+        exit_blocks=per_account,
+        registered=jnp.zeros(num_accounts, bool),
+        banned=jnp.zeros(num_accounts, bool),
+        tags=per_seller,
+        sizes=per_seller,
+        commitments=per_seller,
+        reputation_bps=jnp.broadcast_to(jnp.asarray(reputation_bps, jnp.int32), (num_sellers,)),
+        jobs=empty_jobs(layout.num_jobs, num_sellers),
+        num_nodes=layout.num_nodes,
+    )
