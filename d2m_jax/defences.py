@@ -1,0 +1,31 @@
+"""Joins the sampling and the aggregation rooms: the defence that a spec names."""
+
+import functools
+
+from d2m_jax.aggregation import AGGREGATORS, median
+from d2m_jax.hparams import HParams
+from d2m_jax.names import lookup
+from d2m_jax.sampling import Defence, make_defence
+from d2m_jax.spec import Spec
+
+
+def build_defence(spec: Spec, hparams: HParams) -> Defence:
+    """The defence of `spec.sampler` and `spec.aggregator`, with the rule's numbers bound.
+
+    Call it inside the traced function, so that the rule's numbers may be traced.
+
+    Raises:
+        ValueError: an unknown name, or an aggregator beside Corrected OSMD, which has its own.
+    """
+    rule = None
+    if spec.aggregator != "own":
+        rule = functools.partial(
+            lookup(AGGREGATORS, spec.aggregator, "aggregator"), **hparams.aggregator
+        )
+    return make_defence(
+        spec.sampler,
+        num_sampled=spec.num_sampled,
+        aggregator=rule,
+        median=lambda updates, mask: median(updates, 0, mask=mask),
+        horizon=spec.num_rounds,
+    )

@@ -1,0 +1,416 @@
+"""The whole market as pure functions; read this file first.
+
+    init      who is who; everybody registers; buyers outbid each other; sellers are matched
+    rounds    R times: sample, train, attack, aggregate; CONE votes; nodes are paid and slashed
+    finish    CONE votes on the metric; disputes; settlement or refund
+    run       all of it, one function for `jit`, `vmap` and `grad`
+
+Static shapes and names come from a `Spec`; every number is an array in `HParams`. The rooms do the
+work: `bidding.py`, `training.py`, `cone/`, `closing.py`, `ledger/`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax import cone, incentives, models, sampling
+from d2m_jax import ledger as books
+from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack
+from d2m_jax.bidding import Auction, enrol, hold_auction
+from d2m_jax.closing import Closing, close_job
+from d2m_jax.data import FederatedData, normalize
+from d2m_jax.defences import build_defence
+from d2m_jax.hparams import HParams
+from d2m_jax.ledger import Layout, Ledger, Phase, Rules, Verdict
+from d2m_jax.ledger.rules import BPS
+from d2m_jax.models import Model
+from d2m_jax.names import lookup
+from d2m_jax.population import Roles, draw_roles
+from d2m_jax.spec import Spec
+from d2m_jax.training import LearningState, RoundWork, train_round
+from d2m_jax.types import Key
+
+JOB = 0  # the slot of the job that a market trains
+
+
+class MarketState(NamedTuple):
+    """Everything that the next round needs."""
+
+    key: Key  # of the whole run; rounds and purposes are folded in
+    round: jax.Array  # [] int32, rounds done
+    learning: LearningState
+    ledger: Ledger
+    roles: Roles
+    scores: jax.Array  # [N] float32, contributions credited so far
+    wrong_round: jax.Array  # [] int32, first round with a wrong result accepted, -1 for none
+    wrong_nodes: jax.Array  # [C] bool, nodes that voted for an accepted wrong result
+    auction: Auction
+    opening: Ledger  # the ledger before anybody acted
+
+
+class RoundInfo(NamedTuple):
+    """What happened in one round; stacked over rounds by `rounds` and `run`."""
+
+    round: jax.Array  # [] int32, from 1
+    sellers: jax.Array  # [S] int32, sampled
+    valid: jax.Array  # [S] bool, delivered something finite
+    accepted: jax.Array  # [S] bool, used by the defence
+    flagged: jax.Array  # [S] bool
+    credited: jax.Array  # [N] float32, contribution shares of this round
+    sampling: jax.Array  # [N] float32, distribution of the next draw
+    byzantine_mass: jax.Array  # [] float32, mass of bad sellers in it
+    byzantine_credit: jax.Array  # [] float32, their share of the round's contributions
+    refused: jax.Array  # [] int32, updates that were non-finite or too long
+    excluded: jax.Array  # [] int32, sellers excluded by the defence so far
+    direction_norm: jax.Array  # [] float32
+    accepted_digest: jax.Array  # [] int32: 0 right, > 0 wrong, -1 undecided
+    attempts: jax.Array  # [] int32, execution sets drawn
+    executions: jax.Array  # [] int32, nodes that executed
+    latency: jax.Array  # [] float32, simulated seconds of consensus
+    nodes_paid: jax.Array  # [] int32, money units
+
+
+class Evaluation(NamedTuple):
+    """Quality of the model after some round, on examples that nothing else sees."""
+
+    round: jax.Array  # [] int32
+    test_accuracy: jax.Array  # [] float32
+    test_loss: jax.Array  # [] float32
+
+
+class MarketOutcome(NamedTuple):
+    """What a finished market leaves behind."""
+
+    theta: jax.Array  # [D] float32
+    ledger: Ledger
+    opening: Ledger
+    roles: Roles
+    auction: Auction
+    closing: Closing
+    scores: jax.Array  # [N] float32
+    defence: sampling.DefenceState
+    rounds: RoundInfo  # [R, ...]
+    evaluations: Evaluation  # [R / eval_every]
+
+    @property
+    def phase(self) -> jax.Array:
+        """[] int32: where the job ended, a `ledger.Phase`."""
+        return self.ledger.jobs.phase[JOB]
+
+    @property
+    def test_accuracy(self) -> jax.Array:
+        """[] float32: of the last model."""
+        return self.evaluations.test_accuracy[-1]
+
+
+class Market(NamedTuple):
+    """The pure functions of one market; none is jitted."""
+
+    spec: Spec
+    model: Model
+    layout: Layout
+    init: Callable[..., MarketState]  # (key, hparams, data, ledger=None)
+    rounds: Callable[
+        ..., tuple[MarketState, tuple[RoundInfo, Evaluation]]
+    ]  # (state, hparams, data)
+    finish: Callable[..., MarketOutcome]  # (state, hparams, data, rounds, evaluations)
+    run: Callable[..., MarketOutcome]  # (key, hparams, data, ledger=None)
+
+
+def make_market(
+    spec: Spec,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    attack: Attack | None = None,
+    contribution: Callable[..., jax.Array] | None = None,
+    defence: sampling.Defence | None = None,
+) -> Market:
+    """Builds the functions of a market; a user's own attack, measure or defence may be given.
+
+    Args:
+        spec: static shapes and names.
+        input_shape: (H, W, Ch) of the images.
+        num_classes: L.
+        attack: instead of the one named by `spec.attack`.
+        contribution: instead of the measure named by `spec.contribution`: `Evidence -> [S]` shares.
+        defence: instead of `spec.sampler` and `spec.aggregator`.
+
+    Raises:
+        ValueError: an unknown name or an impossible shape; the sentence says which.
+    """
+    model = models.make_model(spec.model, input_shape, num_classes)
+    attack = attack or lookup(ATTACKS, spec.attack, "attack")
+    schedule = lookup(SCHEDULES, spec.attack_schedule, "attack schedule")
+    credit = contribution or lookup(incentives.CONTRIBUTIONS, spec.contribution, "contribution")
+    layout = Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes)
+    own_defence = defence
+
+    def init(
+        key: Key, hparams: HParams, data: FederatedData, ledger: Ledger | None = None
+    ) -> MarketState:
+        """The world up to the first round.
+
+        Args:
+            key: of the run.
+            hparams: numbers, typed by `as_arrays`.
+            data: of all parties.
+            ledger: of an earlier market, to go on with its balances, stakes and bans; by default a
+                new one with the funds of `hparams.money`.
+        """
+        role_key, auction_key, model_key, run_key = jax.random.split(key, 4)
+        rules, money = terms(hparams), hparams.money
+        roles = draw_roles(role_key, hparams.population, spec.num_sellers, spec.num_nodes)
+        if ledger is None:
+            ledger = books.new_ledger(
+                layout,
+                buyer_funds=money.buyer_funds,
+                seller_funds=money.seller_funds,
+                node_funds=money.node_funds,
+            )
+        else:
+            ledger, _ = books.reset_job(ledger, rules, actor=layout.treasury, job=JOB)
+        opening = ledger
+        ledger = enrol(ledger, rules, layout, money, roles, data.sizes)
+        tau_bps = jnp.round(hparams.tau * BPS).astype(jnp.int32)
+        ledger, auction = hold_auction(
+            auction_key, ledger, rules, layout, money, tau_bps, job=JOB, num_blocks=spec.num_blocks
+        )
+        ledger, _ = books.match(ledger, rules, actor=layout.treasury, job=JOB)
+
+        theta = model.init(model_key)
+        lam = data.sizes / data.sizes.sum()
+        defence = own_defence or build_defence(spec, hparams)
+        buffers = (spec.num_sellers, model.num_params) if spec.client_momentum != "none" else (0, 0)
+        learning = LearningState(
+            theta=theta,
+            velocity=jnp.zeros_like(theta),
+            previous=jnp.zeros_like(theta),
+            momentum=jnp.zeros(buffers),
+            defence=defence.init(spec.num_sellers, model.num_params, lam),
+            attack=attack.init_state(model.num_params) if attack.init_state else (),
+        )
+        return MarketState(
+            key=run_key,
+            round=jnp.int32(0),
+            learning=learning,
+            ledger=ledger,
+            roles=roles,
+            scores=jnp.zeros(spec.num_sellers),
+            wrong_round=jnp.int32(-1),
+            wrong_nodes=jnp.zeros(spec.num_nodes, bool),
+            auction=auction,
+            opening=opening,
+        )
+
+    def terms(hparams: HParams) -> Rules:
+        """The ledger's terms: every training round and the verification are paid work."""
+        return books.make_rules(**{**hparams.rules, "num_rounds": spec.num_rounds + 1})
+
+    def vote(key: Key, state: MarketState, hparams: HParams, rules: Rules) -> cone.Consensus:
+        """CONE decides one unit of work among the nodes that are still in good standing."""
+        consensus = cone.decide(
+            key,
+            state.roles.behaviour,
+            books.eligible_nodes(state.ledger, rules),
+            hparams.cone,
+            schedule=spec.set_schedule,
+            stop_rule=spec.stop_rule,
+            sortition=spec.sortition,
+            rice=spec.rice,
+            stake=state.ledger.stakes[layout.nodes],
+        )
+        # Without a decision nobody is proven wrong: only silence is punished.
+        silent = jnp.where(consensus.outcome == books.Outcome.SILENT, consensus.outcome, 0)
+        outcome = jnp.where(consensus.accepted < 0, silent, consensus.outcome)
+        return consensus._replace(outcome=outcome)
+
+    def step(
+        state: MarketState, hparams: HParams, data: FederatedData
+    ) -> tuple[MarketState, RoundInfo]:
+        """One round: the work, the vote on it, the model, the money."""
+        train_key, cone_key = jax.random.split(state.key)
+        rules = terms(hparams)
+        account = state.ledger.jobs
+        is_running = (account.phase[JOB] == Phase.MATCHED) | (account.phase[JOB] == Phase.TRAINING)
+        eligible = account.matched[JOB] & ~state.ledger.banned[layout.sellers] & is_running
+
+        rate = hparams.learning.lr * decay(hparams.learning.lr_final, state.round)
+        learning, work = train_round(
+            train_key,
+            state.learning,
+            hparams,
+            data,
+            state.roles,
+            eligible,
+            state.round,
+            rate,
+            spec=spec,
+            model=model,
+            defence=own_defence or build_defence(spec, hparams),
+            attack=attack,
+            schedule=schedule,
+        )
+        consensus = vote(jax.random.fold_in(cone_key, state.round), state, hparams, rules)
+        is_right = (consensus.accepted == 0) & is_running
+        is_wrong = (consensus.accepted > 0) & is_running
+        learning = apply_result(state.learning, learning, work, is_right, is_wrong, hparams, rate)
+        shares = credited(state, work, learning, is_right, is_wrong)
+
+        ledger, _ = books.settle_round(
+            state.ledger, rules, actor=layout.treasury, job=JOB, outcomes=consensus.outcome
+        )
+        who = jnp.where(work.selection.present, work.selection.indices, spec.num_sellers)
+        verdicts = jnp.where(work.info.accepted, Verdict.ACCEPTED, Verdict.FLAGGED)
+        verdicts = jnp.zeros(spec.num_sellers, jnp.int32).at[who].set(verdicts, mode="drop")
+        ledger, _ = books.rate_sellers(
+            ledger,
+            rules,
+            actor=layout.treasury,
+            job=JOB,
+            verdicts=jnp.where(is_right, verdicts, Verdict.NOT_SAMPLED),
+        )
+        ledger, _ = books.advance(ledger, rules, blocks=2 * consensus.attempts)
+
+        guilty = (consensus.outcome == books.Outcome.MATCHED) & is_wrong
+        first = (state.wrong_round < 0) & is_wrong
+        bad = state.roles.bad_seller
+        info = RoundInfo(
+            round=state.round + 1,
+            sellers=work.selection.indices,
+            valid=work.valid,
+            accepted=work.info.accepted,
+            flagged=work.info.flagged,
+            credited=shares,
+            sampling=learning.defence.p,
+            byzantine_mass=jnp.where(bad, learning.defence.p, 0.0).sum(),
+            byzantine_credit=jnp.where(bad, shares, 0.0).sum(),
+            refused=work.refused,
+            excluded=work.info.num_excluded,
+            direction_norm=jnp.linalg.norm(work.direction),
+            accepted_digest=consensus.accepted,
+            attempts=consensus.attempts,
+            executions=consensus.executions,
+            latency=consensus.latency,
+            nodes_paid=ledger.jobs.compute_paid[JOB] - account.compute_paid[JOB],
+        )
+        state = state._replace(
+            round=state.round + 1,
+            learning=learning,
+            ledger=ledger,
+            scores=state.scores + shares,
+            wrong_round=jnp.where(first, state.round, state.wrong_round),
+            wrong_nodes=state.wrong_nodes | guilty,
+        )
+        return state, info
+
+    def decay(final: jax.Array, round_index: jax.Array) -> jax.Array:
+        done = round_index / max(spec.num_rounds - 1, 1)
+        return 1.0 - (1.0 - final) * done
+
+    def apply_result(
+        old: LearningState,
+        new: LearningState,
+        work: RoundWork,
+        is_right: jax.Array,
+        is_wrong: jax.Array,
+        hparams: HParams,
+        rate: jax.Array,
+    ) -> LearningState:
+        """The model after the vote: honest step, the adversary's step, or none."""
+        spoilt = -hparams.conduct.spoil * work.direction
+        direction = jnp.where(is_right, work.direction, spoilt)
+        velocity = hparams.learning.momentum * old.velocity + direction
+        moved = is_right | is_wrong
+        keep = jax.tree.map(lambda a, b: jnp.where(is_right, a, b), new.defence, old.defence)
+        return new._replace(
+            theta=jnp.where(moved, old.theta - rate * velocity, old.theta),
+            velocity=jnp.where(moved, velocity, old.velocity),
+            previous=jnp.where(moved, direction, old.previous),
+            defence=keep,
+        )
+
+    def credited(
+        state: MarketState,
+        work: RoundWork,
+        learning: LearningState,
+        is_right: jax.Array,
+        is_wrong: jax.Array,
+    ) -> jax.Array:
+        """[N] shares of the round: by contribution, or to the adversary's own sellers."""
+        who, present = work.selection.indices, work.selection.present
+        evidence = incentives.Evidence(work.info.accepted, work.info.gain, learning.defence.p[who])
+        ours = jnp.where(is_right, credit(evidence), 0.0)
+        byzantine = (state.roles.byzantine[who] & present).astype(jnp.float32)
+        theirs = jnp.where(is_wrong, byzantine / jnp.maximum(byzantine.sum(), 1.0), 0.0)
+        shares = jnp.where(present, ours + theirs, 0.0)
+        return jnp.zeros(spec.num_sellers).at[who].add(shares)
+
+    def rounds(
+        state: MarketState, hparams: HParams, data: FederatedData
+    ) -> tuple[MarketState, tuple[RoundInfo, Evaluation]]:
+        """The next `spec.eval_every` rounds and an evaluation after them."""
+
+        def body(state: MarketState, _: None) -> tuple[MarketState, RoundInfo]:
+            return step(state, hparams, data)
+
+        state, info = jax.lax.scan(body, state, None, length=spec.eval_every)
+        accuracy, loss = models.evaluate(
+            model, state.learning.theta, data.test, lambda images: normalize(data, images)
+        )
+        return state, (info, Evaluation(state.round, accuracy, loss))
+
+    def finish(
+        state: MarketState,
+        hparams: HParams,
+        data: FederatedData,
+        info: RoundInfo,
+        evaluations: Evaluation,
+    ) -> MarketOutcome:
+        """Verification, disputes, settlement. `info` is [R, ...] and only passed on."""
+        rules = terms(hparams)
+        key = jax.random.fold_in(state.key, spec.num_rounds)
+        metric, _ = models.evaluate(
+            model, state.learning.theta, data.verdict, lambda images: normalize(data, images)
+        )
+        ledger, closing = close_job(
+            key,
+            state,
+            hparams,
+            rules,
+            layout,
+            metric,
+            vote=vote,
+            job=JOB,
+        )
+        return MarketOutcome(
+            theta=state.learning.theta,
+            ledger=ledger,
+            opening=state.opening,
+            roles=state.roles,
+            auction=state.auction,
+            closing=closing,
+            scores=state.scores,
+            defence=state.learning.defence,
+            rounds=info,
+            evaluations=evaluations,
+        )
+
+    def run(
+        key: Key, hparams: HParams, data: FederatedData, ledger: Ledger | None = None
+    ) -> MarketOutcome:
+        """A whole market episode; arguments as in `init`."""
+        state = init(key, hparams, data, ledger)
+
+        def chunk(state: MarketState, _: None) -> tuple[MarketState, tuple[RoundInfo, Evaluation]]:
+            return rounds(state, hparams, data)
+
+        state, (info, evaluations) = jax.lax.scan(
+            chunk, state, None, length=spec.num_rounds // spec.eval_every
+        )
+        info = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), info)
+        return finish(state, hparams, data, info, evaluations)
+
+    return Market(spec, model, layout, init, rounds, finish, run)

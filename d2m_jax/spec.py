@@ -1,0 +1,51 @@
+"""What is fixed when a market is compiled: shapes, names, loop lengths. Read next: `hparams.py`.
+
+Everything that is a number a sweep could vary lives in `HParams`; changing a field here compiles a
+new program.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Which examples there are and who holds them (host side, numpy)."""
+
+    name: str = "digits"  # digits | mnist | fashion_mnist | cifar10
+    partition: str = "dirichlet"  # see data.PARTITIONS
+    alpha: float = 0.5  # concentration of the Dirichlet partition; small is heterogeneous
+    classes_per_seller: int = 2  # of the shard partition
+    similarity: float = 0.5  # share of iid samples of the gamma-similarity partition
+    sigma: float = 1.0  # spread of log sizes of the log-normal partition
+    num_validation: int = 200  # buyer's examples: half for the defence, half for the verdict
+    num_root: int = 100  # trusted root examples (FLTrust)
+    max_train: int = 0  # use at most so many training examples; 0 takes all
+    seed: int = 0  # of the split, apart from the seed of the run
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Shapes and names of one market."""
+
+    model: str = "mlp"
+    num_sellers: int = 20
+    num_sampled: int = 10  # sellers that train in a round
+    num_rounds: int = 100
+    eval_every: int = 10  # rounds between test evaluations; divides num_rounds
+    batch_size: int = 32
+    local_steps: int = 1
+    client_momentum: str = "none"  # none | ema | heavy_ball
+    sampler: str = "corrected_osmd"  # uniform | osmd | corrected_osmd
+    aggregator: str = "own"  # the sampler's own aggregate, or a name from AGGREGATORS
+    pre_aggregators: tuple[str, ...] = ()
+    preset: str = "paper"  # definition of the rules where the literature disagrees
+    attack: str = "none"
+    attack_schedule: str = "fixed"
+    contribution: str = "gain"  # how a round's work is valued, see CONTRIBUTIONS
+    num_buyers: int = 4
+    num_blocks: int = 20  # blocks of the auction in which buyers act
+    num_nodes: int = 64
+    set_schedule: str = "exponential"  # execution set sizes
+    stop_rule: str = "lead"
+    sortition: str = "uniform"
+    rice: bool = True  # per-set salt that stops free-loading nodes

@@ -1,0 +1,229 @@
+"""The learning half of a round: sample, train, attack, refuse bad values, aggregate.
+
+Pure functions of one round. Not here: votes and money (`market.py`).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax import models, sellers
+from d2m_jax.attacks import Attack, AttackContext, Schedule
+from d2m_jax.attacks.data import off_topic
+from d2m_jax.data import FederatedData, normalize
+from d2m_jax.hparams import HParams
+from d2m_jax.models import Model
+from d2m_jax.population import Roles
+from d2m_jax.sampling import Context, Defence, DefenceInfo, DefenceState, Selection
+from d2m_jax.spec import Spec
+from d2m_jax.types import Key, PyTree
+
+
+class LearningState(NamedTuple):
+    """What the next round of training needs."""
+
+    theta: jax.Array  # [D] float32, the model
+    velocity: jax.Array  # [D] float32, server momentum
+    previous: jax.Array  # [D] float32, last accepted direction, which free-riders replay
+    momentum: jax.Array  # [N, D] float32, client momentum, or [0, 0] without it
+    defence: DefenceState
+    attack: PyTree  # memory of the attack
+
+
+class RoundWork(NamedTuple):
+    """What the sellers and the defence did in one round, before CONE votes on it."""
+
+    selection: Selection
+    direction: jax.Array  # [D] float32, the honest aggregate
+    valid: jax.Array  # [S] bool, delivered and neither non-finite nor too long
+    refused: jax.Array  # [] int32, delivered but non-finite or too long
+    info: DefenceInfo
+
+
+def validation_losses(
+    model: Model, theta: jax.Array, lr: jax.Array, data: FederatedData
+) -> tuple[Any, Any] | tuple[None, None]:
+    """The two things a defence may ask of the buyer's correction examples, as callables.
+
+    Returns:
+        `losses_of(updates [C, D]) -> [C]`, the loss after each candidate step, and
+        `gradient() -> [D]`; a pair of None when the buyer gave no examples.
+    """
+    labels = data.correction.labels
+    if labels.shape[0] == 0:
+        return None, None
+    images = normalize(data, data.correction.images)
+
+    def losses_of(updates: jax.Array) -> jax.Array:
+        return models.losses_of_candidates(model, theta, updates, lr, images, labels)
+
+    def gradient() -> jax.Array:
+        return jax.grad(model.loss)(theta, images, labels)
+
+    return losses_of, gradient
+
+
+def refuse_bad_values(updates: jax.Array, max_norm: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Zeroes updates that are not finite or longer than `max_norm`, before any rule sees them.
+
+    The norm is taken of the row divided by its largest entry, so it cannot overflow.
+
+    Args:
+        updates: [S, D] float32, anything.
+        max_norm: [] float32.
+
+    Returns:
+        [S, D] finite updates and the [S] bool of rows that were good.
+    """
+    peak = jnp.abs(updates).max(axis=1)
+    finite = jnp.isfinite(peak)
+    scale = jnp.where(finite & (peak > 0), peak, 1.0)
+    rows = jnp.where(finite[:, None], updates, 0.0)
+    length = jnp.sqrt(jnp.sum(jnp.square(rows / scale[:, None]), axis=1))
+    good = finite & (length <= max_norm / scale)
+    return jnp.where(good[:, None], updates, 0.0), good
+
+
+def _off_topic(
+    key: Key, is_liar: jax.Array, images: jax.Array, labels: jax.Array, num_classes: int
+) -> tuple[jax.Array, jax.Array]:
+    """The batch of a seller that lied about its tags: data of another domain."""
+    other = off_topic(key, images, labels, num_classes)
+    return jax.tree.map(lambda new, old: jnp.where(is_liar, new, old), other, (images, labels))
+
+
+def train_round(
+    key: Key,
+    state: LearningState,
+    hparams: HParams,
+    data: FederatedData,
+    roles: Roles,
+    eligible: jax.Array,
+    round_index: jax.Array,
+    lr: jax.Array,
+    *,
+    spec: Spec,
+    model: Model,
+    defence: Defence,
+    attack: Attack,
+    schedule: Schedule,
+) -> tuple[LearningState, RoundWork]:
+    """One round of sampling, local training, attack and aggregation.
+
+    Args:
+        key: of the whole run; the round is folded in here.
+        state: before the round; `theta` is only read.
+        hparams: numbers.
+        data: of all parties.
+        roles: who misbehaves.
+        eligible: [N] bool, matched sellers that may still train.
+        round_index: [] int32.
+        lr: [] float32, the server's rate in this round.
+        spec: static shapes and names.
+        model: the network.
+        defence: sampler and aggregate.
+        attack: what Byzantine sellers do.
+        schedule: in which rounds they do it.
+
+    Returns:
+        The state with momentum, defence and attack memory advanced, and the work that CONE votes
+        on.
+    """
+    schedule_key, run_key = jax.random.split(key)
+    round_key = jax.random.fold_in(run_key, round_index)
+    sample_key, part_key, train_key, attack_key, rule_key = jax.random.split(round_key, 5)
+    learning = hparams.learning
+    selection = defence.sample(sample_key, state.defence, eligible, hparams.defence)
+    who = selection.indices
+    active = schedule.active(schedule_key, round_index, roles.byzantine, **hparams.schedule)
+    byzantine = active[who] & selection.present
+
+    part = sellers.participation(
+        part_key,
+        who,
+        local_steps=spec.local_steps,
+        drop_out=learning.drop_out,
+        straggle=learning.straggle,
+    )
+
+    def tamper(
+        key: Key, seller: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        batch = _off_topic(key, roles.tag_liar[seller], images, labels, model.num_classes)
+        if attack.poison is None:
+            return batch
+        bad = attack.poison(key, *batch, model.num_classes, seller=seller, **hparams.attack)
+        return jax.tree.map(lambda new, old: jnp.where(active[seller], new, old), bad, batch)
+
+    updates = sellers.train_sellers(
+        model,
+        train_key,
+        state.theta,
+        data,
+        who,
+        normalize=lambda images: normalize(data, images),
+        batch_size=spec.batch_size,
+        local_steps=spec.local_steps,
+        lr_local=learning.lr_local,
+        mu=learning.proximal,
+        weight_decay=learning.weight_decay,
+        steps=part.steps,
+        tamper=tamper,
+    )
+    momentum = state.momentum
+    if spec.client_momentum != "none":
+        average = sellers.MOMENTA[spec.client_momentum]
+        momentum, updates = average(momentum, who, updates, learning.client_momentum)
+
+    present = selection.present & part.present
+    tolerated = jnp.where(
+        hparams.tolerated_f < 0,
+        jnp.ceil(spec.num_sampled * roles.bad_seller.sum() / spec.num_sellers).astype(jnp.int32),
+        hparams.tolerated_f,
+    )
+    losses_of, gradient = validation_losses(model, state.theta, lr, data)
+    lam = jnp.where(eligible, data.sizes, 0).astype(jnp.float32)
+    context = Context(
+        lam=lam / jnp.maximum(lam.sum(), 1.0),
+        lr=lr,
+        round=round_index,
+        f=tolerated,
+        losses_of=losses_of,
+        grad_of_validation=gradient,
+    )
+
+    def aggregate(
+        updates: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
+        return defence.aggregate(
+            rule_key, state.defence, selection, updates, mask, context, hparams.defence
+        )
+
+    memory = state.attack
+    if attack.forge is not None:
+        view = AttackContext(
+            previous=state.previous,
+            round_index=round_index,
+            mask=present,
+            ids=who,
+            tolerated_f=tolerated,
+            state=memory,
+            defence=lambda updates, mask: aggregate(updates, mask)[0],
+        )
+        if attack.observe is not None:
+            memory = attack.observe(memory, updates, byzantine, context=view, **hparams.attack)
+            view = view._replace(state=memory)
+        updates = attack.forge(attack_key, updates, byzantine, context=view, **hparams.attack)
+
+    updates, good = refuse_bad_values(updates, learning.max_norm)
+    valid = present & good
+    direction, defence_state, info = aggregate(updates, valid)
+    work = RoundWork(
+        selection=selection,
+        direction=direction,
+        valid=valid,
+        refused=(present & ~good).sum(dtype=jnp.int32),
+        info=info,
+    )
+    return state._replace(momentum=momentum, defence=defence_state, attack=memory), work
