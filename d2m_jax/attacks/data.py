@@ -1,24 +1,31 @@
-"""Poisoned data: what a bad seller trains on, and how success is measured.
+"""Poisoned data: what a bad seller trains on, and how the success of a backdoor is measured.
 
 Not here: attacks on the update itself (`updates.py`). Read next: `schedules.py`.
 
 `poison(key, images [B, H, W, Ch], labels [B], num_classes, *, seller, **hyper)` is what one bad
-seller does to one batch; images are raw (0..255, uint8 or float), before normalisation.
+seller does to one batch; `vmap` it over sellers. Images are raw, 0..255, uint8 or float: poison
+*before* normalising. `seller` is the seller's id, for attacks that share out the work.
 """
 
 import jax
+import jax.numpy as jnp
 
+from d2m_jax.attacks.base import AttackContext, place
 from d2m_jax.types import Key
+
+EMPTY = AttackContext()
+ALL_PARTS = -1
+Batch = tuple[jax.Array, jax.Array]
+
+
+def _chosen(key: Key, labels: jax.Array, fraction: float | jax.Array) -> jax.Array:
+    """Returns which samples are poisoned, [B] bool; each with that probability, all at 1."""
+    return jax.random.uniform(key, labels.shape) < fraction
 
 
 def label_flip(
-    key: Key,
-    images: jax.Array,
-    labels: jax.Array,
-    num_classes: int,
-    *,
-    seller: jax.Array | int = 0,
-) -> tuple[jax.Array, jax.Array]:
+    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, *, seller: jax.Array | int = 0
+) -> Batch:
     """Trains on the mirrored label: y -> num_classes - 1 - y.
 
     The attacker's own data, as in Fang et al. 2020 and Blades. ByzFL differs: there the attackers
@@ -26,3 +33,214 @@ def label_flip(
     """
     del key, seller  # unused
     return images, num_classes - 1 - labels
+
+
+def relabel_targeted(
+    key: Key,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    *,
+    seller: jax.Array | int = 0,
+    source: int | jax.Array = 1,
+    target: int | jax.Array = 7,
+    fraction: float | jax.Array = 1.0,
+) -> Batch:
+    """Turns one class into another: y = source -> target, for a share `fraction` of them.
+
+    Classes beyond the last count from the start again (modulo num_classes), so that the defaults
+    mean something for any data set. Source: Tolpegin et al., ESORICS 2020.
+    """
+    del seller  # unused
+    old, new = (jnp.asarray(a).astype(labels.dtype) % num_classes for a in (source, target))
+    hit = (labels == old) & _chosen(key, labels, fraction)
+    return images, jnp.where(hit, new, labels)
+
+
+def relabel_random(
+    key: Key,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    *,
+    seller: jax.Array | int = 0,
+    fraction: float | jax.Array = 1.0,
+) -> Batch:
+    """Noisy labels: a share `fraction` gets another class, uniform among the other ones.
+
+    With a fraction of 0 to 0.5 this is a careless seller rather than an attacker.
+    """
+    del seller  # unused
+    pick, draw = jax.random.split(key)
+    shift = jax.random.randint(draw, labels.shape, 1, max(num_classes, 2), labels.dtype)
+    return images, jnp.where(
+        _chosen(pick, labels, fraction), (labels + shift) % num_classes, labels
+    )
+
+
+def stamp(
+    images: jax.Array,
+    *,
+    size: int | jax.Array = 4,
+    value: float | jax.Array = 255.0,
+    offset: int | jax.Array = 1,
+    part: int | jax.Array = ALL_PARTS,
+) -> jax.Array:
+    """Puts the trigger on every image: a square of `size` pixels, `offset` from the lower right.
+
+    Args:
+        images: [B, H, W, Ch], raw.
+        size: side of the square in pixels, even when it is to be split.
+        value: grey level of the trigger, 0..255.
+        offset: pixels between the square and the border.
+        part: 0..3 stamps only that quadrant (distributed backdoor), -1 the whole square.
+    """
+    height, width = images.shape[1:3]
+    row = jnp.arange(height) - (height - offset - size)
+    column = jnp.arange(width) - (width - offset - size)
+    inside = ((row >= 0) & (row < size))[:, None] & ((column >= 0) & (column < size))[None, :]
+    quadrant = 2 * (2 * row >= size)[:, None] + (2 * column >= size)[None, :]
+    here = inside & ((quadrant == part) | (jnp.asarray(part) < 0))
+    return jnp.where(here[None, :, :, None], jnp.asarray(value).astype(images.dtype), images)
+
+
+def backdoor(
+    key: Key,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    *,
+    seller: jax.Array | int = 0,
+    target: int | jax.Array = 0,
+    fraction: float | jax.Array = 0.5,
+    size: int | jax.Array = 4,
+    value: float | jax.Array = 255.0,
+    offset: int | jax.Array = 1,
+    boost: float | jax.Array = 1.0,
+) -> Batch:
+    """A share of the batch gets the trigger and the label `target`; the rest stays, as a disguise.
+
+    `boost` belongs to `boosted_update`. Source: Bagdasaryan et al., AISTATS 2020 (pixel pattern as
+    in BadNets, Gu et al. 2017).
+    """
+    del seller, num_classes, boost  # unused
+    hit = _chosen(key, labels, fraction)
+    stamped = stamp(images, size=size, value=value, offset=offset)
+    return _mix(hit, stamped, images, target, labels)
+
+
+def backdoor_distributed(
+    key: Key,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    *,
+    seller: jax.Array | int = 0,
+    target: int | jax.Array = 0,
+    fraction: float | jax.Array = 0.5,
+    size: int | jax.Array = 4,
+    value: float | jax.Array = 255.0,
+    offset: int | jax.Array = 1,
+    boost: float | jax.Array = 1.0,
+) -> Batch:
+    """As `backdoor`, but each seller stamps only the quadrant `seller % 4` of the trigger.
+
+    Success is measured with the whole trigger. Source: Xie et al., ICLR 2020 (DBA).
+    """
+    del num_classes, boost  # unused
+    hit = _chosen(key, labels, fraction)
+    part = jnp.asarray(seller) % 4
+    stamped = stamp(images, size=size, value=value, offset=offset, part=part)
+    return _mix(hit, stamped, images, target, labels)
+
+
+def _mix(
+    hit: jax.Array,
+    stamped: jax.Array,
+    images: jax.Array,
+    target: int | jax.Array,
+    labels: jax.Array,
+) -> Batch:
+    poisoned = jnp.where(hit[:, None, None, None], stamped, images)
+    return poisoned, jnp.where(hit, jnp.asarray(target).astype(labels.dtype), labels)
+
+
+def boosted_update(
+    key: Key,
+    updates: jax.Array,
+    byzantine: jax.Array,
+    *,
+    context: AttackContext = EMPTY,
+    boost: float | jax.Array = 1.0,
+    **trigger: float | jax.Array,
+) -> jax.Array:
+    """Model replacement: the backdoored update times `boost`, about n / eta to take over a mean.
+
+    gamma (X - G) + G in models is gamma u in updates. Source: Bagdasaryan et al., AISTATS 2020.
+    """
+    del key, trigger  # unused
+    return place(updates, byzantine, boost * updates, context)
+
+
+def attack_success_rate(
+    predictions: jax.Array,
+    labels: jax.Array,
+    target: int | jax.Array,
+    mask: jax.Array | None = None,
+) -> jax.Array:
+    """Returns the share of *non-target* images that the model calls `target`, [].
+
+    Images of the target class would count as success without any backdoor, so they are left out.
+    Zero when there is no other image.
+
+    Args:
+        predictions: [B] int, the predicted class of the stamped images (`stamp`).
+        labels: [B] int, true labels.
+        target: the attacker's class.
+        mask: [B] bool, which images count.
+    """
+    counted = labels != target
+    if mask is not None:
+        counted = counted & mask
+    hits = (counted & (predictions == target)).sum()
+    return hits / jnp.maximum(counted.sum(), 1).astype(jnp.float32)
+
+
+def off_topic(
+    key: Key,
+    images: jax.Array,
+    labels: jax.Array,
+    num_classes: int,
+    *,
+    seller: jax.Array | int = 0,
+    fraction: float | jax.Array = 1.0,
+    domain: int | jax.Array = 0,
+) -> Batch:
+    """Data that do not belong to the tags: what a seller that lies about its tags trains on.
+
+    Another domain is made out of the batch at hand: one fixed permutation of the pixels and one of
+    the classes, the same for every seller and round of that `domain`. So the data are consistent
+    and learnable (a model trained on them only would do well on them), but useless to the buyer.
+    Our formulation; the pixel histogram of each image is unchanged.
+
+    Args:
+        key: decides which samples are off topic.
+        images: [B, H, W, Ch].
+        labels: [B].
+        num_classes: L.
+        seller: unused.
+        fraction: share of the batch that is off topic.
+        domain: which other domain, an integer.
+    """
+    del seller  # unused
+    pixel_key, class_key = jax.random.split(
+        jax.random.fold_in(jax.random.key(0), jnp.asarray(domain).astype(jnp.int32))
+    )
+    num_images, height, width, channels = images.shape
+    order = jax.random.permutation(pixel_key, height * width)
+    flat = images.reshape(num_images, height * width, channels)
+    other = flat[:, order].reshape(images.shape)
+    classes = jax.random.permutation(class_key, num_classes).astype(labels.dtype)
+    hit = _chosen(key, labels, fraction)
+    mixed = jnp.where(hit[:, None, None, None], other, images)
+    return mixed, jnp.where(hit, classes[labels], labels)

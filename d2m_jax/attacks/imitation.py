@@ -4,10 +4,20 @@ Not here: poisoned data (`data.py`), false sizes and tags (`market.py`). These a
 what they are paid, not by the accuracy they cost. Read next: `data.py`.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import AttackContext, place, present, required
+from d2m_jax.attacks.base import (
+    AttackContext,
+    known_rows,
+    masked_mean,
+    norms,
+    place,
+    present,
+    required,
+)
 from d2m_jax.types import Key
 
 EMPTY = AttackContext()
@@ -81,3 +91,114 @@ def sybil_copies(
     noise = jax.random.normal(key, updates.shape, updates.dtype)
     spread = jitter * jnp.sqrt(jnp.mean(vector * vector))
     return place(updates, byzantine, scale * vector[None, :] + spread * noise, context)
+
+
+def mimic(
+    key: Key,
+    updates: jax.Array,
+    byzantine: jax.Array,
+    *,
+    context: AttackContext = EMPTY,
+    knowledge: str = "omniscient",
+    target: int | jax.Array = 0,
+) -> jax.Array:
+    """All attackers send the update of one seller: over-represents it among unlike sellers.
+
+    `target` is a seller id (`context.ids`; the row number when there are none). When that seller is
+    absent or not known, the first known row is copied: our choice.
+    Source: Karimireddy et al., ICLR 2022, section 3; ByzFL's Mimic. Cost O(S D).
+    """
+    del key  # unused
+    rows = known_rows(updates, byzantine, context, knowledge)
+    wanted = rows & (_seller_ids(updates, context) == target)
+    chosen = jnp.where(wanted.any(), jnp.argmax(wanted), jnp.argmax(rows))
+    return place(updates, byzantine, updates[chosen], context, rows.any())
+
+
+class MimicState(NamedTuple):
+    """What the variance-maximising mimic has learnt."""
+
+    step: jax.Array  # [] int32, rounds seen
+    mean: jax.Array  # [D] float32, running mean of the known rows
+    axis: jax.Array  # [D] float32, direction of greatest variance so far (unit, or zero at first)
+    target: jax.Array  # [] int32, seller id that is copied after the warm-up
+
+
+def mimic_init(num_params: int) -> MimicState:
+    """Returns the state before the first round."""
+    zeros = jnp.zeros(num_params, jnp.float32)
+    return MimicState(jnp.int32(0), zeros, zeros, jnp.int32(-1))
+
+
+def mimic_observe(
+    state: MimicState,
+    updates: jax.Array,
+    byzantine: jax.Array,
+    *,
+    context: AttackContext = EMPTY,
+    knowledge: str = "omniscient",
+    warmup: int | jax.Array = 20,
+) -> MimicState:
+    """One round of Oja's rule on the known rows, during the warm-up only; then picks the seller.
+
+    mu <- (t mu + mean x) / (1 + t);  v = sum_i <x_i - mu, z> (x_i - mu);
+    z <- unit((t z + v / ||v||) / (1 + t));  target = argmax_i <x_i, z>.
+    z starts as the deviation of the row farthest from the mean, without randomness: our choice (the
+    released code starts from a fixed normal draw). A round with no known row changes nothing.
+    Source: Karimireddy et al., ICLR 2022, appendix; the update and the uncentred projection as in
+    its released code. Cost O(S D).
+    """
+    rows = known_rows(updates, byzantine, context, knowledge)
+    t = state.step.astype(jnp.float32)
+    mean = (t * state.mean + masked_mean(updates, rows)) / (1 + t)
+    centred = jnp.where(rows[:, None], updates - mean[None, :], 0.0)
+    first = state.step == 0
+    axis = jnp.where(first, centred[jnp.argmax(norms(centred))], state.axis)
+    pull = _unit(jnp.matmul(_project(centred, axis), centred, precision="highest"))
+    axis = _unit(jnp.where(first, pull, (t * axis + pull) / (1 + t)))
+    scores = jnp.where(rows, _project(jnp.where(rows[:, None], updates, 0.0), axis), -jnp.inf)
+    target = _seller_ids(updates, context)[jnp.argmax(scores)]
+    learnt = MimicState(state.step + 1, mean, axis, target)
+    learning = (state.step < warmup) & rows.any()
+    return jax.tree.map(lambda new, old: jnp.where(learning, new, old), learnt, state)
+
+
+def mimic_variance(
+    key: Key,
+    updates: jax.Array,
+    byzantine: jax.Array,
+    *,
+    context: AttackContext = EMPTY,
+    knowledge: str = "omniscient",
+    warmup: int | jax.Array = 20,
+) -> jax.Array:
+    """Mimics the seller that lies farthest along the direction of greatest variance.
+
+    Follows `context.state` as `mimic_observe` left it this round: during the warm-up its target
+    changes, afterwards it is fixed. When that seller is not sampled, the known row farthest along
+    the direction stands in: our choice.
+
+    Raises:
+        ValueError: `context.state` is missing.
+    """
+    del key, warmup  # unused
+    state: MimicState = required(context.state, "state", "mimic_variance")
+    rows = known_rows(updates, byzantine, context, knowledge)
+    wanted = rows & (_seller_ids(updates, context) == state.target)
+    scores = _project(jnp.where(rows[:, None], updates, 0.0), state.axis)
+    stand_in = jnp.argmax(jnp.where(rows, scores, -jnp.inf))
+    chosen = jnp.where(wanted.any(), jnp.argmax(wanted), stand_in)
+    return place(updates, byzantine, updates[chosen], context, rows.any())
+
+
+def _seller_ids(updates: jax.Array, context: AttackContext) -> jax.Array:
+    return jnp.arange(updates.shape[0]) if context.ids is None else context.ids
+
+
+def _project(rows: jax.Array, axis: jax.Array) -> jax.Array:
+    return jnp.matmul(rows, axis, precision="highest")
+
+
+def _unit(vector: jax.Array) -> jax.Array:
+    length = jnp.linalg.norm(vector)
+    return vector / jnp.where(length > 0, length, 1.0)

@@ -1,0 +1,168 @@
+"""Properties of every registered attack; a new entry is tested without writing a test."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax.attacks import ATTACKS, SCHEDULES, AttackContext, bind
+from d2m_jax.names import lookup
+
+NUM_ROWS, NUM_PARAMS = 7, 5
+KEY = jax.random.key(3)
+ROWS = jax.random.normal(jax.random.key(1), (NUM_ROWS, NUM_PARAMS)) + 0.5
+FORGES = [name for name, attack in ATTACKS.items() if attack.forge is not None]
+POISONS = [name for name, attack in ATTACKS.items() if attack.poison is not None]
+
+# Worlds: nobody; two; all; all but one; two of which one is absent (as is an honest row); nobody
+# is present; two beside an honest row that diverged.
+TWO = np.isin(np.arange(NUM_ROWS), [2, 5])
+ALL = np.ones(NUM_ROWS, bool)
+BYZANTINE = np.stack([~ALL, TWO, ALL, np.arange(NUM_ROWS) > 0, TWO, TWO, TWO])
+MASK = np.stack([ALL, ALL, ALL, ALL, ~np.isin(np.arange(NUM_ROWS), [0, 5]), ~ALL, ALL])
+UPDATES = jnp.stack([ROWS] * 6 + [ROWS.at[0].set(jnp.nan)])
+
+
+def clipped_mean(updates: jax.Array, mask: jax.Array) -> jax.Array:
+    norms = jnp.sqrt(jnp.sum(updates**2, axis=1) + 1e-12)
+    weights = mask * jnp.minimum(1.0, 3.0 / norms)
+    return weights @ jnp.where(mask[:, None], updates, 0.0) / jnp.maximum(mask.sum(), 1)
+
+
+def runner(name: str, **options):
+    """One world through one attack, with every field of the context given."""
+    attack = bind(ATTACKS[name], **options)
+
+    def run(key, updates, byzantine, mask, hyper):
+        state = None if attack.init_state is None else attack.init_state(updates.shape[1])
+        context = AttackContext(
+            previous=jnp.arange(NUM_PARAMS, dtype=jnp.float32),
+            round_index=2,
+            mask=mask,
+            ids=10 + jnp.arange(NUM_ROWS),
+            tolerated_f=2,
+            state=state,
+            defence=clipped_mean,
+        )
+        if attack.observe is not None:
+            state = attack.observe(state, updates, byzantine, context=context, **hyper)
+            context = context._replace(state=state)
+        return attack.forge(key, updates, byzantine, context=context, **hyper)
+
+    return run
+
+
+@pytest.mark.parametrize("name", FORGES)
+def test_forge_properties(name):
+    """Others untouched, finite, effective; and jit of vmap equals a plain Python loop."""
+    attack = ATTACKS[name]
+    run = runner(name)
+    hyper = {key: jnp.float32(value) for key, value in attack.hyper.items()}
+    batched = jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, None)))
+    worlds = np.asarray(batched(KEY, UPDATES, BYZANTINE, MASK, hyper))
+    assert worlds.shape == UPDATES.shape and worlds.dtype == np.float32
+    for got, before, byzantine, mask in zip(worlds, UPDATES, BYZANTINE, MASK):
+        np.testing.assert_array_equal(got[~(byzantine & mask)], before[~(byzantine & mask)])
+        if attack.finite:
+            assert np.isfinite(got[byzantine]).all()
+    idle = np.allclose(worlds[1][TWO], ROWS[TWO])
+    assert not idle or name in ("backdoor", "backdoor_distributed"), "the attack does nothing"
+    for i in (1, 4):
+        one = run(KEY, UPDATES[i], jnp.asarray(BYZANTINE[i]), jnp.asarray(MASK[i]), attack.hyper)
+        if "defence" in attack.needs:  # a search may stop elsewhere on a plateau: compare the harm
+            pair = [clipped_mean(x, jnp.asarray(MASK[i])) for x in (one, worlds[i])]
+            np.testing.assert_allclose(*pair, rtol=1e-2, atol=1e-2)
+        else:
+            np.testing.assert_allclose(one, worlds[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in FORGES if "knowledge" in ATTACKS[name].options])
+def test_byzantine_knowledge_ignores_the_honest_rows(name):
+    """With only the attackers' own rows known, changing honest rows changes nothing."""
+    run = jax.jit(
+        jax.vmap(runner(name, knowledge="byzantine"), in_axes=(None, 0, None, None, None))
+    )
+    rows = jnp.stack([ROWS, jnp.where(TWO[:, None], ROWS, -3 * ROWS + 1)])
+    first, second = run(KEY, rows, TWO, ALL, dict(ATTACKS[name].hyper))
+    np.testing.assert_array_equal(first[TWO], second[TWO])
+    assert np.isfinite(first).all()
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_registry_says_what_the_functions_take(name):
+    attack = ATTACKS[name]
+    assert set(attack.needs) <= set(AttackContext._fields)
+    assert (attack.init_state is None) == (attack.observe is None)
+    for part, skip in (
+        (attack.forge, {"context"}),
+        (attack.poison, {"seller"}),
+        (attack.observe, {"context"}),
+    ):
+        if part is None:
+            continue
+        parameters = inspect.signature(part).parameters.values()
+        named = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY} - skip
+        offered = set(attack.hyper) | set(attack.options)
+        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+            assert named <= offered
+        elif attack.forge is not None and part is attack.poison:
+            assert named == set(attack.hyper)
+        else:
+            assert named - {"z"} == offered - {"z"} or part is attack.observe
+    if attack.options:
+        defaults = inspect.signature(attack.forge).parameters
+        assert all(defaults[key].default == value for key, value in attack.options.items())
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_poison_properties(name):
+    attack = ATTACKS[name]
+    images = np.random.default_rng(0).integers(0, 200, (12, 8, 8, 2), dtype=np.uint8)
+    labels = np.arange(12, dtype=np.int32) % 10
+    hyper = {key: jnp.float32(value) for key, value in attack.hyper.items()}
+
+    def run(key, seller, hyper):
+        return attack.poison(
+            key, jnp.asarray(images), jnp.asarray(labels), 10, seller=seller, **hyper
+        )
+
+    keys = jax.random.split(KEY, 5)
+    many = jax.jit(jax.vmap(run, in_axes=(0, 0, None)))(keys, jnp.arange(5), hyper)
+    for i in range(2):
+        eager = run(keys[i], i, attack.hyper)
+        np.testing.assert_array_equal(eager[0], many[0][i])
+        np.testing.assert_array_equal(eager[1], many[1][i])
+    assert many[0].shape == (5, *images.shape) and many[0].dtype == jnp.uint8
+    assert many[1].shape == (5, 12) and many[1].dtype == jnp.int32
+    assert ((many[1] >= 0) & (many[1] < 10)).all()
+    changed = (np.asarray(many[1]) != labels).any() or (np.asarray(many[0]) != images).any()
+    assert changed
+
+
+def test_unknown_names_and_options_are_explained():
+    with pytest.raises(ValueError, match="did you mean 'sign_flip'"):
+        lookup(ATTACKS, "sign_flp", "attack")
+    with pytest.raises(ValueError, match=r"unknown attack option 'sharp'.*knowledge"):
+        bind(ATTACKS["alie"], sharp=1)
+    with pytest.raises(ValueError, match="byzantine, omniscient"):
+        bind(ATTACKS["alie"], knowledge="own").forge(KEY, ROWS, jnp.asarray(TWO))
+    with pytest.raises(ValueError, match="unknown knowledge 'god'"):
+        bind(ATTACKS["alie"], knowledge="god")
+    for name in ("opt_alie", "agr_tailored", "whitebox"):
+        with pytest.raises(ValueError, match=rf"{name}.*context\.defence"):
+            ATTACKS[name].forge(KEY, ROWS, jnp.asarray(TWO))
+
+
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_schedules_are_traceable(name):
+    schedule = SCHEDULES[name]
+    byzantine = jnp.arange(20) < 6
+    hyper = {key: jnp.float32(value) for key, value in schedule.hyper.items()}
+    active = jnp.stack([schedule.active(KEY, r, byzantine, **hyper) for r in range(12)])
+    traced = jax.jit(lambda r: schedule.active(KEY, r, byzantine, **hyper))(7)
+    np.testing.assert_array_equal(traced, active[7])
+    assert active.shape == (12, 20) and active.dtype == bool
+    nobody = schedule.active(KEY, 12, jnp.zeros(20, bool), **schedule.hyper)
+    assert not nobody.any()
