@@ -3,11 +3,13 @@
 from d2m_jax.data.federated import (
     Examples,
     FederatedData,
-    assert_disjoint,
     build,
     normalize,
+    repartition,
     seller_rows,
+    stack_partitions,
 )
+from d2m_jax.data.holdings import describe, report
 from d2m_jax.data.partition import (
     PARTITIONS,
     dirichlet,
@@ -19,6 +21,7 @@ from d2m_jax.data.partition import (
 )
 from d2m_jax.data.raw import DataError, RawDataset, from_arrays
 from d2m_jax.data.sources import SOURCES, load
+from d2m_jax.data.splits import assert_disjoint, shared_images
 
 __all__ = [
     "PARTITIONS",
@@ -29,6 +32,7 @@ __all__ = [
     "RawDataset",
     "assert_disjoint",
     "build",
+    "describe",
     "dirichlet",
     "from_arrays",
     "gamma_similarity",
@@ -37,6 +41,10 @@ __all__ = [
     "load",
     "lognormal_sizes",
     "normalize",
+    "repartition",
+    "report",
     "seller_rows",
     "shards",
+    "shared_images",
+    "stack_partitions",
 ]

@@ -1,6 +1,6 @@
-"""A decoded copy of an archive that is slow to decode, kept as `.npz` in the user's cache.
+"""A decoded copy of a source that is slow to decode, kept as `.npz` in the user's cache.
 
-A copy belongs to one state of one archive (its size and time of change); when the archive
+A copy belongs to one state of one source (its size and time of change); when the source
 changes, a new copy is made. A cache that cannot be read or written is no error: it only means
 decoding again. Read next: `sources.py`.
 """
@@ -27,20 +27,21 @@ def default_folder() -> pathlib.Path:
 
 
 def cached(
-    read: Callable[[pathlib.Path], RawDataset], archive: pathlib.Path, folder: pathlib.Path
+    source: pathlib.Path, name: str, read: Callable[[], RawDataset], folder: pathlib.Path
 ) -> RawDataset:
-    """Returns `read(archive)`, from the decoded copy in `folder` where there is one.
+    """Returns `read()`, or the copy in `folder` of what it returned for the same `source`.
 
     Args:
+        source: the file that changes when the data does.
+        name: tells copies of different sources apart.
         read: the slow reader.
-        archive: the file it reads.
         folder: where copies lie; made when missing. A copy of CIFAR-10 takes 184 MB.
     """
-    stat = archive.stat()
-    path = folder / f"{archive.name}-{stat.st_size}-{stat.st_mtime_ns}.npz"
+    stat = source.stat()
+    path = folder / f"{name}-{stat.st_size}-{stat.st_mtime_ns}.npz"
     raw = _load(path)
     if raw is None:
-        raw = read(archive)
+        raw = read()
         with contextlib.suppress(OSError):
             _save(path, raw)
     return raw

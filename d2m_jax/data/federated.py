@@ -1,13 +1,14 @@
 """A data set dealt to a market: sellers' rows, the buyer's validation, root data and test.
 
 Validation and root data leave the training pool *before* sellers are served, and the test set is
-passed through as it is; `assert_disjoint` checks it on row numbers. Arrays are JAX arrays on the
-default device: pass `FederatedData` to jitted functions as an argument, never as a closure.
+passed through as it is; both are asserted. Arrays are JAX arrays on the default device: pass
+`FederatedData` to jitted functions as an argument, never as a closure.
 Not here: who gets which rows (`partition.py`), who holds what (`holdings.py`).
 """
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,9 +18,11 @@ from flax import struct
 
 from d2m_jax.data.partition import PARTITIONS, Partition
 from d2m_jax.data.raw import RawDataset, check
+from d2m_jax.data.splits import assert_disjoint, moments, shared_images, take
 from d2m_jax.names import lookup
 
 _MAX_INDEX_BYTES = 1 << 31
+_MAX_SHARED = 0.01  # of the test images may also be training images; the official sets have none
 
 
 @struct.dataclass
@@ -41,13 +44,13 @@ class FederatedData:
     images: jax.Array  # [T, H, W, Ch] uint8, the sellers' pool
     labels: jax.Array  # [T] int32
     index: jax.Array  # [N, M] int32, rows of the pool; a seller's own rows, repeated to width M
-    sizes: jax.Array  # [N] int32, how many of them are distinct: draw columns below sizes[m]
+    sizes: jax.Array  # [N] int32, how many are distinct: draw columns with randint(0, sizes[m])
     mean: jax.Array  # [Ch] float32, of the raw uint8 values
     std: jax.Array  # [Ch] float32
     correction: Examples  # the buyer's, given to CONE for defence and contributions
     verdict: Examples  # the buyer's, only for the metric that is held against tau
     root: Examples  # the buyer's root data (FLTrust); may be empty
-    test: Examples  # official test set, only for reports
+    test: Examples  # the official test set, only for reports
 
 
 def normalize(data: FederatedData, images: jax.Array) -> jax.Array:
@@ -61,8 +64,8 @@ def normalize(data: FederatedData, images: jax.Array) -> jax.Array:
         [..., H, W, Ch] float32.
     """
     per_channel = (1,) * (images.ndim - 1) + (-1,)
-    scaled = images.astype(jnp.float32) - data.mean.reshape(per_channel)
-    return scaled / data.std.reshape(per_channel)
+    centred = images.astype(jnp.float32) - data.mean.reshape(per_channel)
+    return centred / data.std.reshape(per_channel)
 
 
 def seller_rows(data: FederatedData) -> Partition:
@@ -79,7 +82,6 @@ def build(
     num_validation: int = 200,
     num_root: int = 0,
     seed: int = 0,
-    partition_seed: int | None = None,
     min_samples: int = 1,
     max_train: int | None = None,
     width: int | None = None,
@@ -87,7 +89,7 @@ def build(
 ) -> FederatedData:
     """Deals a data set to a buyer and N sellers.
 
-    In this order, each step class-stratified and without replacement: keep `max_train` images of
+    In this order, each draw class-stratified and without replacement: keep `max_train` images of
     the training set; take correction, verdict and root; partition what is left among the sellers.
 
     Args:
@@ -97,12 +99,11 @@ def build(
         num_validation: images of the buyer, halved into correction and verdict (verdict has the
             odd one); 0 for none.
         num_root: images of root data; 0 for none.
-        seed: decides which images the buyer gets and, by default, the partition.
-        partition_seed: decides the partition alone, so that the buyer's images can stay the same.
-        min_samples: images that every seller gets at least.
+        seed: decides which images the buyer gets, and the partition.
+        min_samples: images that every seller gets at least, >= 1.
         max_train: use only so many training images, all by default.
-        width: M, the width of `index`; the largest seller's size by default. Worlds of equal
-            width can be stacked.
+        width: M, the width of `index`; by default the size of the largest seller. Programs are
+            compiled anew for another M.
         **options: of the partition, such as `alpha`, `classes_per_seller`, `gamma`, `sigma`.
 
     Returns:
@@ -110,11 +111,102 @@ def build(
         (our choice: constants of the data set, the same for every seed).
 
     Raises:
-        ValueError: an argument is out of range or unknown; one sentence.
+        ValueError: an argument is out of range or unknown, or more than 1 % of the test images
+            are also training images; one sentence.
     """
     check(raw)
-    deal = _partition(partition, options)
-    num_train = len(raw.train_labels)
+    _deal(partition, options)  # names, before any work
+    _check_counts(len(raw.train_labels), num_validation, num_root, max_train)
+    shared = shared_images(raw.train_images, raw.test_images)
+    if shared > _MAX_SHARED * len(raw.test_labels):
+        raise ValueError(
+            f"{raw.name}: {shared} of {len(raw.test_labels)} test images are also training "
+            "images; the test set must be kept apart"
+        )
+
+    rng = np.random.default_rng((seed, 1))  # not the stream of the partition
+    labels = raw.train_labels
+    rows = np.arange(len(labels))
+    if max_train is not None:
+        rows, _ = take(rng, labels, rows, max_train)
+    correction, rows = take(rng, labels, rows, num_validation // 2)
+    verdict, rows = take(rng, labels, rows, num_validation - num_validation // 2)
+    root, rows = take(rng, labels, rows, num_root)
+    assert_disjoint({"correction": correction, "verdict": verdict, "root": root, "pool": rows})
+    index, sizes = _table(labels[rows], num_sellers, partition, seed, min_samples, width, options)
+    mean, std = moments(raw.train_images)
+
+    def examples(images: np.ndarray, labels: np.ndarray) -> Examples:
+        return Examples(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+
+    pool = examples(raw.train_images[rows], labels[rows])
+    return FederatedData(
+        images=pool.images,
+        labels=pool.labels,
+        index=index,
+        sizes=sizes,
+        mean=jnp.asarray(mean),
+        std=jnp.asarray(std),
+        correction=examples(raw.train_images[correction], labels[correction]),
+        verdict=examples(raw.train_images[verdict], labels[verdict]),
+        root=examples(raw.train_images[root], labels[root]),
+        test=examples(raw.test_images, raw.test_labels),
+    )
+
+
+def repartition(
+    data: FederatedData,
+    *,
+    num_sellers: int,
+    partition: str | Callable[..., Partition] = "dirichlet",
+    seed: int = 0,
+    min_samples: int = 1,
+    width: int | None = None,
+    **options: Any,
+) -> FederatedData:
+    """Deals the same pool anew; the buyer's images, the pool and the test set are shared.
+
+    For sweeps over heterogeneity, number of sellers or partition seeds. Arguments as in `build`,
+    which it equals for the same seed.
+    """
+    labels = np.asarray(data.labels)
+    index, sizes = _table(labels, num_sellers, partition, seed, min_samples, width, options)
+    return dataclasses.replace(data, index=index, sizes=sizes)
+
+
+def stack_partitions(worlds: Sequence[FederatedData]) -> tuple[FederatedData, FederatedData]:
+    """Stacks worlds that differ only in who holds what, for `vmap` over heterogeneity.
+
+    Args:
+        worlds: P of them with the same number of sellers, made by `repartition` from one `build`.
+
+    Returns:
+        (data, axes): `index` [P, N, M] with the largest M and `sizes` [P, N], all else as in the
+        first world; `axes` has 0 there and None elsewhere, for `in_axes`.
+
+    Raises:
+        ValueError: the worlds have different pools or numbers of sellers.
+    """
+    first = worlds[0]
+    for world in worlds[1:]:
+        if world.images is not first.images:
+            raise ValueError("worlds to be stacked must share their pool: use `repartition`")
+        if world.sizes.shape != first.sizes.shape:
+            raise ValueError("worlds to be stacked must have the same number of sellers")
+    width = max(world.index.shape[1] for world in worlds)
+    index = np.stack([_padded(seller_rows(world), width) for world in worlds])
+    sizes = jnp.stack([world.sizes for world in worlds])
+    data = dataclasses.replace(first, index=jnp.asarray(index), sizes=sizes)
+    axes = dataclasses.replace(jax.tree.map(lambda _: None, first), index=0, sizes=0)
+    return data, axes
+
+
+# ------------------------------------------------------------------------------------ helpers
+
+
+def _check_counts(
+    num_train: int, num_validation: int, num_root: int, max_train: int | None
+) -> None:
     for what, count in (("num_validation", num_validation), ("num_root", num_root)):
         if count < 0:
             raise ValueError(f"{what} must not be negative, not {count}")
@@ -129,72 +221,8 @@ def build(
             f"{pool} training images for the sellers"
         )
 
-    rng = np.random.default_rng(seed)
-    rows = np.arange(num_train)
-    if max_train is not None:
-        rows, _ = _take(rng, raw.train_labels, rows, max_train)
-    correction, rows = _take(rng, raw.train_labels, rows, num_validation // 2)
-    verdict, rows = _take(rng, raw.train_labels, rows, num_validation - num_validation // 2)
-    root, rows = _take(rng, raw.train_labels, rows, num_root)
-    labels = raw.train_labels[rows]
-    parts = deal(
-        seed if partition_seed is None else partition_seed,
-        labels,
-        num_sellers,
-        min_samples=min_samples,
-        **options,
-    )
-    assert_disjoint(
-        {
-            "correction": correction,
-            "verdict": verdict,
-            "root": root,
-            **{f"seller {seller}": rows[part] for seller, part in enumerate(parts)},
-        }
-    )
-    index, sizes = _table(parts, width)
-    mean, std = _moments(raw.train_images)
 
-    def examples(chosen: np.ndarray) -> Examples:
-        return Examples(raw.train_images[chosen], raw.train_labels[chosen])  # type: ignore[arg-type]
-
-    host = FederatedData(
-        images=raw.train_images[rows],  # type: ignore[arg-type]  # put on the device below
-        labels=labels,  # type: ignore[arg-type]
-        index=index,  # type: ignore[arg-type]
-        sizes=sizes,  # type: ignore[arg-type]
-        mean=mean,  # type: ignore[arg-type]
-        std=std,  # type: ignore[arg-type]
-        correction=examples(correction),
-        verdict=examples(verdict),
-        root=examples(root),
-        test=Examples(raw.test_images, raw.test_labels),  # type: ignore[arg-type]
-    )
-    return jax.tree.map(jnp.asarray, host)
-
-
-def assert_disjoint(parts: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError when a row number occurs twice, within one part or in two (host).
-
-    Args:
-        parts: name -> row numbers of one and the same array.
-    """
-    names = list(parts)
-    rows = np.concatenate([np.asarray(parts[name], np.int64) for name in names])
-    owner = np.repeat(np.arange(len(names)), [len(parts[name]) for name in names])
-    order = np.argsort(rows, kind="stable")
-    rows, owner = rows[order], owner[order]
-    twice = np.flatnonzero(rows[1:] == rows[:-1])
-    if len(twice):
-        first, second = (names[owner[twice[0] + i]] for i in (0, 1))
-        where = f"twice in {first}" if first == second else f"in {first} and in {second}"
-        raise ValueError(f"row {rows[twice[0]]} is {where} ({len(twice)} such rows)")
-
-
-# ------------------------------------------------------------------------------------ helpers
-
-
-def _partition(
+def _deal(
     partition: str | Callable[..., Partition], options: Mapping[str, Any]
 ) -> Callable[..., Partition]:
     """Looks the partition up and checks the names of its options."""
@@ -206,59 +234,53 @@ def _partition(
     for option in options:
         if option not in valid:
             raise ValueError(
-                f"unknown option {option!r} of partition {partition!r}; "
+                f"partition {partition!r} has no option {option!r}; "
                 f"valid options: {', '.join(valid) or 'none'}"
             )
     return deal
 
 
-def _take(
-    rng: np.random.Generator, labels: np.ndarray, rows: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draws `count` of `rows` with the class shares of `rows`; returns (taken, left), sorted.
-
-    Stratified systematic draw: rows are shuffled, sorted by class, and every (len / count)-th is
-    taken from a random start, so each class gets its share rounded down or up, without bias.
-    """
-    shuffled = rng.permutation(rows)
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    steps = (np.arange(count) + rng.random()) * (len(rows) / max(count, 1))
-    chosen = np.zeros(len(rows), bool)
-    chosen[np.minimum(steps.astype(np.int64), len(rows) - 1)] = True
-    return np.sort(by_class[chosen]), np.sort(by_class[~chosen])
-
-
-def _table(parts: Partition, width: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns index [N, M] int32 (each row repeats its own seller's rows) and sizes [N] int32."""
-    sizes = np.array([len(part) for part in parts], np.int32)
-    if sizes.min() < 1:
-        raise ValueError("every seller needs at least one sample: min_samples must be positive")
+def _table(
+    labels: np.ndarray,
+    num_sellers: int,
+    partition: str | Callable[..., Partition],
+    seed: int,
+    min_samples: int,
+    width: int | None,
+    options: Mapping[str, Any],
+) -> tuple[jax.Array, jax.Array]:
+    """Partitions, asserts disjointness, returns index [N, M] int32 and sizes [N] int32."""
+    if min_samples < 1:
+        raise ValueError(f"min_samples must be at least 1, not {min_samples}")
+    deal = _deal(partition, options)
+    parts = deal(seed, labels, num_sellers, min_samples=min_samples, **options)
+    _check_parts(parts, num_sellers, len(labels))
+    largest = max(len(part) for part in parts)
     if width is None:
-        width = int(sizes.max())
-    if width < sizes.max():
-        raise ValueError(f"width={width} is below the size of the largest seller, {sizes.max()}")
-    if 4 * len(parts) * width > _MAX_INDEX_BYTES:
+        width = largest
+    if width < largest:
+        raise ValueError(f"width={width} is below the size of the largest seller, {largest}")
+    if 4 * num_sellers * width > _MAX_INDEX_BYTES:
         raise ValueError(
-            f"the index table of {len(parts)} sellers x {width} samples would take over 2 GiB; "
+            f"the index table of {num_sellers} sellers x {width} samples would take over 2 GiB; "
             "use fewer sellers or a partition with more even sizes"
         )
-    index = np.stack([np.resize(part, width).astype(np.int32) for part in parts])
-    return index, sizes
+    sizes = np.array([len(part) for part in parts], np.int32)
+    return jnp.asarray(_padded(parts, width)), jnp.asarray(sizes)
 
 
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation [Ch] float32 per channel, exact from histograms.
+def _check_parts(parts: Partition, num_sellers: int, num_rows: int) -> None:
+    """Holds any partition, a user's too, to what `index` needs."""
+    if len(parts) != num_sellers:
+        raise ValueError(f"the partition served {len(parts)} sellers instead of {num_sellers}")
+    for seller, part in enumerate(parts):
+        if len(part) == 0:
+            raise ValueError(f"the partition left seller {seller} without samples")
+        if part.min() < 0 or part.max() >= num_rows:
+            raise ValueError(f"the partition gave seller {seller} rows outside 0 to {num_rows - 1}")
+    assert_disjoint({f"seller {seller}": part for seller, part in enumerate(parts)})
 
-    A channel that never varies gets standard deviation 1.
-    """
-    levels = np.arange(256, dtype=np.float64)
-    mean, std = [], []
-    for channel in range(images.shape[-1]):
-        counts = np.zeros(256)
-        for start in range(0, len(images), 4096):  # bincount copies to int64
-            block = images[start : start + 4096, ..., channel]
-            counts += np.bincount(block.ravel(), minlength=256)
-        share = counts / counts.sum()
-        mean.append(share @ levels)
-        std.append(np.sqrt(share @ (levels - mean[-1]) ** 2) or 1.0)
-    return np.array(mean, np.float32), np.array(std, np.float32)
+
+def _padded(parts: Partition, width: int) -> np.ndarray:
+    """Returns [N, width] int32: each seller's rows, repeated from the start to fill the width."""
+    return np.stack([np.resize(part, width) for part in parts]).astype(np.int32)

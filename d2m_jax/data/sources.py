@@ -53,29 +53,32 @@ def _digits(folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawDatas
 
 
 def _idx(name: str, folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawDataset, str]:
-    del copies  # decoding takes under half a second
     found = [] if folder is None else archives.find(name, folder, archives.IDX_FILES)
     if found:
         return archives.read_idx_dataset(name, found[0].parent), str(found[0].parent)
-    return _through_tfds(name, folder, "the four files " + ", ".join(archives.IDX_FILES))
+    return _through_tfds(name, folder, copies, "the four files " + ", ".join(archives.IDX_FILES))
 
 
 def _cifar10(folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawDataset, str]:
     found = [] if folder is None else archives.find("cifar10", folder, archives.CIFAR_FILES)
     if found:
-        return cache.cached(archives.read_cifar10, found[0], copies), str(found[0])
-    return _through_tfds("cifar10", folder, " or ".join(archives.CIFAR_FILES))
+        return (
+            cache.cached(found[0], found[0].name, lambda: archives.read_cifar10(found[0]), copies),
+            str(found[0]),
+        )
+    return _through_tfds("cifar10", folder, copies, " or ".join(archives.CIFAR_FILES))
 
 
-def _through_tfds(name: str, folder: pathlib.Path | None, files: str) -> tuple[RawDataset, str]:
+def _through_tfds(
+    name: str, folder: pathlib.Path | None, copies: pathlib.Path, files: str
+) -> tuple[RawDataset, str]:
     try:
-        return tfds.read_tfds(name, folder), "TFDS"
+        return tfds.read_tfds(name, folder, copies), "TFDS"
     except DataError as error:
-        place = folder / name if folder else pathlib.Path("<data_dir>") / name
+        place = f"{folder / name}" if folder else f"<data_dir>/{name} and give that data_dir"
         raise DataError(
-            f"no data for {name!r}: put {files} into {place}"
-            f"{'' if folder else ' and pass that data_dir'}, or install tensorflow and "
-            f"tensorflow-datasets; TFDS did not help because {error}"
+            f"no data for {name!r}: put {files} into {place}; or install tensorflow-datasets and "
+            f"tensorflow, but TFDS could not help here: {error}"
         ) from error
 
 
