@@ -1,7 +1,9 @@
-"""How many seats each attempt has. Read next: `sortition.py`.
+"""How many seats the execution sets have. Read next: `sortition.py`.
 
-A schedule gives the *expected running total* of seats after each attempt; sortition fills them.
+A schedule gives the running total of seats after each attempt; sortition fills them.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ def exponential(params: ConeParams, attempts: int) -> jax.Array:
         attempts: A, static.
 
     Returns:
-        `[A] int32` seats, saturating at 2^29 or so.
+        `[A] int32` seats, saturating at 2^29.
     """
     i = jnp.arange(1, attempts + 1)
     base = jnp.maximum(jnp.asarray(params.base, jnp.int32), 1)
@@ -40,4 +42,9 @@ def default_attempts(schedule: str, pool: int) -> int:
     return min(pool, 32) if schedule == "fixed" else 32
 
 
-SCHEDULES = {"exponential": exponential, "fixed": fixed}
+# None: sets have no fixed size, `sortition.independent_seats` draws every node on its own.
+SCHEDULES: dict[str, Callable[[ConeParams, int], jax.Array] | None] = {
+    "exponential": exponential,
+    "fixed": fixed,
+    "independent": None,
+}

@@ -1,32 +1,101 @@
-"""Who sits in which execution set. Read next: `stop_rules.py`.
+"""Who sits in which execution set. Read next: `voting.py`.
 
-Everything is a draw order: `rank[c]` is the place of node c, ineligible nodes come last. A set is
-a slice of the order, so sets are exact in size and no node sits twice in a unit of work.
+Sets of exact size are slices of one random order of the nodes, so no node sits twice in a unit of
+work: `rank[c]` is the place of node c, ineligible nodes come last.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
+from d2m_jax.cone.params import ConeParams
+from d2m_jax.cone.schedules import SCHEDULES
+from d2m_jax.names import lookup
 from d2m_jax.types import Key
+
+
+class Sets(NamedTuple):
+    """The execution sets of one unit of work, were all attempts needed."""
+
+    seat: jax.Array  # [E, C] int32, the set a node sits in, A for none; E is 1, or A when redrawn
+    size: jax.Array  # [A] int32, seats
+    share: jax.Array  # [A] float32, expected share of the pool in the set
+    pool: jax.Array  # [] int32, eligible nodes
+    exhausted: jax.Array  # [A] bool, no node is left after this set
+
+
+def draw_sets(
+    key: Key,
+    eligible: jax.Array,
+    params: ConeParams,
+    attempts: int,
+    schedule: str = "exponential",
+    sortition: str = "uniform",
+    stake: jax.Array | None = None,
+) -> Sets:
+    """Draws the sets of all attempts; the last one is truncated to the nodes that are left.
+
+    Args:
+        key: consumed.
+        eligible: `[C] bool`.
+        params: `base`, `size` or `q`, by schedule.
+        attempts: A, static.
+        schedule: a name of `SCHEDULES`.
+        sortition: a name of `SORTITIONS`.
+        stake: `[C]`, for stake-weighted sortition.
+
+    Raises:
+        ValueError: an unknown name, or stake-weighted sortition without stakes.
+    """
+    seats = lookup(SCHEDULES, schedule, "schedule")
+    order = lookup(SORTITIONS, sortition, "sortition")
+    if sortition == "stake" and stake is None:
+        raise ValueError("stake-weighted sortition needs the argument stake [C]")
+    pool = eligible.sum(dtype=jnp.int32)
+    if seats is None:
+        weight = stake if sortition == "stake" else None
+        member = independent_seats(key, eligible, params.q, attempts, weight)
+        seat = jnp.where(member, jnp.arange(attempts)[:, None], attempts)
+        share = jnp.full((attempts,), params.q, jnp.float32)
+        exhausted = jnp.broadcast_to(pool == 0, (attempts,))
+        return Sets(seat, member.sum(axis=-1, dtype=jnp.int32), share, pool, exhausted)
+    ends = jnp.minimum(seats(params, attempts), pool)
+    size = jnp.diff(ends, prepend=0)
+    rank = order(key, eligible, stake)
+    seat = (rank[None, :] >= ends[:, None]).sum(axis=0, keepdims=True, dtype=jnp.int32)
+    share = size / jnp.maximum(pool, 1).astype(jnp.float32)
+    return Sets(seat, size, share, pool, ends >= pool)
 
 
 def uniform_order(key: Key, eligible: jax.Array, stake: jax.Array | None = None) -> jax.Array:
     """A uniformly random order of the eligible nodes.
 
-    Sorts 31 random bits per node, ineligible nodes behind. Ties, one pair in 2^31, keep index
-    order. Cost: one sort of C.
+    Each key is one integer: ineligible bit, random bits, index in the lowest bits. Such keys are
+    distinct, and sorting them alone is about six times faster than an argsort. Above 4,096 nodes
+    the random bits get scarce, so a second pass sorts by fresh ones (a radix sort with two digits).
 
     Args:
         key: consumed.
-        eligible: `[C] bool`.
+        eligible: `[C] bool`, C up to 2^20.
         stake: not used.
 
     Returns:
-        `rank [C] int32`, a permutation of 0..C-1.
+        `rank [C] int32`, a permutation of 0..C-1. Cost: one or two sorts of C.
     """
     del stake  # one node, one lot
-    bits = jax.random.bits(key, eligible.shape, jnp.uint32) >> 1
-    return rank_of(jnp.where(eligible, bits, jnp.uint32(2**31)))
+    num_nodes = eligible.shape[0]
+    width = max(1, (num_nodes - 1).bit_length())
+    passes = 1 if width <= 12 else 2
+    order = jnp.arange(num_nodes, dtype=jnp.uint32)
+    for lots in jax.random.bits(key, (passes, num_nodes), jnp.uint32):
+        behind = (~eligible[order]).astype(jnp.uint32) << 31
+        place = jnp.arange(num_nodes, dtype=jnp.uint32)
+        keys = jnp.sort(behind | (lots >> (width + 1) << width) | place)
+        order = order[keys & jnp.uint32(2**width - 1)]
+    return inverse(order)
 
 
 def stake_order(key: Key, eligible: jax.Array, stake: jax.Array | None) -> jax.Array:
@@ -43,39 +112,20 @@ def stake_order(key: Key, eligible: jax.Array, stake: jax.Array | None) -> jax.A
     Returns:
         `rank [C] int32`.
     """
-    if stake is None:
-        raise ValueError("stake-weighted sortition needs the argument stake [C]")
+    assert stake is not None  # `draw_sets` refuses earlier
     noise = jax.random.gumbel(key, eligible.shape, jnp.float32)
     score = jnp.log(stake.astype(jnp.float32)) + noise
-    return rank_of(jnp.where(eligible, -score, jnp.inf))
+    return inverse(jnp.argsort(jnp.where(eligible, -score, jnp.inf)))
 
 
-def rank_of(value: jax.Array) -> jax.Array:
-    """The place of each entry in ascending order, ties in index order: `[C] -> [C] int32`."""
-    order = jnp.argsort(value, stable=True)
-    places = jnp.arange(value.shape[0], dtype=jnp.int32)
+def inverse(order: jax.Array) -> jax.Array:
+    """The place of every node in an order: `[C] -> [C] int32`."""
+    places = jnp.arange(order.shape[0], dtype=jnp.int32)
     return jnp.zeros_like(places).at[order].set(places, unique_indices=True)
 
 
-def seats(rank: jax.Array, ends: jax.Array, pool: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cuts the draw order into sets; the last set is truncated to the nodes that are left.
-
-    Args:
-        rank: `[C] int32` draw order.
-        ends: `[A] int32` running totals of the schedule.
-        pool: `[] int32` number of eligible nodes.
-
-    Returns:
-        `member [A, C] bool` and the truncated running totals `[A] int32`.
-    """
-    ends = jnp.minimum(ends, pool)
-    starts = jnp.concatenate([jnp.zeros((1,), ends.dtype), ends[:-1]])
-    rank = rank[None, :]
-    return (rank >= starts[:, None]) & (rank < ends[:, None]), ends
-
-
 def independent_seats(
-    key: Key, eligible: jax.Array, q: jax.Array, attempts: int, stake: jax.Array | None = None
+    key: Key, eligible: jax.Array, q: ArrayLike, attempts: int, stake: jax.Array | None = None
 ) -> jax.Array:
     """YODA's sets: in every attempt every eligible node has a seat with probability q, afresh.
 
@@ -98,8 +148,9 @@ def independent_seats(
         weight = jnp.where(eligible, stake, 0).astype(jnp.float32)
         mean = weight.sum() / jnp.maximum(eligible.sum(), 1)
         chance = jnp.minimum(chance * weight / jnp.maximum(mean, 1e-30), 1.0)
-    lot = jax.random.uniform(key, (attempts, *eligible.shape))
+    lot = jax.random.uniform(key, (attempts, eligible.shape[0]))
     return (lot < chance[None, :]) & eligible[None, :]
 
 
-SORTITIONS = {"uniform": uniform_order, "stake": stake_order}
+Order = Callable[[Key, jax.Array, jax.Array | None], jax.Array]
+SORTITIONS: dict[str, Order] = {"uniform": uniform_order, "stake": stake_order}
