@@ -1,32 +1,60 @@
-"""Configurations as `ml_collections.ConfigDict`s: defaults, overrides, and the way back.
+"""Configurations as `ml_collections.ConfigDict`s: defaults, changes, and the way to typed structs.
 
 A configuration has four parts: `data` (DataSpec), `spec` (Spec), `hparams` (HParams, nested) and
 `seed`. Files in `configs/` call `default_config` with what they change; scripts let any field be
-overridden on the command line.
+overridden on the command line. The numbers of every attack and schedule stand under its name
+(`hparams.attack.alie.z`), so that a name and its numbers can be chosen together; only those of the
+chosen one reach `HParams`.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from ml_collections import ConfigDict
 
+from d2m_jax.attacks import ATTACKS, SCHEDULES
 from d2m_jax.hparams import HParams
 from d2m_jax.spec import DataSpec, Spec
 
+T = TypeVar("T")
 
-def _plain(value: Any) -> Any:
+_NAMED: dict[str, Mapping[str, Any]] = {"attack": ATTACKS, "schedule": SCHEDULES}
+
+
+class Config(NamedTuple):
+    """A parsed configuration; `hparams` holds plain Python numbers (see `as_arrays`)."""
+
+    data: DataSpec
+    spec: Spec
+    hparams: HParams
+    seed: int
+
+
+def _fields(value: Any) -> dict[str, Any] | None:
+    """The named fields of a dataclass or NamedTuple, None for anything else."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return value
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
+    return None
+
+
+def to_dict(value: Any) -> Any:
+    """Nested dictionaries of a nested struct; leaves as they are."""
+    fields = _fields(value)
+    if fields is None:
+        return dict(value) if isinstance(value, Mapping) else value
+    return {name: to_dict(field) for name, field in fields.items()}
 
 
 def default_config(
-    data: dict[str, Any] | None = None,
-    spec: dict[str, Any] | None = None,
-    hparams: dict[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    spec: Mapping[str, Any] | None = None,
+    hparams: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> ConfigDict:
-    """The default market with the given fields replaced.
+    """The default market with some fields replaced.
 
     Args:
         data: fields of `DataSpec`.
@@ -35,29 +63,65 @@ def default_config(
         seed: of the run.
 
     Raises:
-        KeyError, TypeError: an unknown field or a value of another type.
+        ValueError: an unknown field; the sentence lists the valid ones.
+        TypeError: a value of another type than the default.
     """
+    numbers = to_dict(HParams())
+    for field, registry in _NAMED.items():
+        numbers[field] = {
+            name: dict(entry.hyper) for name, entry in registry.items() if entry.hyper
+        }
     config = ConfigDict(
-        {
-            "data": _plain(DataSpec()),
-            "spec": _plain(Spec()),
-            "hparams": _plain(HParams()),
-            "seed": seed,
-        },
-        type_safe=True,
+        {"data": to_dict(DataSpec()), "spec": to_dict(Spec()), "hparams": numbers, "seed": seed}
     )
     for part, changes in (("data", data), ("spec", spec), ("hparams", hparams)):
         _update(config[part], changes or {}, part)
     return config
 
 
-def _update(target: ConfigDict, changes: dict[str, Any], path: str) -> None:
+def _update(target: ConfigDict, changes: Mapping[str, Any], path: str) -> None:
     for name, value in changes.items():
-        if path == "hparams" and name in ("attack", "aggregator"):
-            target[name] = ConfigDict(dict(value))  # keys belong to the named attack or rule
-        elif name not in target:
-            raise KeyError(f"unknown field {path}.{name}; valid fields: {', '.join(target)}")
-        elif isinstance(value, dict):
+        if name not in target:
+            raise ValueError(f"unknown field {path}.{name}; valid fields: {', '.join(target)}")
+        elif isinstance(value, Mapping):
             _update(target[name], value, f"{path}.{name}")
         else:
             target[name] = value
+
+
+def parse_config(config: ConfigDict | Mapping[str, Any]) -> Config:
+    """A configuration as typed structs, with the numbers of the named attack and schedule.
+
+    Raises:
+        ValueError: an unknown field.
+    """
+    tree = config.to_dict() if isinstance(config, ConfigDict) else config
+    spec = _build(Spec(), tree["spec"], "spec")
+    chosen = {"attack": spec.attack, "schedule": spec.attack_schedule}
+    numbers = {
+        **tree["hparams"],
+        **{field: tree["hparams"][field].get(name, {}) for field, name in chosen.items()},
+    }
+    return Config(
+        data=_build(DataSpec(), tree["data"], "data"),
+        spec=spec,
+        hparams=_build(HParams(), numbers, "hparams"),
+        seed=int(tree["seed"]),
+    )
+
+
+def _build(default: T, tree: Mapping[str, Any], path: str) -> T:
+    """The struct `default` with the fields of `tree`, recursively."""
+    fields = _fields(default)
+    if fields is None:
+        if isinstance(default, tuple):
+            return tuple(tree)  # type: ignore[return-value]
+        return dict(tree) if isinstance(default, Mapping) else tree  # type: ignore[return-value]
+    unknown = sorted(set(tree) - set(fields))
+    if unknown:
+        raise ValueError(f"unknown field {path}.{unknown[0]}; valid fields: {', '.join(fields)}")
+    values = {
+        name: _build(field, tree[name], f"{path}.{name}") if name in tree else field
+        for name, field in fields.items()
+    }
+    return type(default)(**values)

@@ -15,10 +15,11 @@ class DataSpec:
     partition: str = "dirichlet"  # see data.PARTITIONS
     alpha: float = 0.5  # concentration of the Dirichlet partition; small is heterogeneous
     classes_per_seller: int = 2  # of the shard partition
-    similarity: float = 0.5  # share of iid samples of the gamma-similarity partition
+    gamma: float = 0.5  # share of iid samples of the gamma-similarity partition
     sigma: float = 1.0  # spread of log sizes of the log-normal partition
     num_validation: int = 200  # buyer's examples: half for the defence, half for the verdict
-    num_root: int = 100  # trusted root examples (FLTrust)
+    min_samples: int = 10  # every seller gets at least so many
+    num_root: int = 0  # trusted root examples (FLTrust)
     max_train: int = 0  # use at most so many training examples; 0 takes all
     seed: int = 0  # of the split, apart from the seed of the run
 

@@ -1,0 +1,26 @@
+"""D2M, a decentralised marketplace for collaborative learning, simulated in JAX.
+
+Read `market.py` first. Each room (`aggregation`, `attacks`, `cone`, `data`, `incentives`, `ledger`,
+`models`, `sampling`, `sellers`) works alone, as pure functions of arrays.
+"""
+
+from d2m_jax.config import default_config, parse_config
+from d2m_jax.hparams import HParams, as_arrays
+from d2m_jax.market import Market, MarketOutcome, make_market
+from d2m_jax.spec import DataSpec, Spec
+from d2m_jax.validation import validate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataSpec",
+    "HParams",
+    "Market",
+    "MarketOutcome",
+    "Spec",
+    "as_arrays",
+    "default_config",
+    "make_market",
+    "parse_config",
+    "validate",
+]

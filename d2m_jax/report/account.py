@@ -1,0 +1,180 @@
+"""The account of a market that a person reads, with `rich`. Host only."""
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from d2m_jax.config import Config
+from d2m_jax.ledger import Layout, Phase
+from d2m_jax.market import Market, MarketOutcome
+from d2m_jax.report import tables
+
+_ENDINGS = {
+    Phase.SETTLED: ("settled: sellers, nodes and the fee are paid", "green"),
+    Phase.REFUNDED: ("refunded: the buyer has its money back, honest compute stays paid", "yellow"),
+    Phase.ABORTED: ("aborted: too few sellers carry the tags, the buyer is refunded", "yellow"),
+    Phase.IDLE: ("no sale: nobody bid the reserve", "yellow"),
+}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number else f"no {what}"
+
+
+def print_header(console: Console, config: Config, market: Market) -> None:
+    """Names the world in three lines."""
+    spec, who = config.spec, config.hparams.population
+    console.print(
+        f"[bold]D2M market[/] on {config.data.name}: {spec.model} with "
+        f"{market.model.num_params:,} parameters, seed {config.seed}"
+    )
+    attack = f" ({spec.attack})" if spec.attack != "none" else ""
+    console.print(
+        f"  {spec.num_sellers} sellers, {_count(who.num_byzantine, 'Byzantine')}{attack}, "
+        f"{_count(who.num_tag_liars, 'lying about tags')}; {spec.num_sampled} sampled a round; "
+        f"defence {spec.sampler}" + (f" + {spec.aggregator}" if spec.aggregator != "own" else "")
+    )
+    bad = who.num_colluding + who.num_lone_liars + who.num_silent + who.num_copying
+    console.print(
+        f"  {spec.num_nodes} compute nodes, {_count(bad + who.num_adaptive, 'misbehaving')} "
+        f"({who.num_colluding} colluding); {spec.set_schedule} execution sets, "
+        f"{spec.stop_rule} rule\n"
+    )
+
+
+def print_account(console: Console, config: Config, outcome: MarketOutcome, layout: Layout) -> None:
+    """Auction, training, CONE, verdict and money of a finished market."""
+    job = {name: np.asarray(value)[0] for name, value in vars(outcome.ledger.jobs).items()}
+    rounds = tables.rounds_table(outcome)
+    sellers = tables.sellers_table(outcome, layout)
+    console.print(_auction(outcome, job, layout))
+    if job["price"] > 0:
+        second = int(config.hparams.rules.get("second_price", 0)) == 1
+        console.print(
+            f"  buyer {job['buyer']} wins and pays {job['price']:,} "
+            f"({'second' if second else 'first'} price); {int(job['matched'].sum())} sellers matched\n"
+        )
+    console.print(_sellers(sellers))
+    console.print(_cone(rounds))
+    console.print(_verdict(config, outcome, job))
+    console.print(_money(tables.money_table(outcome, layout)))
+    console.print(_incomes(sellers, tables.nodes_table(outcome, layout)))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", header_style="dim")
+    return table
+
+
+def _auction(outcome: MarketOutcome, job: dict[str, np.ndarray], layout: Layout) -> Table:
+    bids = int(outcome.auction.num_bids)
+    table = _table(f"Auction: {bids} accepted bids", "buyer", "limit", "last bid", "")
+    for buyer in range(layout.num_buyers):
+        won = "wins" if buyer == job["buyer"] else ""
+        limit, last = int(outcome.auction.limits[buyer]), int(outcome.auction.highest[buyer])
+        table.add_row(str(buyer), f"{limit:,}", f"{last:,}" if last else "-", won)
+    return table
+
+
+def _sellers(sellers: pd.DataFrame) -> Table:
+    table = _table(
+        "Who trained",
+        "seller",
+        "role",
+        "samples",
+        "accepted",
+        "flagged",
+        "sampling mass",
+        "reputation",
+        "",
+        "income",
+    )
+    order = sellers.sort_values(["role", "change"], ascending=[False, False])
+    shown = order if len(order) <= 24 else pd.concat([order.head(12), order.tail(12)])
+    for row in shown.itertuples():
+        style = "" if row.role == "honest" else "red"
+        fate = "slashed" if row.slashed else "excluded" if row.excluded else ""
+        table.add_row(
+            str(row.seller),
+            str(row.role),
+            f"{row.samples:,}",
+            str(row.accepted),
+            str(row.flagged),
+            f"{row.mass:.3f}",
+            f"{row.reputation:.2f}",
+            fate,
+            f"{row.change:+,}",
+            style=style,
+        )
+    if len(shown) < len(order):
+        table.caption = f"the first and last 12 of {len(order)}"
+    return table
+
+
+def _cone(rounds: pd.DataFrame) -> Text:
+    wrong = int((rounds["accepted_digest"] > 0).sum())
+    void = int((rounds["accepted_digest"] < 0).sum())
+    text = Text("\nCONE: ", style="bold")
+    text.append(
+        f"{rounds['executions'].sum():,} executions in {len(rounds)} rounds, "
+        f"{rounds['attempts'].mean():.2f} sets a round (at most {rounds['attempts'].max()})",
+        style="not bold",
+    )
+    text.append(f"; {wrong} wrong results accepted", style="not bold " + ("red" if wrong else ""))
+    if void:
+        text.append(f"; {void} rounds undecided", style="not bold yellow")
+    return text
+
+
+def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray]) -> Text:
+    closing, tau = outcome.closing, config.hparams.tau
+    ending, colour = _ENDINGS[Phase(int(job["phase"]))]
+    reached = "reaches" if float(closing.metric) >= tau else "misses"
+    text = Text("Verdict: ", style="bold")
+    text.append(
+        f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} tau = {tau:.0%}; "
+        f"{float(outcome.test_accuracy):.1%} on the test set\n",
+        style="not bold",
+    )
+    if bool(closing.disputed):
+        why = "a wrong result" if bool(closing.was_true) else "nothing wrong"
+        fate = "upheld" if bool(closing.upheld) else "rejected"
+        text.append(f"Dispute: over {why}, {fate}\n", style="not bold")
+    text.append("Ending: ").append(ending + "\n", style=f"not bold {colour}")
+    return text
+
+
+def _money(money: pd.DataFrame) -> Table:
+    table = _table("Money, in units", "group", "parties", "before", "after", "change")
+    for row in money.itertuples():
+        is_total = row.group == "total"
+        table.add_row(
+            str(row.group),
+            "" if is_total else str(row.parties),
+            f"{row.before:,}",
+            f"{row.after:,}",
+            f"{row.change:+,}",
+            style="bold" if is_total else "",
+        )
+    return table
+
+
+def _incomes(sellers: pd.DataFrame, nodes: pd.DataFrame) -> Text:
+    text = Text("\nIncome per head: ", style="bold")
+    parts = []
+    for what, table, column, good in (
+        ("seller", sellers[sellers["role"] != "not matched"], "role", "honest"),
+        ("node", nodes, "behaviour", "honest"),
+    ):
+        for label, rows in (
+            ("honest", table[table[column] == good]),
+            ("misbehaving", table[table[column] != good]),
+        ):
+            if len(rows):
+                parts.append(f"{label} {what} {rows['change'].mean():+,.0f}")
+    text.append(", ".join(parts), style="not bold")
+    return text

@@ -1,0 +1,106 @@
+"""The results folder of one run: configuration, tables, final ledger, plots."""
+
+import dataclasses
+import json
+import pathlib
+import platform
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from d2m_jax.config import Config, to_dict
+from d2m_jax.ledger import Layout, Ledger
+from d2m_jax.market import MarketOutcome
+from d2m_jax.report import plots, tables
+
+
+def prepare_folder(path: str | pathlib.Path) -> pathlib.Path:
+    """Makes the results folder and checks that it can be written, before anything is computed.
+
+    Raises:
+        ValueError: the folder cannot be made or written.
+    """
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"the results folder {folder} cannot be written: {error.strerror}"
+        ) from error
+    return folder
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, device and command, to be stored with every result."""
+    from d2m_jax import __version__
+
+    return {
+        "d2m_jax": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+        "command": " ".join(sys.argv),
+    }
+
+
+def ledger_dict(ledger: Ledger, layout: Layout) -> dict[str, Any]:
+    """The ledger as plain numbers, accounts by role."""
+    balances, stakes = np.asarray(ledger.balances), np.asarray(ledger.stakes)
+    roles = {"buyers": layout.buyers, "sellers": layout.sellers, "nodes": layout.nodes}
+    accounts = {
+        role: {"balance": balances[span].tolist(), "stake": stakes[span].tolist()}
+        for role, span in roles.items()
+    }
+    jobs = {
+        field.name: np.asarray(getattr(ledger.jobs, field.name)).tolist()
+        for field in dataclasses.fields(ledger.jobs)
+    }
+    return {
+        "block": int(ledger.block),
+        "supply": int(ledger.supply),
+        "burned": int(ledger.burned),
+        "treasury": int(balances[layout.treasury]),
+        **accounts,
+        "banned": np.flatnonzero(np.asarray(ledger.banned)).tolist(),
+        "reputation_bps": np.asarray(ledger.reputation_bps).tolist(),
+        "jobs": jobs,
+    }
+
+
+def write_results(
+    folder: pathlib.Path, config: Config, outcome: MarketOutcome, layout: Layout
+) -> None:
+    """Writes everything a run leaves behind into `folder`."""
+    rounds = tables.rounds_table(outcome)
+    evaluations = tables.evaluations_table(outcome)
+    sellers = tables.sellers_table(outcome, layout)
+    full = {part: to_dict(value) for part, value in config._asdict().items()}
+    _dump(folder / "config.json", {**full, "provenance": provenance()})
+    _dump(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
+    for name, table in (
+        ("rounds", rounds),
+        ("evaluations", evaluations),
+        ("sellers", sellers),
+        ("nodes", tables.nodes_table(outcome, layout)),
+        ("money", tables.money_table(outcome, layout)),
+    ):
+        table.to_csv(folder / f"{name}.csv", index=False)
+    share = float(np.asarray(outcome.roles.bad_seller).mean())
+    plots.accuracy(evaluations, config.hparams.tau, folder / "accuracy.png")
+    plots.sampling_mass(rounds, share, folder / "sampling_mass.png")
+    plots.income(sellers, folder / "income.png")
+    plots.execution_sets(rounds, folder / "execution_sets.png")
+
+
+def _dump(path: pathlib.Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,121 @@
+"""The outcome of a market as tidy pandas tables. Host only; read next: `account.py`."""
+
+import numpy as np
+import pandas as pd
+
+from d2m_jax.cone import Behaviour
+from d2m_jax.ledger import Layout, Ledger
+from d2m_jax.market import MarketOutcome
+
+
+def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:
+    """One row per round: every scalar of `RoundInfo`, and who was sampled and accepted."""
+    info = {name: np.asarray(value) for name, value in outcome.rounds._asdict().items()}
+    table = pd.DataFrame({name: value for name, value in info.items() if value.ndim == 1})
+    bad = np.asarray(outcome.roles.bad_seller)[info["sellers"]]
+    table["num_accepted"] = info["accepted"].sum(1)
+    table["num_flagged"] = info["flagged"].sum(1)
+    table["bad_sampled"] = bad.sum(1)
+    table["bad_accepted"] = (info["accepted"] & bad).sum(1)
+    return table
+
+
+def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:
+    """One row per evaluation: round, test accuracy, test loss."""
+    return pd.DataFrame({k: np.asarray(v) for k, v in outcome.evaluations._asdict().items()})
+
+
+def wealth(ledger: Ledger) -> np.ndarray:
+    """[A] int64 units: balance plus stake of every account."""
+    return np.asarray(ledger.balances, np.int64) + np.asarray(ledger.stakes, np.int64)
+
+
+def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
+    """One row per seller: role, work, standing and money."""
+    info, num_sellers = outcome.rounds, layout.num_sellers
+    sampled = np.asarray(info.sellers)
+    accepted = np.asarray(info.accepted)
+    flagged = np.asarray(info.flagged)
+    roles = outcome.roles
+    role = np.select(
+        [np.asarray(roles.byzantine), np.asarray(roles.tag_liar), np.asarray(roles.stranger)],
+        ["Byzantine", "tag liar", "not matched"],
+        "honest",
+    )
+    before, after = (wealth(books)[layout.sellers] for books in (outcome.opening, outcome.ledger))
+    return pd.DataFrame(
+        {
+            "seller": np.arange(num_sellers),
+            "role": role,
+            "samples": np.asarray(outcome.ledger.sizes),
+            "accepted": np.bincount(sampled[accepted], minlength=num_sellers),
+            "flagged": np.bincount(sampled[flagged], minlength=num_sellers),
+            "mass": np.asarray(outcome.defence.p),
+            "reputation": np.asarray(outcome.ledger.reputation_bps) / 10_000,
+            "excluded": ~np.asarray(outcome.defence.active),
+            "slashed": np.asarray(outcome.closing.slashed),
+            "before": before,
+            "after": after,
+            "change": after - before,
+        }
+    )
+
+
+def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
+    """One row per compute node: behaviour and money."""
+    names = {int(kind): kind.name.lower().replace("_", " ") for kind in Behaviour}
+    before, after = (wealth(books)[layout.nodes] for books in (outcome.opening, outcome.ledger))
+    return pd.DataFrame(
+        {
+            "node": np.arange(layout.num_nodes),
+            "behaviour": [names[int(code)] for code in outcome.roles.behaviour],
+            "before": before,
+            "after": after,
+            "change": after - before,
+        }
+    )
+
+
+def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
+    """Money before and after by group of parties; the last row is the constant total."""
+    sellers, nodes = sellers_table(outcome, layout), nodes_table(outcome, layout)
+    old, new = wealth(outcome.opening), wealth(outcome.ledger)
+    winner = int(outcome.ledger.jobs.buyer[0])
+    buyers = np.arange(layout.num_buyers)
+    groups: list[tuple[str, int, int, int]] = []
+
+    def add(name: str, before: np.ndarray, after: np.ndarray) -> None:
+        if len(before):
+            groups.append((name, len(before), int(before.sum()), int(after.sum())))
+
+    add("winning buyer", old[buyers[buyers == winner]], new[buyers[buyers == winner]])
+    add("other buyers", old[buyers[buyers != winner]], new[buyers[buyers != winner]])
+    for role in ("honest", "Byzantine", "tag liar", "not matched"):
+        rows = sellers[sellers["role"] == role]
+        add(f"sellers, {role}", rows["before"].to_numpy(), rows["after"].to_numpy())
+    for behaviour, rows in nodes.groupby("behaviour", sort=False):
+        add(f"nodes, {behaviour}", rows["before"].to_numpy(), rows["after"].to_numpy())
+    treasury = [layout.treasury]
+    add("treasury", old[treasury], new[treasury])
+    held = [_held(outcome.opening), _held(outcome.ledger)]
+    add("held in jobs", np.array([held[0]]), np.array([held[1]]))
+    burned = [np.array([int(books.burned)]) for books in (outcome.opening, outcome.ledger)]
+    add("burned", *burned)
+    table = pd.DataFrame(groups, columns=["group", "parties", "before", "after"])
+    table.loc[len(table)] = ["total", 0, table["before"].sum(), table["after"].sum()]
+    table["change"] = table["after"] - table["before"]
+    return table
+
+
+def _held(ledger: Ledger) -> int:
+    """Money that jobs hold: escrow, pools, bonds, locked deposits."""
+    jobs = ledger.jobs
+    parts = (
+        jobs.escrow,
+        jobs.seller_pool,
+        jobs.compute_pool,
+        jobs.fee_pool,
+        jobs.bond,
+        jobs.locked,
+    )
+    return sum(int(np.asarray(part, np.int64).sum()) for part in parts)

@@ -1,0 +1,165 @@
+"""Bad input gets one clear sentence before anything compiles. Host only.
+
+Rooms check what is theirs (names, data, ranges of their own numbers); here are the checks that need
+several of them. Read next: `market.py`.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from d2m_jax import aggregation, incentives, models, sampling, sellers
+from d2m_jax.attacks import ATTACKS, SCHEDULES
+from d2m_jax.cone.schedules import SCHEDULES as SET_SCHEDULES
+from d2m_jax.cone.sortition import SORTITIONS
+from d2m_jax.cone.stop_rules import STOP_RULES
+from d2m_jax.hparams import HParams
+from d2m_jax.ledger import check_rules, check_supply
+from d2m_jax.names import lookup
+from d2m_jax.spec import Spec
+
+
+def validate(spec: Spec, hparams: HParams) -> None:
+    """Checks a market before it is compiled.
+
+    Args:
+        spec: shapes and names.
+        hparams: plain numbers (not traced).
+
+    Raises:
+        ValueError: the first thing that is wrong, as one sentence.
+    """
+    _names(spec)
+    _shapes(spec)
+    _people(spec, hparams)
+    _numbers(hparams)
+    _money(spec, hparams)
+
+
+def _names(spec: Spec) -> None:
+    chosen: list[tuple[Any, str, str]] = [
+        (models.MODELS, spec.model, "model"),
+        (sampling.SAMPLERS, spec.sampler, "sampler"),
+        ({"own": None, **aggregation.AGGREGATORS}, spec.aggregator, "aggregator"),
+        (ATTACKS, spec.attack, "attack"),
+        (SCHEDULES, spec.attack_schedule, "attack schedule"),
+        (incentives.CONTRIBUTIONS, spec.contribution, "contribution"),
+        ({"none": None, **sellers.MOMENTA}, spec.client_momentum, "client momentum"),
+        (SET_SCHEDULES, spec.set_schedule, "set schedule"),
+        (STOP_RULES, spec.stop_rule, "stop rule"),
+        (SORTITIONS, spec.sortition, "sortition"),
+    ]
+    for registry, name, what in chosen:
+        lookup(registry, name, what)
+    if spec.sampler == "corrected_osmd" and spec.aggregator != "own":
+        raise ValueError(
+            f"sampler corrected_osmd brings its own aggregate: set aggregator to 'own', not "
+            f"{spec.aggregator!r}, or choose another sampler"
+        )
+
+
+def _shapes(spec: Spec) -> None:
+    for name in (
+        "num_sellers",
+        "num_sampled",
+        "num_rounds",
+        "eval_every",
+        "batch_size",
+        "local_steps",
+        "num_buyers",
+        "num_blocks",
+        "num_nodes",
+    ):
+        if getattr(spec, name) < 1:
+            raise ValueError(f"{name} must be at least 1, not {getattr(spec, name)}")
+    if spec.num_sampled > spec.num_sellers:
+        raise ValueError(
+            f"num_sampled = {spec.num_sampled} sellers cannot be drawn from num_sellers = "
+            f"{spec.num_sellers}"
+        )
+    if spec.num_rounds % spec.eval_every:
+        raise ValueError(
+            f"eval_every = {spec.eval_every} must divide num_rounds = {spec.num_rounds}"
+        )
+
+
+def _people(spec: Spec, hparams: HParams) -> None:
+    who = hparams.population
+    for field in dataclasses.fields(who):
+        if getattr(who, field.name) < 0:
+            raise ValueError(f"{field.name} must not be negative, not {getattr(who, field.name)}")
+    bad_sellers = who.num_byzantine + who.num_tag_liars + who.num_strangers
+    if bad_sellers > spec.num_sellers:
+        raise ValueError(
+            f"num_byzantine + num_tag_liars + num_strangers = {bad_sellers} is more than the "
+            f"num_sellers = {spec.num_sellers} that there are"
+        )
+    bad_nodes = (
+        who.num_colluding + who.num_lone_liars + who.num_silent + who.num_copying + who.num_adaptive
+    )
+    if bad_nodes > spec.num_nodes:
+        raise ValueError(
+            f"the misbehaving nodes ({bad_nodes}) are more than the num_nodes = {spec.num_nodes} "
+            "that there are"
+        )
+    if hparams.tolerated_f > spec.num_sampled:
+        raise ValueError(
+            f"tolerated_f = {hparams.tolerated_f} is more than num_sampled = {spec.num_sampled}"
+        )
+
+
+def _numbers(hparams: HParams) -> None:
+    if not 0 < hparams.tau <= 1:
+        raise ValueError(f"tau must lie in (0, 1], not {hparams.tau}")
+    shares = {
+        "learning": ("drop_out", "straggle"),
+        "conduct": ("vigilance", "false_dispute"),
+    }
+    for group, names in shares.items():
+        for name in names:
+            value = getattr(getattr(hparams, group), name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{group}.{name} is a probability in [0, 1], not {value}")
+    learning = hparams.learning
+    for name in ("lr", "lr_local", "max_norm"):
+        if not 0 < getattr(learning, name) < math.inf:
+            raise ValueError(f"learning.{name} must be positive, not {getattr(learning, name)}")
+    for name in ("momentum", "client_momentum"):
+        if not 0 <= getattr(learning, name) < 1:
+            raise ValueError(f"learning.{name} must lie in [0, 1), not {getattr(learning, name)}")
+    if not 0 < hparams.defence.alpha <= 1:
+        raise ValueError(f"defence.alpha must lie in (0, 1], not {hparams.defence.alpha}")
+    for field, numbers in (("attack", hparams.attack), ("schedule", hparams.schedule)):
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{field}.{name} must be finite, not {value}")
+
+
+def _money(spec: Spec, hparams: HParams) -> None:
+    money, rules = hparams.money, hparams.rules
+    check_rules({**rules, "num_rounds": spec.num_rounds + 1})
+    for name in ("buyer_values", "buyer_shading_bps"):
+        if len(getattr(money, name)) != spec.num_buyers:
+            raise ValueError(
+                f"money.{name} has {len(getattr(money, name))} entries for num_buyers = "
+                f"{spec.num_buyers}"
+            )
+    check_supply(
+        np.full(spec.num_buyers, money.buyer_funds, object),
+        np.full(spec.num_sellers, money.seller_funds, object),
+        np.full(spec.num_nodes, money.node_funds, object),
+    )
+    for role, least in (("seller", rules["seller_deposit"]), ("node", rules["node_stake"])):
+        stake, funds = getattr(money, f"{role}_stake"), getattr(money, f"{role}_funds")
+        if stake < least:
+            what = "deposit" if role == "seller" else "stake"
+            raise ValueError(
+                f"money.{role}_stake = {stake} is below the smallest {what} of a {role}, "
+                f"rules.{role}_{what} = {least}"
+            )
+        if stake > funds:
+            raise ValueError(
+                f"money.{role}_stake = {stake} is more than money.{role}_funds = {funds}"
+            )

@@ -1,0 +1,83 @@
+"""Runs one market and writes an account of it.
+
+    python scripts/run_market.py --config=configs/digits.py --seed=1
+    python scripts/run_market.py --config=configs/mnist.py --data_dir=~/data \
+        --config.hparams.population.num_byzantine=0
+
+Every field of the configuration can be overridden; `--help` lists the flags.
+"""
+
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from d2m_jax import as_arrays, make_market, parse_config, report, validate
+from d2m_jax.world import load_world
+
+CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "the configuration file")
+SEED = flags.DEFINE_integer("seed", None, "seed of the run (default: that of the configuration)")
+OUT = flags.DEFINE_string("out", None, "results folder (default: results/<config>-seed<seed>)")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "folder of the official data archives")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
+    try:
+        run()
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def run() -> None:
+    config = parse_config(CONFIG.value)
+    if SEED.value is not None:
+        config = config._replace(seed=SEED.value)
+    validate(config.spec, config.hparams)
+    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    folder = report.prepare_folder(OUT.value or f"results/{name}-seed{config.seed}")
+    raw, data = load_world(config.data, config.spec.num_sellers, DATA_DIR.value)
+    market = make_market(config.spec, raw.train_images.shape[1:], len(raw.class_names))
+
+    console = Console(width=100 if not sys.stdout.isatty() else None, highlight=False)
+    report.print_header(console, config, market)
+    hparams = as_arrays(config.hparams)
+    started = time.perf_counter()
+    state = jax.jit(market.init)(jax.random.key(config.seed), hparams, data)
+    advance = jax.jit(market.rounds, donate_argnums=0)
+    pieces = []
+    columns = (
+        TextColumn("Training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rounds, test accuracy {task.fields[accuracy]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=config.spec.num_rounds, accuracy="...")
+        for _ in range(config.spec.num_rounds // config.spec.eval_every):
+            state, piece = advance(state, hparams, data)
+            pieces.append(jax.device_get(piece))
+            accuracy = f"{float(piece[1].test_accuracy):.1%}"
+            progress.update(task, advance=config.spec.eval_every, accuracy=accuracy)
+    info = jax.tree.map(lambda *parts: jax.numpy.concatenate(parts), *[p[0] for p in pieces])
+    evaluations = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *[p[1] for p in pieces])
+    outcome = jax.jit(market.finish)(state, hparams, data, info, evaluations)
+    outcome = jax.device_get(outcome)
+    seconds = time.perf_counter() - started
+
+    report.print_account(console, config, outcome, market.layout)
+    report.write_results(folder, config, outcome, market.layout)
+    console.print(f"\n{seconds:.1f} s with compilation. Results: {folder}/")
+
+
+if __name__ == "__main__":
+    app.run(main)
