@@ -119,15 +119,16 @@ def get_job(ledger: Ledger, job: jax.Array) -> Jobs:
     return jax.tree.map(lambda x: x[index], ledger.jobs)
 
 
-def put_job(ledger: Ledger, job: jax.Array, row: Jobs) -> Ledger:
-    """Writes row `job` of the slots; an index out of range writes nothing."""
+def edit_job(ledger: Ledger, job: jax.Array, **fields: jax.Array) -> Ledger:
+    """Writes the named fields of slot `job`; an index out of range writes nothing."""
     here = jnp.arange(ledger.jobs.phase.shape[0], dtype=jnp.int32) == job
 
     def write(new: jax.Array, old: jax.Array) -> jax.Array:
         mask = here.reshape(here.shape + (1,) * (old.ndim - 1))
         return jnp.where(mask, new[None], old)
 
-    return replace(ledger, jobs=jax.tree.map(write, row, ledger.jobs))
+    written = {name: write(new, getattr(ledger.jobs, name)) for name, new in fields.items()}
+    return replace(ledger, jobs=replace(ledger.jobs, **written))
 
 
 def first_failure(checks: Sequence[Check]) -> jax.Array:
@@ -145,11 +146,14 @@ def first_failure(checks: Sequence[Check]) -> jax.Array:
     return reason
 
 
+def choose(condition: jax.Array, yes: Ledger, no: Ledger) -> Ledger:
+    """`yes` or `no`, leaf by leaf; leaves that are the same object need no selection."""
+    return jax.tree.map(lambda y, n: y if y is n else jnp.where(condition, y, n), yes, no)
+
+
 def commit(reason: jax.Array, new: Ledger, old: Ledger) -> tuple[Ledger, jax.Array]:
     """The new ledger if the receipt is OK, else the old one, with the receipt."""
-    ok = reason == Reason.OK
-    leaves = jax.tree.map(lambda n, o: o if n is o else jnp.where(ok, n, o), new, old)
-    return leaves, reason
+    return choose(reason == Reason.OK, new, old), reason
 
 
 def integer(value: object) -> jax.Array:

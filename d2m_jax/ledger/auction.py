@@ -5,8 +5,6 @@ highest wins (reviews S2, S3 of the reference). Prices, increments and the secon
 our choice. Read next: `escrow.py`.
 """
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 
@@ -16,11 +14,11 @@ from d2m_jax.ledger.accounts import (
     check_phase,
     commit,
     credit,
+    edit_job,
     first_failure,
     get_job,
     integer,
     mul_bps,
-    put_job,
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.rules import BPS, INT_MAX, Rules
@@ -101,20 +99,17 @@ def bid(
     )
     # An idle row has no escrow and nobody to refund, so both cases are one formula.
     new = credit(credit(ledger, row.buyer, row.escrow), buyer, -amount)
-    new = put_job(
+    new = edit_job(
         new,
         job,
-        replace(
-            row,
-            phase=integer(Phase.AUCTION),
-            since=jnp.where(is_open, row.since, ledger.block),
-            tags=tags,
-            buyer=buyer,
-            tau_bps=tau_bps,
-            second_bid=row.best_bid,
-            best_bid=amount,
-            escrow=amount,
-        ),
+        phase=integer(Phase.AUCTION),
+        since=jnp.where(is_open, row.since, ledger.block),
+        tags=tags,
+        buyer=buyer,
+        tau_bps=tau_bps,
+        second_bid=row.best_bid,
+        best_bid=amount,
+        escrow=amount,
     )
     return commit(reason, new, ledger)
 
@@ -149,19 +144,16 @@ def close_auction(
     seller_pool, fee = mul_bps(price, rules.seller_bps), mul_bps(price, rules.fee_bps)
     compute_pool = price - seller_pool - fee
     new = credit(ledger, row.buyer, row.escrow - price)
-    new = put_job(
+    new = edit_job(
         new,
         job,
-        replace(
-            row,
-            phase=integer(Phase.CLOSED),
-            since=ledger.block,
-            price=price,
-            escrow=integer(0),
-            seller_pool=seller_pool,
-            fee_pool=fee,
-            compute_pool=compute_pool,
-            round_budget=compute_pool // jnp.maximum(rules.num_rounds, 1),
-        ),
+        phase=integer(Phase.CLOSED),
+        since=ledger.block,
+        price=price,
+        escrow=integer(0),
+        seller_pool=seller_pool,
+        fee_pool=fee,
+        compute_pool=compute_pool,
+        round_budget=compute_pool // jnp.maximum(rules.num_rounds, 1),
     )
     return commit(reason, new, ledger)

@@ -3,6 +3,8 @@
 `invariants` returns booleans and works inside jit; `assert_valid` raises on the host.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,15 +117,21 @@ def assert_valid(ledger: Ledger, before: Ledger | None = None) -> None:
         AssertionError: names the broken invariants, and the first world where each broke.
     """
     batch = np.ndim(ledger.block)
-    check = invariants
-    for _ in range(batch):
-        check = jax.vmap(check, in_axes=(0, None if before is None else 0))
     broken = [
         f"{name} (world {tuple(int(i[0]) for i in np.nonzero(~np.asarray(fact)))})"
         if batch
         else name
-        for name, fact in check(ledger, before).items()
+        for name, fact in _check(ledger, before, batch).items()
         if not np.all(fact)
     ]
     if broken:
         raise AssertionError(f"the ledger broke: {', '.join(broken)}")
+
+
+@partial(jax.jit, static_argnums=2)
+def _check(ledger: Ledger, before: Ledger | None, batch: int) -> dict[str, jax.Array]:
+    """`invariants` over `batch` leading axes."""
+    check = invariants
+    for _ in range(batch):
+        check = jax.vmap(check)
+    return check(ledger, before)

@@ -16,13 +16,14 @@ from d2m_jax.ledger.accounts import (
     check_arbiter,
     check_job,
     check_phase,
+    choose,
     commit,
     credit,
+    edit_job,
     first_failure,
     get_job,
     integer,
     mul_bps,
-    put_job,
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.escrow import finish
@@ -96,8 +97,9 @@ def open_dispute(
             (Reason.NOT_ENOUGH_MONEY, bond > balance),
         ]
     )
-    row = replace(
-        row,
+    new = edit_job(
+        credit(ledger, actor, -bond),
+        job,
         phase=integer(Phase.DISPUTED),
         since=ledger.block,
         bond=bond,
@@ -105,7 +107,7 @@ def open_dispute(
         accused=accused,
         disputed_round=disputed_round,
     )
-    return commit(reason, put_job(credit(ledger, actor, -bond), job, row), ledger)
+    return commit(reason, new, ledger)
 
 
 def resolve_dispute(
@@ -154,8 +156,7 @@ def resolve_dispute(
     )
     won = _uphold(ledger, rules, job, row, guilty == 1)
     lost = _reject(ledger, rules, job, row)
-    new = jax.tree.map(lambda yes, no: jnp.where(upheld == 1, yes, no), won, lost)
-    return commit(reason, new, ledger)
+    return commit(reason, choose(upheld == 1, won, lost), ledger)
 
 
 def _uphold(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax.Array) -> Ledger:
@@ -184,7 +185,8 @@ def _uphold(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax
         ]
     )
     new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | barred)
-    row = replace(row, locked=row.locked - from_sellers, excluded=row.excluded | guilty_sellers)
+    new = edit_job(new, job, excluded=row.excluded | guilty_sellers)
+    row = replace(row, locked=row.locked - from_sellers)
     nothing = jnp.zeros_like(row.locked)
     return finish(new, job, row, Phase.REFUNDED, nothing, integer(0))
 
@@ -192,8 +194,9 @@ def _uphold(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax
 def _reject(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs) -> Ledger:
     burned, kept = burn_share(row.bond, rules)
     new = replace(credit(ledger, row.accused, kept), burned=ledger.burned + burned)
-    row = replace(
-        row,
+    return edit_job(
+        new,
+        job,
         phase=integer(Phase.CHALLENGE),
         since=ledger.block,
         bond=integer(0),
@@ -201,4 +204,3 @@ def _reject(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs) -> Ledger:
         accused=integer(NOBODY),
         disputed_round=integer(NOBODY),
     )
-    return put_job(new, job, row)

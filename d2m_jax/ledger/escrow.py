@@ -14,14 +14,15 @@ from d2m_jax.ledger.accounts import (
     check_actor,
     check_job,
     check_phase,
+    choose,
     commit,
     credit,
+    edit_job,
     first_failure,
     get_job,
     integer,
     is_finished,
     pay_many,
-    put_job,
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.registry import eligible_sellers
@@ -45,9 +46,9 @@ def finish(
     three pools, each seller its locked deposit, the disputer its bond (if there still is one).
 
     Args:
-        ledger: before, without this row written back.
+        ledger: before.
         job: slot.
-        row: the job with its pools.
+        row: the job with its pools and locked deposits.
         phase: SETTLED, REFUNDED or ABORTED.
         seller_pay: [N] int32 with a sum of at most `row.seller_pool`.
         fee_paid: [] int32, at most `row.fee_pool`.
@@ -61,8 +62,9 @@ def finish(
     ledger = credit(ledger, row.buyer, refund + row.escrow)
     ledger = credit(ledger, row.disputer, row.bond)
     zero = integer(0)
-    row = replace(
-        row,
+    return edit_job(
+        ledger,
+        job,
         phase=integer(phase),
         since=ledger.block,
         escrow=zero,
@@ -75,7 +77,6 @@ def finish(
         fee_paid=fee_paid,
         refunded=refund,
     )
-    return put_job(ledger, job, row)
 
 
 def match(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:
@@ -98,15 +99,15 @@ def match(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | ja
 
     locked = jnp.where(matched, rules.seller_deposit, 0)
     running = add_stakes(ledger, ledger.layout.sellers.start, -locked)
-    running = put_job(
+    running = edit_job(
         running,
         job,
-        replace(
-            row, phase=integer(Phase.MATCHED), since=ledger.block, matched=matched, locked=locked
-        ),
+        phase=integer(Phase.MATCHED),
+        since=ledger.block,
+        matched=matched,
+        locked=locked,
     )
-    new = jax.tree.map(lambda run, stop: jnp.where(enough, run, stop), running, aborted)
-    return commit(reason, new, ledger)
+    return commit(reason, choose(enough, running, aborted), ledger)
 
 
 def time_out(
@@ -153,7 +154,7 @@ def reset_job(
         ]
     )
     idle = jax.tree.map(lambda x: x[0], empty_jobs(1, ledger.layout.num_sellers))
-    return commit(reason, put_job(ledger, job, idle), ledger)
+    return commit(reason, edit_job(ledger, job, **vars(idle)), ledger)
 
 
 def advance(ledger: Ledger, rules: Rules, *, blocks: int | jax.Array) -> Result:

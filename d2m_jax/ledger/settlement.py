@@ -14,15 +14,16 @@ from d2m_jax.ledger.accounts import (
     check_arbiter,
     check_job,
     check_phase,
+    choose,
     commit,
     credit,
+    edit_job,
     first_failure,
     get_job,
     integer,
     mul_bps,
     mul_div,
     pay_many,
-    put_job,
     split_pot,
 )
 from d2m_jax.ledger.codes import Outcome, Phase, Reason, Verdict
@@ -89,20 +90,16 @@ def settle_round(
     new = pay_many(new, span.start, jnp.where(matching, reward, 0))
     new = replace(new, burned=ledger.burned + burned)
     rounds = row.round + 1
-    new = put_job(
+    is_last = rounds >= rules.num_rounds
+    new = edit_job(
         new,
         job,
-        replace(
-            row,
-            phase=jnp.where(
-                rounds >= rules.num_rounds, integer(Phase.VERIFY), integer(Phase.TRAINING)
-            ),
-            since=ledger.block,
-            round=rounds,
-            compute_pool=row.compute_pool + kept - spent,
-            compensation=row.compensation + kept,
-            compute_paid=row.compute_paid + spent,
-        ),
+        phase=jnp.where(is_last, integer(Phase.VERIFY), integer(Phase.TRAINING)),
+        since=ledger.block,
+        round=rounds,
+        compute_pool=row.compute_pool + kept - spent,
+        compensation=row.compensation + kept,
+        compute_paid=row.compute_paid + spent,
     )
     return commit(reason, new, ledger)
 
@@ -198,8 +195,8 @@ def slash_seller(
     new = credit(ledger, row.buyer, kept)
     here = jnp.arange(ledger.balances.shape[0], dtype=jnp.int32) == target
     new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | here)
-    row = replace(row, locked=row.locked - slashed, excluded=row.excluded | guilty)
-    return commit(reason, put_job(new, job, row), ledger)
+    new = edit_job(new, job, locked=row.locked - slashed, excluded=row.excluded | guilty)
+    return commit(reason, new, ledger)
 
 
 def _sellers_named(ledger: Ledger, account: jax.Array) -> jax.Array:
@@ -261,16 +258,15 @@ def report_metric(
     )
     # A refused report may carry any weight: keep the arithmetic below in its range.
     weights = jnp.where(row.matched, jnp.clip(weights, 0, MAX_WEIGHT), 0)
-    row = replace(row, metric_bps=metric, weights=weights)
-    held = put_job(ledger, job, replace(row, phase=integer(Phase.CHALLENGE), since=ledger.block))
+    noted = edit_job(ledger, job, metric_bps=metric, weights=weights)
+    held = edit_job(noted, job, phase=integer(Phase.CHALLENGE), since=ledger.block)
     way = jnp.clip(metric - base, 0, BPS)
     length = jnp.maximum(row.tau_bps - base, jnp.maximum(way, 1))
     earned = jnp.where(rules.partial_payment != 0, mul_div(row.seller_pool, way, length), 0)
     pay = split_pot(earned, jnp.where(row.excluded, 0, weights))
     fee = jnp.where(rules.refund_fee != 0, 0, row.fee_pool)
-    failed = finish(ledger, job, row, Phase.REFUNDED, pay, fee)
-    new = jax.tree.map(lambda no, yes: jnp.where(missed, no, yes), failed, held)
-    return commit(reason, new, ledger)
+    failed = finish(noted, job, row, Phase.REFUNDED, pay, fee)
+    return commit(reason, choose(missed, failed, held), ledger)
 
 
 def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:

@@ -1,5 +1,7 @@
 """Small worlds that several ledger tests start from."""
 
+from typing import ClassVar
+
 import jax
 import numpy as np
 
@@ -13,7 +15,7 @@ ARBITER = LAYOUT.treasury
 class World:
     """A ledger that moves one checked action at a time; compiled transitions are kept."""
 
-    compiled: dict = {}
+    compiled: ClassVar[dict] = {}
 
     def __init__(self, rules=RULES, layout=LAYOUT, **funds):
         funds = {"buyer_funds": 10_000, "seller_funds": 2_000, "node_funds": 3_000, **funds}
