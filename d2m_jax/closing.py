@@ -4,6 +4,7 @@ What the D2M paper says is that the arbiter resolves disputes; the steps are our
 `ledger/settlement.py` and `ledger/disputes.py`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,9 +110,8 @@ def close_job(
     ledger = jax.tree.map(lambda yes, no: jnp.where(disputed, yes, no), opened, ledger)
 
     # A fresh and larger set; its honest nodes tell the truth of the matter.
-    larger = hparams.replace(
-        cone=hparams.cone.replace(base=hparams.cone.base + consensus.executions)
-    )
+    base = hparams.cone.base + consensus.executions
+    larger = dataclasses.replace(hparams, cone=dataclasses.replace(hparams.cone, base=base))
     again = vote(again_key, state._replace(ledger=ledger), larger, rules)
     upheld = disputed & jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
     ledger, _ = books.resolve_dispute(

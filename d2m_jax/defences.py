@@ -1,6 +1,9 @@
 """Joins the sampling and the aggregation rooms: the defence that a spec names."""
 
 import functools
+from collections.abc import Callable
+
+import jax
 
 from d2m_jax.aggregation import AGGREGATORS, median
 from d2m_jax.hparams import HParams
@@ -19,9 +22,8 @@ def build_defence(spec: Spec, hparams: HParams) -> Defence:
     """
     rule = None
     if spec.aggregator != "own":
-        rule = functools.partial(
-            lookup(AGGREGATORS, spec.aggregator, "aggregator"), **hparams.aggregator
-        )
+        named: Callable[..., jax.Array] = lookup(AGGREGATORS, spec.aggregator, "aggregator")
+        rule = functools.partial(named, **hparams.aggregator)
     return make_defence(
         spec.sampler,
         num_sampled=spec.num_sampled,

@@ -15,44 +15,47 @@ from d2m_jax.cone import ConeParams
 from d2m_jax.ledger import DEFAULT_RULES
 from d2m_jax.population import Population
 from d2m_jax.sampling import DefenceParams
+from d2m_jax.types import Number
 
 
 @struct.dataclass
 class Learning:
     """Local training and the server's step."""
 
-    lr: float = 0.1  # server: theta <- theta - lr * direction
-    lr_final: float = 1.0  # the rate falls linearly to this share of itself in the last round
-    momentum: float = 0.0  # server heavy ball on the accepted aggregate
-    client_momentum: float = 0.9  # with spec.client_momentum ema or heavy_ball
-    lr_local: float = 0.1  # with several local steps
-    proximal: float = 0.0  # FedProx pull
-    weight_decay: float = 0.0
-    drop_out: float = 0.0  # probability that a sampled seller delivers nothing
-    straggle: float = 0.0  # probability that it finishes only some of its local steps
-    max_norm: float = 1e6  # a longer update is refused before any rule sees it
+    lr: Number = 0.1  # server: theta <- theta - lr * direction
+    lr_final: Number = 1.0  # the rate falls linearly to this share of itself in the last round
+    momentum: Number = 0.0  # server heavy ball on the accepted aggregate
+    client_momentum: Number = 0.9  # with spec.client_momentum ema or heavy_ball
+    lr_local: Number = 0.1  # with several local steps
+    proximal: Number = 0.0  # FedProx pull
+    weight_decay: Number = 0.0
+    drop_out: Number = 0.0  # probability that a sampled seller delivers nothing
+    straggle: Number = 0.0  # probability that it finishes only some of its local steps
+    max_norm: Number = 1e6  # a longer update is refused before any rule sees it
 
 
 @struct.dataclass
 class Conduct:
     """How far the bad go, and how watchful the others are (our choice)."""
 
-    spoil: float = 5.0  # an accepted wrong result steps by -spoil times the honest direction
-    vigilance: float = 1.0  # probability that a wrong acceptance is noticed and disputed
-    false_dispute: float = 0.0  # probability that the winning buyer disputes a right result
+    spoil: Number = 5.0  # an accepted wrong result steps by -spoil times the honest direction
+    vigilance: Number = 1.0  # probability that a wrong acceptance is noticed and disputed
+    false_dispute: Number = 0.0  # probability that the winning buyer disputes a right result
 
 
 @struct.dataclass
 class Money:
     """What the parties bring, in integer units. One entry per buyer in the tuples."""
 
-    buyer_values: tuple[int, ...] = (1_200_000, 1_000_000, 800_000, 600_000)
-    buyer_shading_bps: tuple[int, ...] = (10_000,) * 4  # a buyer bids up to this share of its value
-    buyer_funds: int = 2_000_000
-    seller_funds: int = 200_000
-    node_funds: int = 100_000
-    seller_stake: int = 100_000  # what each seller deposits with the registry
-    node_stake: int = 20_000
+    buyer_values: tuple[Number, ...] = (1_200_000, 1_000_000, 800_000, 600_000)
+    buyer_shading_bps: tuple[Number, ...] = (
+        10_000,
+    ) * 4  # a buyer bids up to this share of its value
+    buyer_funds: Number = 2_000_000
+    seller_funds: Number = 200_000
+    node_funds: Number = 100_000
+    seller_stake: Number = 100_000  # what each seller deposits with the registry
+    node_stake: Number = 20_000
 
 
 MARKET_RULES = {
@@ -68,18 +71,18 @@ MARKET_RULES = {
 class HParams:
     """The numbers of one market; `tau` in (0, 1] is the buyer's threshold on accuracy."""
 
-    tau: float = 0.9
-    tolerated_f: int = -1  # declared Byzantine rows of a sample; -1: the expected number
+    tau: Number = 0.9
+    tolerated_f: Number = -1  # declared Byzantine rows of a sample; -1: the expected number
     learning: Learning = dataclasses.field(default_factory=Learning)
     population: Population = dataclasses.field(default_factory=Population)
     conduct: Conduct = dataclasses.field(default_factory=Conduct)
-    attack: dict[str, float] = dataclasses.field(default_factory=dict)  # keys of the named attack
-    schedule: dict[str, float] = dataclasses.field(default_factory=dict)  # of its schedule
-    aggregator: dict[str, float] = dataclasses.field(default_factory=dict)  # of the named rule
+    attack: dict[str, Number] = dataclasses.field(default_factory=dict)  # keys of the named attack
+    schedule: dict[str, Number] = dataclasses.field(default_factory=dict)  # of its schedule
+    aggregator: dict[str, Number] = dataclasses.field(default_factory=dict)  # of the named rule
     defence: DefenceParams = dataclasses.field(default_factory=DefenceParams)
     cone: ConeParams = dataclasses.field(default_factory=ConeParams)
     money: Money = dataclasses.field(default_factory=Money)
-    rules: dict[str, int] = dataclasses.field(default_factory=lambda: dict(MARKET_RULES))
+    rules: dict[str, Number] = dataclasses.field(default_factory=lambda: dict(MARKET_RULES))
 
 
 def as_arrays(hparams: HParams) -> HParams:
@@ -89,7 +92,7 @@ def as_arrays(hparams: HParams) -> HParams:
     are float32.
     """
     parts = ("attack", "schedule", "aggregator")
-    named = {part: dict.fromkeys(getattr(hparams, part), 0.0) for part in parts}
+    named: dict[str, Any] = {part: dict.fromkeys(getattr(hparams, part), 0.0) for part in parts}
     buyers = len(hparams.money.buyer_values)
     money = Money(buyer_values=(0,) * buyers, buyer_shading_bps=(0,) * buyers)
     like = HParams(money=money, **named)

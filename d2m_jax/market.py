@@ -30,7 +30,7 @@ from d2m_jax.names import lookup
 from d2m_jax.population import Roles, draw_roles
 from d2m_jax.spec import Spec
 from d2m_jax.training import LearningState, RoundWork, train_round
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 JOB = 0  # the slot of the job that a market trains
 
@@ -306,7 +306,7 @@ def make_market(
         )
         return state, info
 
-    def decay(final: jax.Array, round_index: jax.Array) -> jax.Array:
+    def decay(final: Number, round_index: jax.Array) -> jax.Array:
         done = round_index / max(spec.num_rounds - 1, 1)
         return 1.0 - (1.0 - final) * done
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from d2m_jax.cone import Behaviour
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 REQUEST_TAGS = 0b0011  # what the buyers of the simulated job ask for
 OTHER_TAGS = 0b0101  # what a seller of other data holds: it covers only part of the request
@@ -18,14 +18,14 @@ OTHER_TAGS = 0b0101  # what a seller of other data holds: it covers only part of
 class Population:
     """How many parties of each kind; the rest are honest. All may be traced."""
 
-    num_byzantine: int = 0  # sellers that carry out `spec.attack`
-    num_tag_liars: int = 0  # sellers of other data that claim the requested tags
-    num_strangers: int = 0  # sellers of other data that say so: honest, not matched
-    num_colluding: int = 0  # nodes that vote together for a wrong result
-    num_lone_liars: int = 0  # nodes that each vote for a wrong result of their own
-    num_silent: int = 0  # nodes that commit and never reveal
-    num_copying: int = 0  # nodes that copy revealed results instead of working
-    num_adaptive: int = 0  # nodes that collude only when that wins at once
+    num_byzantine: Number = 0  # sellers that carry out `spec.attack`
+    num_tag_liars: Number = 0  # sellers of other data that claim the requested tags
+    num_strangers: Number = 0  # sellers of other data that say so: honest, not matched
+    num_colluding: Number = 0  # nodes that vote together for a wrong result
+    num_lone_liars: Number = 0  # nodes that each vote for a wrong result of their own
+    num_silent: Number = 0  # nodes that commit and never reveal
+    num_copying: Number = 0  # nodes that copy revealed results instead of working
+    num_adaptive: Number = 0  # nodes that collude only when that wins at once
 
 
 @struct.dataclass

@@ -17,7 +17,7 @@ from d2m_jax.models import Model
 from d2m_jax.population import Roles
 from d2m_jax.sampling import Context, Defence, DefenceInfo, DefenceState, Selection
 from d2m_jax.spec import Spec
-from d2m_jax.types import Key, PyTree
+from d2m_jax.types import Key, Number, PyTree
 
 
 class LearningState(NamedTuple):
@@ -64,7 +64,7 @@ def validation_losses(
     return losses_of, gradient
 
 
-def refuse_bad_values(updates: jax.Array, max_norm: jax.Array) -> tuple[jax.Array, jax.Array]:
+def refuse_bad_values(updates: jax.Array, max_norm: Number) -> tuple[jax.Array, jax.Array]:
     """Zeroes updates that are not finite or longer than `max_norm`, before any rule sees them.
 
     The norm is taken of the row divided by its largest entry, so it cannot overflow.

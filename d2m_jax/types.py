@@ -9,4 +9,5 @@ Letters in shape comments:
 from typing import Any, TypeAlias
 
 PyTree: TypeAlias = Any
+Number: TypeAlias = Any  # a Python number on the host, a traced array [] inside a program
 Key: TypeAlias = Any  # a typed key from `jax.random.key`

@@ -19,10 +19,6 @@ _ENDINGS = {
 }
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number else f"no {what}"
-
-
 def print_header(console: Console, config: Config, market: Market) -> None:
     """Names the world in three lines."""
     spec, who = config.spec, config.hparams.population
@@ -30,18 +26,32 @@ def print_header(console: Console, config: Config, market: Market) -> None:
         f"[bold]D2M market[/] on {config.data.name}: {spec.model} with "
         f"{market.model.num_params:,} parameters, seed {config.seed}"
     )
-    attack = f" ({spec.attack})" if spec.attack != "none" else ""
+    defence = spec.sampler if spec.aggregator == "own" else f"{spec.sampler} + {spec.aggregator}"
+    sellers = {
+        f"Byzantine ({spec.attack})": who.num_byzantine,
+        "lying about tags": who.num_tag_liars,
+        "without the tags": who.num_strangers,
+    }
+    nodes = {
+        "colluding": who.num_colluding,
+        "lone liars": who.num_lone_liars,
+        "silent": who.num_silent,
+        "copying": who.num_copying,
+        "adaptive": who.num_adaptive,
+    }
     console.print(
-        f"  {spec.num_sellers} sellers, {_count(who.num_byzantine, 'Byzantine')}{attack}, "
-        f"{_count(who.num_tag_liars, 'lying about tags')}; {spec.num_sampled} sampled a round; "
-        f"defence {spec.sampler}" + (f" + {spec.aggregator}" if spec.aggregator != "own" else "")
+        f"  {spec.num_sellers} sellers ({_kinds(sellers)}), {spec.num_sampled} sampled a round, "
+        f"defence {defence}"
     )
-    bad = who.num_colluding + who.num_lone_liars + who.num_silent + who.num_copying
     console.print(
-        f"  {spec.num_nodes} compute nodes, {_count(bad + who.num_adaptive, 'misbehaving')} "
-        f"({who.num_colluding} colluding); {spec.set_schedule} execution sets, "
+        f"  {spec.num_nodes} compute nodes ({_kinds(nodes)}), {spec.set_schedule} execution sets, "
         f"{spec.stop_rule} rule\n"
     )
+
+
+def _kinds(counts: dict[str, int]) -> str:
+    """The kinds that occur, as text: "6 Byzantine (alie), 1 lying about tags"."""
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "all honest"
 
 
 def print_account(console: Console, config: Config, outcome: MarketOutcome, layout: Layout) -> None:
@@ -51,10 +61,10 @@ def print_account(console: Console, config: Config, outcome: MarketOutcome, layo
     sellers = tables.sellers_table(outcome, layout)
     console.print(_auction(outcome, job, layout))
     if job["price"] > 0:
-        second = int(config.hparams.rules.get("second_price", 0)) == 1
+        price = "second" if config.hparams.rules["second_price"] else "first"
         console.print(
             f"  buyer {job['buyer']} wins and pays {job['price']:,} "
-            f"({'second' if second else 'first'} price); {int(job['matched'].sum())} sellers matched\n"
+            f"({price} price); {int(job['matched'].sum())} sellers matched\n"
         )
     console.print(_sellers(sellers))
     console.print(_cone(rounds))
@@ -86,10 +96,10 @@ def _sellers(sellers: pd.DataFrame) -> Table:
         "seller",
         "role",
         "samples",
-        "accepted",
-        "flagged",
-        "sampling mass",
-        "reputation",
+        "used",
+        "flags",
+        "mass",
+        "rep.",
         "",
         "income",
     )

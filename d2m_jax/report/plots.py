@@ -18,8 +18,8 @@ def _finish(ax: Axes, path: pathlib.Path, title: str, xlabel: str, ylabel: str) 
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
-    ax.figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(ax.figure)
+    plt.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close()
     return path
 
 

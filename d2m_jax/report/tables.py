@@ -102,7 +102,8 @@ def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     burned = [np.array([int(books.burned)]) for books in (outcome.opening, outcome.ledger)]
     add("burned", *burned)
     table = pd.DataFrame(groups, columns=["group", "parties", "before", "after"])
-    table.loc[len(table)] = ["total", 0, table["before"].sum(), table["after"].sum()]
+    groups.append(("total", 0, int(table["before"].sum()), int(table["after"].sum())))
+    table = pd.DataFrame(groups, columns=["group", "parties", "before", "after"])
     table["change"] = table["after"] - table["before"]
     return table
 
