@@ -1,6 +1,6 @@
 """Reads the official archives: IDX files (MNIST, Fashion-MNIST) and CIFAR-10's Python tar.
 
-Files are taken as untrusted: sizes are bounded, nothing is written to disk by the archive, and
+Files are taken as untrusted: what is kept of them is bounded, nothing is unpacked to disk, and
 the CIFAR pickles run through an unpickler that can build nothing but lists, bytes and uint8
 arrays. Whatever is wrong with a file becomes one DataError that names it.
 Not here: what the data sets should contain (`raw.py`), the decoded copy (`cache.py`).
@@ -144,7 +144,7 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         match state:
-            case (_, tuple(shape), _Bytes(), 0 | False, bytes(body)):
+            case (_, tuple(shape), _Bytes(), 0, bytes(body)):
                 self.array = np.frombuffer(body, np.uint8).reshape(shape)
             case _:
                 raise pickle.UnpicklingError("an array in an unexpected form")
@@ -197,16 +197,23 @@ def read_cifar10(path: pathlib.Path) -> RawDataset:
         DataError: the file is missing, damaged, lacks a batch or holds unexpected pickles.
     """
     batches: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    with _naming(path), tarfile.open(path) as tar:
-        for member in tar:  # in the order of the file: seeking back would decode again
+    opener = gzip.open if path.suffix == ".gz" else lzma.open
+    with (
+        _naming(path),
+        opener(path) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,  # one pass, never back
+    ):
+        for member in tar:
             name = pathlib.PurePosixPath(member.name).name
             if name not in _CIFAR_MEMBERS or not member.isfile():
                 continue
             if member.size > _MAX_MEMBER_BYTES:
                 raise DataError(f"{path}: {member.name} has {member.size} bytes, too many")
-            stream = tar.extractfile(member)
-            if stream is not None:
-                batches[name] = _read_batch(stream, f"{path}: {member.name}")
+            body = tar.extractfile(member)
+            if body is not None:
+                batches[name] = _read_batch(body, f"{path}: {member.name}")
+        while stream.read(1 << 20):  # to the end, where the checksum is
+            pass
     missing = [name for name in _CIFAR_MEMBERS if name not in batches]
     if missing:
         raise DataError(f"{path} is truncated or damaged: it lacks {', '.join(missing)}")

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from d2m_jax.data.partition import PARTITIONS, Partition
+from d2m_jax.data.dealing import Partition
+from d2m_jax.data.partition import PARTITIONS
 from d2m_jax.data.raw import RawDataset, check
 from d2m_jax.data.splits import assert_disjoint, moments, shared_images, take
 from d2m_jax.names import lookup

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from d2m_jax.data.partition import Partition
+from d2m_jax.data.dealing import Partition
 
 _BARS = "·▁▂▃▄▅▆▇█"
 

@@ -1,0 +1,114 @@
+"""The steps that partitions share: checks, shuffles, cuts, apportionment, repair (host)."""
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+
+Partition = list[np.ndarray]  # N arrays of row numbers, int64
+
+
+def checked(labels: np.ndarray, num_sellers: int, min_samples: int) -> np.ndarray:
+    """Returns the labels as an array when they suffice for N sellers, else raises ValueError."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels must have one axis, not shape {labels.shape}")
+    if num_sellers < 1:
+        raise ValueError(f"num_sellers must be at least 1, not {num_sellers}")
+    if min_samples < 0:
+        raise ValueError(f"min_samples must not be negative, not {min_samples}")
+    if num_sellers * max(min_samples, 1) > len(labels):
+        raise ValueError(
+            f"{num_sellers} sellers with at least {max(min_samples, 1)} samples each need "
+            f"{num_sellers * max(min_samples, 1)} samples, but there are {len(labels)}"
+        )
+    return labels
+
+
+def positive(name: str, value: float) -> float:
+    """Checks a concentration; beyond 1e-100 and 1e100 nothing changes but overflow."""
+    if not (value > 0 and np.isfinite(value)):
+        raise ValueError(f"{name} must be a positive number, not {value}")
+    return float(np.clip(value, 1e-100, 1e100))
+
+
+def not_negative(name: str, value: float) -> float:
+    """Checks a spread; beyond 1e100 nothing changes but overflow."""
+    if not (value >= 0 and np.isfinite(value)):
+        raise ValueError(f"{name} must be a number of at least 0, not {value}")
+    return float(min(value, 1e100))
+
+
+def rows_by_class(rng: np.random.Generator, labels: np.ndarray) -> Partition:
+    """Returns the shuffled rows of every class that occurs, by label."""
+    rows = rng.permutation(len(labels))
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    _, starts = np.unique(labels[rows], return_index=True)
+    return np.split(rows, starts[1:])
+
+
+def borders(shares: np.ndarray, total: int) -> np.ndarray:
+    """Returns the inner borders of `total` things cut by `shares` (rounded cumulative sums)."""
+    cumulative = np.cumsum(shares)
+    return np.rint(cumulative[:-1] / cumulative[-1] * total).astype(np.int64)
+
+
+def lognormal_counts(
+    rng: np.random.Generator, total: int, num_sellers: int, sigma: float
+) -> np.ndarray:
+    """Returns N sizes that add up to `total`, proportional to exp(sigma Z)."""
+    exponents = sigma * rng.standard_normal(num_sellers)
+    inner = borders(np.exp(exponents - exponents.max()), total)
+    return np.diff(inner, prepend=0, append=total)
+
+
+def apportion(weights: np.ndarray, total: int) -> np.ndarray:
+    """Splits `total` >= len(weights) in proportion to `weights`, at least one each.
+
+    Largest remainders on what is left after one each (our choice).
+    """
+    ideal = weights / weights.sum() * (total - len(weights))
+    counts = np.floor(ideal).astype(np.int64)
+    most_short = np.argsort(counts - ideal, kind="stable")
+    counts[most_short[: total - len(weights) - counts.sum()]] += 1
+    return counts + 1
+
+
+def fill(rng: np.random.Generator, size: int, mix: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Returns how many rows of each class make up `size`, by `mix`, never more than `left`.
+
+    Each turn of the loop either completes the size or exhausts a class, so it ends.
+    """
+    taken = np.zeros_like(left)
+    while (missing := size - taken.sum()) > 0:
+        free = left - taken
+        weights = np.where(free > 0, mix, 0.0)
+        if weights.sum() <= 0:
+            weights = free.astype(float)
+        taken += np.minimum(rng.multinomial(missing, weights / weights.sum()), free)
+    return taken
+
+
+def repair(rng: np.random.Generator, parts: Sequence[np.ndarray], least: int) -> Partition:
+    """Moves random rows, one at a time, from the largest seller to those with fewer than `least`.
+
+    Ends after at most N `least` moves: while someone lacks rows, and the rows suffice for all,
+    the largest seller has more than `least`. Cost O(N least log N).
+    """
+    parts = list(parts)
+    if all(len(part) >= least for part in parts):
+        return parts
+    stacks = [rng.permutation(part).tolist() for part in parts]
+    largest = [(-len(stack), seller) for seller, stack in enumerate(stacks)]
+    heapq.heapify(largest)
+    for poor in (stack for stack in stacks if len(stack) < least):
+        while len(poor) < least:
+            size, seller = heapq.heappop(largest)
+            poor.append(stacks[seller].pop())
+            heapq.heappush(largest, (size + 1, seller))
+    return [np.array(stack, np.int64) for stack in stacks]
+
+
+def tidy(parts: Sequence[np.ndarray]) -> Partition:
+    """Returns the parts sorted, as int64."""
+    return [np.sort(part).astype(np.int64) for part in parts]
