@@ -133,8 +133,8 @@ def _copies(rows: jax.Array, use: jax.Array, threshold: jax.Array | float) -> ja
     """Returns [S] bool: an earlier row in use has a cosine above `threshold` with this one."""
     gram = jnp.matmul(rows, rows.T, precision="highest")
     size = jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 0.0))
-    outer = size[:, None] * size
-    same = (gram > threshold * outer) & (outer > 0) & use
+    outer = size[:, None] * size[None, :]
+    same = (gram > threshold * outer) & (outer > 0) & use[None, :]
     return jnp.tril(same, -1).any(axis=1)
 
 
