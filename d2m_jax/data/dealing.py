@@ -77,7 +77,8 @@ def apportion(weights: np.ndarray, total: int) -> np.ndarray:
 def fill(rng: np.random.Generator, size: int, mix: np.ndarray, left: np.ndarray) -> np.ndarray:
     """Returns how many rows of each class make up `size`, by `mix`, never more than `left`.
 
-    Each turn of the loop either completes the size or exhausts a class, so it ends.
+    Shares are rounded up or down at random, without bias. Each turn of the loop either completes
+    the size or exhausts a class, so it ends.
     """
     taken = np.zeros_like(left)
     while (missing := size - taken.sum()) > 0:
@@ -85,7 +86,10 @@ def fill(rng: np.random.Generator, size: int, mix: np.ndarray, left: np.ndarray)
         weights = np.where(free > 0, mix, 0.0)
         if weights.sum() <= 0:
             weights = free.astype(float)
-        taken += np.minimum(rng.multinomial(missing, weights / weights.sum()), free)
+        cumulative = np.cumsum(weights)
+        steps = np.floor(cumulative / cumulative[-1] * missing + rng.random())
+        counts = np.diff(np.minimum(steps, missing).astype(np.int64), prepend=0)
+        taken += np.minimum(counts, free)
     return taken
 
 
