@@ -123,9 +123,12 @@ def _numbers(hparams: HParams) -> None:
             if not 0 <= value <= 1:
                 raise ValueError(f"{group}.{name} is a probability in [0, 1], not {value}")
     learning = hparams.learning
-    for name in ("lr", "lr_local", "max_norm"):
-        if not 0 < getattr(learning, name) < math.inf:
-            raise ValueError(f"learning.{name} must be positive, not {getattr(learning, name)}")
+    for name, top in (("lr", math.inf), ("lr_local", math.inf), ("max_norm", 1e18)):
+        if not (0 < getattr(learning, name) <= top and math.isfinite(getattr(learning, name))):
+            limit = f" and at most {top:g}" if math.isfinite(top) else ""
+            raise ValueError(
+                f"learning.{name} must be positive{limit}, not {getattr(learning, name)}"
+            )
     for name in ("momentum", "client_momentum"):
         if not 0 <= getattr(learning, name) < 1:
             raise ValueError(f"learning.{name} must lie in [0, 1), not {getattr(learning, name)}")

@@ -1,6 +1,7 @@
 """Rules that treat each coordinate by itself: mean, median, trimmed mean.
 
-Not here: rules that compare whole updates (`distance.py`). Read next: `order_stats.py`.
+Not here: the rules that keep what is nearest a centre (`nearest.py`), or compare whole updates
+(`distance.py`). Read next: `order_stats.py`.
 """
 
 import functools
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import Count, check_f, mean_of, num_present, zero_absent
-from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, select, sorted_rows
+from d2m_jax.aggregation.masks import Count, check_f, num_present, present, weighted_mean
+from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, on_sorted, rows_of, select
 
 
-def _total(rows: Sequence[jax.Array]) -> jax.Array:
+def total(rows: Sequence[jax.Array]) -> jax.Array:
+    """The sum of a list of rows."""
     return functools.reduce(operator.add, rows)
 
 
@@ -41,10 +43,7 @@ def mean(
     Cost: one pass. Source: McMahan et al. 2017 (FedAvg).
     """
     del f  # unused
-    chosen = jnp.ones(updates.shape[0], updates.dtype) if weights is None else weights
-    if mask is not None:
-        chosen = jnp.where(mask, chosen, 0)
-    return mean_of(chosen, zero_absent(updates, mask))
+    return weighted_mean(present(updates, mask) if weights is None else weights, updates, mask)
 
 
 def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -> jax.Array:
@@ -61,31 +60,37 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
         `[D]`; zeros when nobody is present.
 
     Cost: a pruned sorting network, about S log^2 S / 4 comparisons per coordinate. With a mask no
-    more: absent rows are alternately -inf and +inf, so that the middle stays in the middle.
+    more: absent rows are alternately +inf and -inf, so that the middle stays in the middle.
     Source: Yin et al., ICML 2018.
     """
     del f  # unused
     n = updates.shape[0]
-    if mask is not None:
-        odd = jnp.cumsum(~mask) % 2 == 1  # the 1st, 3rd, ... absent row goes to the top
-        fill = jnp.where(odd, jnp.inf, -jnp.inf).astype(updates.dtype)
-        updates = jnp.where(mask[:, None], updates, fill[:, None])
+    if n > PRUNED_LIMIT:
+        count = num_present(updates, mask)
+        return on_sorted(lambda rows: middle_of(rows, count), updates, mask)
     low, high = (n - 1) // 2, n // 2
-    # With an odd number of absent rows the lower middle moves down by one place when n is odd.
-    below = low - 1 if mask is not None and n % 2 and n > 1 else low
-    if n <= PRUNED_LIMIT:
-        rows = select(list(updates), [r if r in (below, low, high) else None for r in range(n)])
-    else:
-        rows = sorted_rows(updates)
     if mask is None:
+        rows = select(list(updates), [r if r in (low, high) else None for r in range(n)])
         return (rows[low] + rows[high]) / 2 if low != high else rows[low]
+    top = jnp.cumsum(~mask) % 2 == 1  # the 1st, 3rd, ... absent row goes to the top
+    rows = rows_of(updates, mask, jnp.where(top, jnp.inf, -jnp.inf))
+    # One absent row more at the top than at the bottom shifts the present ones down by half a
+    # place: of an odd n, an even count then has its middle between `low - 1` and `low`.
+    below = max(low - 1, 0) if n % 2 else low
+    above = low if n % 2 else high
+    rows = select(rows, [r if r in (below, low, above) else None for r in range(n)])
     count = num_present(updates, mask)
-    even = count % 2 == 0
-    if n % 2:
-        middle = jnp.where(even, (rows[below] + rows[low]) / 2, rows[low])
-    else:
-        middle = jnp.where(even, (rows[low] + rows[high]) / 2, rows[low])
+    middle = jnp.where(count % 2 == 0, (rows[below] + rows[above]) / 2, rows[low])
     return jnp.where(count > 0, middle, 0)
+
+
+def middle_of(rows: Sequence[jax.Array], count: Count) -> jax.Array:
+    """The median of the first `count` of the sorted rows, 0 when there is none."""
+    low, high = (count - 1) // 2, count // 2
+    if isinstance(low, int):
+        return (rows[low] + rows[high]) / 2
+    values = [jnp.where((r == low) | (r == high), row, 0) for r, row in enumerate(rows)]
+    return total(values) / jnp.where(low == high, 1, 2)
 
 
 def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
@@ -114,9 +119,11 @@ def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None)
         if f == 0:
             return mean(updates)
         kept = select(list(updates), [0 if f <= r < n - f else None for r in range(n)])
-        return _total(kept[f : n - f]) / (n - 2 * f)
-    if mask is not None:
-        updates = jnp.where(mask[:, None], updates, jnp.inf)
-    rows = sorted_rows(updates)
-    kept = [jnp.where((f <= r) & (r < count - f), row, 0) for r, row in enumerate(rows)]
-    return _total(kept) / jnp.maximum(jnp.asarray(count) - 2 * f, 1)
+        return total(kept[f : n - f]) / (n - 2 * f)
+    return on_sorted(lambda rows: trimmed_of(rows, f, count), updates, mask)
+
+
+def trimmed_of(rows: Sequence[jax.Array], f: Count, count: Count) -> jax.Array:
+    """The mean of ranks f .. count - f - 1 of the sorted rows, 0 when there is none."""
+    kept = [jnp.where((r >= f) & (r < count - f), row, 0) for r, row in enumerate(rows)]
+    return total(kept) / jnp.maximum(count - 2 * f, 1)

@@ -1,20 +1,24 @@
 """All pairwise distances from one matrix product, safely in float32.
 
-Here: the centred Gram matrix, squared distances, distances to weighted combinations of rows.
-Not here: the rules that use them. Read next: `distance.py`.
+Here: centred and plain Gram matrices, squared distances, distances to weighted combinations of
+rows, the leading eigenpair of a small matrix. Not here: the rules that use them. Read next:
+`distance.py`.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import median
-from d2m_jax.aggregation.masks import zero_absent
+from d2m_jax.aggregation.masks import safe_sqrt, zero_absent
+from d2m_jax.aggregation.order_stats import fence
+
+COLUMN_BLOCK = 16384  # columns per product on a CPU: the centred block stays in the cache
 
 
-def centred_gram(
-    updates: jax.Array, mask: jax.Array | None = None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Inner products after subtracting the coordinate-wise median.
+def centred_gram(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Inner products `[S, S]` after subtracting the coordinate-wise median.
 
     Uncentred, distances between nearby updates drown in rounding; centred on the mean, one huge
     update does the same harm. The median moves with the majority only.
@@ -23,14 +27,38 @@ def centred_gram(
         updates: `[S, D]`.
         mask: `[S]` bool; absent rows become rows of zeros, so their products are 0.
 
-    Returns:
-        `gram [S, S]`, the centred rows `[S, D]`, the centre `[D]`.
-
-    Cost: one median and O(S^2 D) multiply-adds.
+    Cost: one median and O(S^2 D) multiply-adds; the centred matrix is never held as a whole.
     """
-    centre = median(updates, mask=mask)
-    rows = zero_absent(updates - centre[None], mask)
-    return jnp.matmul(rows, rows.T, precision="highest"), rows, centre
+
+    def centred(x: jax.Array) -> jax.Array:
+        return zero_absent(x - fence(median(x, mask=mask))[None], mask)
+
+    return _sum_of_products(centred, updates)
+
+
+def inner_products(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Inner products `[S, S]` of the updates as they are, for cosines; 0 for absent rows."""
+    return _sum_of_products(lambda x: zero_absent(x, mask), updates)
+
+
+def _sum_of_products(prepare: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """`prepare(x) prepare(x)^T`, on a CPU over blocks of columns."""
+    n, dim = x.shape
+
+    def product(part: jax.Array) -> jax.Array:
+        return jnp.matmul(part, part.T, precision="highest")
+
+    if jax.default_backend() != "cpu" or dim <= COLUMN_BLOCK:
+        return product(prepare(x))
+
+    def body(gram: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        start = jnp.minimum(i * COLUMN_BLOCK, dim - COLUMN_BLOCK)
+        part = prepare(jax.lax.dynamic_slice(x, (0, start), (n, COLUMN_BLOCK)))
+        fresh = start + jnp.arange(COLUMN_BLOCK) >= i * COLUMN_BLOCK  # not in the block before
+        return gram + product(jnp.where(fresh[None], part, 0)), None
+
+    steps = jnp.arange(-(-dim // COLUMN_BLOCK))
+    return jax.lax.scan(body, jnp.zeros((n, n), x.dtype), steps)[0]
 
 
 def squared_distances(gram: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -52,7 +80,31 @@ def squared_distances_to(gram: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.diagonal(gram) - 2 * inner + jnp.vdot(weights, inner), 0)
 
 
-def safe_sqrt(x: jax.Array) -> jax.Array:
-    """Square root of x >= 0 with derivative 0 (not infinity) at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+def cosines(products: jax.Array) -> jax.Array:
+    """`[S, S]` cosines from inner products; 0 with a zero row."""
+    norms = safe_sqrt(jnp.diagonal(products))
+    scale = norms[:, None] * norms[None, :]
+    return jnp.where(scale > 0, products / jnp.where(scale > 0, scale, 1), 0)
+
+
+def top_eigenpair(matrix: jax.Array, squarings: int = 14) -> tuple[jax.Array, jax.Array]:
+    """Largest eigenvalue and a unit eigenvector of a positive semi-definite `[S, S]` matrix.
+
+    The matrix is squared 14 times, that is, 16384 power steps from every unit vector at once; the
+    longest column points along the eigenvector and its Rayleigh quotient is the eigenvalue. Unlike
+    `eigh` this has finite derivatives when eigenvalues coincide. A zero matrix gives 0 and zeros.
+
+    Cost: 14 products of S x S matrices.
+    """
+
+    def scaled(a: jax.Array) -> jax.Array:
+        trace = jnp.trace(a)
+        return a / jnp.where(trace > 0, trace, 1)
+
+    power = scaled(matrix)
+    for _ in range(squarings):
+        power = scaled(jnp.matmul(power, power, precision="highest"))
+    column = power[:, jnp.argmax(jnp.diagonal(power))]
+    length = safe_sqrt(jnp.sum(column**2))
+    vector = column / jnp.where(length > 0, length, 1)
+    return jnp.vdot(vector, jnp.matmul(matrix, vector, precision="highest")), vector

@@ -2,9 +2,9 @@
 
 Tie rule of the room: sorts are stable and the lowest seller index comes first; coordinate-wise
 rules, which see values and not sellers, take the lower value first.
-Non-finite policy of the room: a row with a NaN, an infinity or a norm beyond float32 is marked
-absent by `finite_mask` before any rule sees it, and counted by whoever calls. A rule itself
-assumes that present rows are finite, and never computes with the absent ones.
+Non-finite policy of the room: a row with a NaN, an infinity or a huge norm is marked absent by
+`finite_mask` before any rule sees it (`make_aggregator` does so), and counted by whoever calls. A
+bare rule assumes that present rows are finite; what absent rows hold is never used.
 """
 
 from typing import TypeAlias
@@ -15,10 +15,12 @@ import jax.numpy as jnp
 Count: TypeAlias = int | jax.Array
 
 
-def finite_mask(updates: jax.Array, mask: jax.Array | None = None, limit: float = 1e18):
+def finite_mask(
+    updates: jax.Array, mask: jax.Array | None = None, limit: float = 1e17
+) -> jax.Array:
     """True `[S]` for rows that a rule may see: every value finite and the norm below `limit`.
 
-    The default limit is what squared distances in float32 can still hold. Cost: one pass.
+    The default limit is what sums of squared distances in float32 can still hold. Cost: one pass.
     """
     norms = jnp.sqrt(jnp.sum(jnp.square(updates), axis=1))
     good = norms < limit  # False for NaN and for an overflow to inf
@@ -30,22 +32,29 @@ def num_present(updates: jax.Array, mask: jax.Array | None) -> Count:
     return updates.shape[0] if mask is None else jnp.sum(mask, dtype=jnp.int32)
 
 
+def present(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The mask `[S]`, all True when there is none."""
+    return jnp.ones(updates.shape[0], bool) if mask is None else mask
+
+
 def zero_absent(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
     """`updates [S, D]` with absent rows set to 0, so that they may enter a matmul."""
     return updates if mask is None else jnp.where(mask[:, None], updates, 0)
 
 
-def check_f(f: Count, count: Count) -> Count:
-    """The number of Byzantine rows a rule really assumes: `f`, at most (count - 1) // 2.
+def check_f(f: Count, count: Count, factor: int = 2, extra: int = 0) -> Count:
+    """The number of Byzantine rows a rule may assume: `f`, with factor f + extra < count.
 
     Two Python ints are checked and raise; with a traced f or a mask, f is lowered in silence
-    (our choice: nothing can raise inside jit), so that at least one row is always kept.
+    (our choice: nothing can raise inside jit). f = 0 is always allowed.
     """
     if isinstance(f, int) and isinstance(count, int):
-        if not 0 <= 2 * f < max(count, 1):
-            raise ValueError(f"f = {f} Byzantine of {count} rows: 0 <= 2 f < rows must hold")
+        if f < 0 or (f and factor * f + extra >= count):
+            bound = f"{factor} f + {extra}" if extra else f"{factor} f"
+            raise ValueError(f"f = {f} Byzantine of {count} rows: 0 <= {bound} < rows must hold")
         return f
-    return jnp.clip(f, 0, jnp.maximum(jnp.asarray(count) - 1, 0) // 2).astype(jnp.int32)
+    most = jnp.maximum(jnp.asarray(count, jnp.int32) - 1 - extra, 0) // factor
+    return jnp.clip(f, 0, most).astype(jnp.int32)
 
 
 def weighted_sum(weights: jax.Array, rows: jax.Array) -> jax.Array:
@@ -53,7 +62,44 @@ def weighted_sum(weights: jax.Array, rows: jax.Array) -> jax.Array:
     return jnp.matmul(weights, rows, precision="highest")
 
 
-def mean_of(chosen: jax.Array, rows: jax.Array) -> jax.Array:
-    """Mean of the rows where `chosen [S]` is True (or by weight); 0 when there is none."""
-    weights = chosen.astype(rows.dtype)
-    return weighted_sum(weights / jnp.maximum(jnp.sum(weights), 1e-30), rows)
+def weighted_mean(weights: jax.Array, updates: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """`sum_i w_i x_i / sum_i w_i` over present rows; 0 when the weights sum to 0.
+
+    Args:
+        weights: `[S]` float or bool, >= 0; those of absent rows do not count.
+        updates: `[S, D]`.
+        mask: `[S]` bool or None.
+    """
+    weights = weights.astype(updates.dtype)
+    weights = weights if mask is None else jnp.where(mask, weights, 0)
+    total = jnp.sum(weights)
+    weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
+    return weighted_sum(weights, zero_absent(updates, mask))
+
+
+def row_norms(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Euclidean norms `[S]`, 0 for absent rows, with derivative 0 at 0."""
+    return safe_sqrt(jnp.sum(jnp.square(zero_absent(updates, mask)), axis=1))
+
+
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """Square root of x >= 0 with derivative 0 (not infinity) at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def clip_factors(norms: jax.Array, radius: float | jax.Array) -> jax.Array:
+    """`min(1, radius / norm)`, 1 where the norm is 0."""
+    over = norms > radius
+    return jnp.where(over, radius / jnp.where(over, norms, 1), 1)
+
+
+def masked_median(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Median of the present values of a vector `[S]` (midpoint for even counts), 0 for none."""
+    if mask is None:
+        return jnp.median(x)
+    count = jnp.sum(mask)
+    ordered = jnp.sort(jnp.where(mask, x, jnp.inf))
+    low, high = jnp.maximum(count - 1, 0) // 2, count // 2
+    middle = (ordered[low] + ordered[jnp.minimum(high, x.shape[0] - 1)]) / 2
+    return jnp.where(count > 0, middle, 0)

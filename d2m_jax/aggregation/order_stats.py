@@ -1,17 +1,18 @@
 """Order statistics over the seller axis, by compare-exchange networks on whole rows.
 
-Here: the sorting network, its pruning to the ranks that are wanted, the sort for many rows.
-Not here: the rules that use them. Read next: `coordinate.py`.
+Here: the sorting network, its pruning to the ranks that are wanted, sorts of many rows, stable
+ranks of small vectors. Not here: the rules that use them. Read next: `coordinate.py`.
 """
 
 import functools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 NETWORK_LIMIT = 32  # rows above which a full sort leaves the unrolled network for `bitonic`
 PRUNED_LIMIT = 128  # the same for a pruned network, which keeps few values alive
+SORT_BLOCK = 512  # columns of one bitonic sort on a CPU, so that it stays in the cache
 
 
 @functools.cache
@@ -56,6 +57,7 @@ def select(rows: Sequence[jax.Array], labels: Sequence[Hashable]) -> list[jax.Ar
     """Rows after the pruned network: position r holds rank r where `labels[r]` is not None.
 
     Positions that share a label hold their ranks in any order; unwanted positions hold rubbish.
+    Do not stack or concatenate the result: XLA would evaluate the network again for every row.
     """
     wires = list(rows)
     for i, j, low, high in prune(tuple(labels)):
@@ -65,6 +67,19 @@ def select(rows: Sequence[jax.Array], labels: Sequence[Hashable]) -> list[jax.Ar
         if high:
             wires[j] = jnp.maximum(a, b)
     return wires
+
+
+def rows_of(
+    updates: jax.Array, mask: jax.Array | None = None, fill: float | jax.Array = jnp.inf
+) -> list[jax.Array]:
+    """The rows of `updates [S, D]`, absent ones replaced by `fill` (a number or `[S]`).
+
+    Row by row, so that the replacement fuses with what follows and no second matrix is made.
+    """
+    if mask is None:
+        return list(updates)
+    fills = jnp.broadcast_to(jnp.asarray(fill, updates.dtype), mask.shape)
+    return [jnp.where(mask[i], row, fills[i]) for i, row in enumerate(updates)]
 
 
 def bitonic(x: jax.Array) -> jax.Array:
@@ -96,9 +111,63 @@ def _exchange(x: jax.Array, block: int, *, flip: bool) -> jax.Array:
     return jnp.stack([low, high], axis=1).reshape(x.shape)
 
 
-def sorted_rows(x: jax.Array) -> list[jax.Array]:
-    """The rows of `x [S, D]` in ascending order, coordinate by coordinate; bitwise `jnp.sort`."""
-    n = x.shape[0]
+def on_sorted(
+    fn: Callable[[list[jax.Array]], jax.Array],
+    updates: jax.Array,
+    mask: jax.Array | None = None,
+) -> jax.Array:
+    """`fn(rows)` of all rows in ascending order, absent ones last as +inf; `[D]`.
+
+    `fn` must treat every coordinate alike, because above `NETWORK_LIMIT` rows a CPU works on
+    blocks of columns that fit its cache.
+    """
+    n, dim = updates.shape
     if n <= NETWORK_LIMIT:
-        return select(list(x), range(n))
-    return list(bitonic(x))
+        return fn(select(rows_of(updates, mask), range(n)))
+
+    def of_block(x: jax.Array) -> jax.Array:
+        return fn(list(bitonic(x if mask is None else jnp.where(mask[:, None], x, jnp.inf))))
+
+    if jax.default_backend() != "cpu" or dim <= SORT_BLOCK:
+        return of_block(updates)
+    return by_blocks(of_block, updates, SORT_BLOCK)
+
+
+def by_blocks(fn: Callable[[jax.Array], jax.Array], x: jax.Array, block: int) -> jax.Array:
+    """`fn(x[:, a:b])` `[b - a]` for every block of columns, joined to `[D]`; `block` <= D.
+
+    The last block starts early enough to be full: a few columns are computed twice, alike.
+    """
+    n, dim = x.shape
+
+    def body(out: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        start = jnp.minimum(i * block, dim - block)
+        part = fn(jax.lax.dynamic_slice(x, (0, start), (n, block)))
+        return jax.lax.dynamic_update_slice(out, part, (start,)), None
+
+    return jax.lax.scan(body, jnp.zeros(dim, x.dtype), jnp.arange(-(-dim // block)))[0]
+
+
+def fence(x: jax.Array) -> jax.Array:
+    """`x [D]` (finite) itself, computed once.
+
+    On a CPU, XLA fuses a network into its consumer and evaluates it again for every row of
+    `updates - median`; it also drops `optimization_barrier` first. A product with the 8 x 8
+    identity is exact and is not fused. Elsewhere the barrier does.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.lax.optimization_barrier(x)
+    n = x.shape[0]
+    rows = jnp.pad(x, (0, -n % 8)).reshape(-1, 8)
+    return jnp.matmul(rows, jnp.eye(8, dtype=x.dtype), precision="highest").reshape(-1)[:n]
+
+
+def rank_of(x: jax.Array) -> jax.Array:
+    """Stable ranks along the last axis: 0 for the least value, ties to the lowest index first."""
+    n = x.shape[-1]
+    if n > 64:
+        return jnp.argsort(jnp.argsort(x, stable=True), stable=True)
+    mine, other = x[..., :, None], x[..., None, :]
+    earlier = jnp.tril(jnp.ones((n, n), bool), -1)
+    before = (other < mine) | ((other == mine) & earlier.reshape((1,) * (x.ndim - 1) + (n, n)))
+    return jnp.sum(before, axis=-1, dtype=jnp.int32)

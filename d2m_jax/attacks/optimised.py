@@ -91,14 +91,15 @@ def line_search_exact(
 
     Each grid covers the two cells around the best point so far, so the first finds the right hill
     whatever the shape and the next climb it: on a smooth hill the strength is known to
-    (high - low) / (grid - 1) * (2 / (grid - 1))^(zooms - 1). NaN counts as -inf. A gain below 1e-5
-    of the score does not count and of equal points the one nearest zero wins, so that on the
-    plateaus that clipping makes, rounding does not decide. Cost: grid * zooms scores.
+    (high - low) / (grid - 1) * (2 / (grid - 1))^(zooms - 1). A score that is not finite counts as
+    -inf. A gain below 1e-5 of the score does not count and of equal points the one nearest zero
+    wins, so that on the plateaus that clipping makes, rounding does not decide. Cost: grid * zooms
+    scores.
     """
 
     def safe(x: jax.Array) -> jax.Array:
         value = score(x)
-        return jnp.where(jnp.isnan(value), -jnp.inf, value)
+        return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
     def zoom(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         a, b, best, best_score = carry
@@ -130,6 +131,7 @@ def _rehearsal(
     defence = required(context.defence, "defence", name)
     crowd, honest = believed_crowd(key, updates, byzantine, context, knowledge)
     attackers = byzantine & present(updates, context)
+    crowd = jnp.where((honest | attackers)[:, None], crowd, 0.0)  # no NaN of a diverged seller
     mean = masked_mean(crowd, honest)
     damage = damage_measure(objective, context, mean)
 

@@ -6,6 +6,8 @@ Needs a defence that JAX can differentiate. Where its gradient is zero (rows tha
 attack keeps its best starting point, so it is never weaker than the starts it tries.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -117,21 +119,26 @@ def whitebox(
         lengths = norms(rows)[:, None]
         return limit * rows / jnp.where(lengths > 0, lengths, 1.0)
 
-    noise = jax.random.normal(noise_key, crowd.shape, crowd.dtype)
-    flat = jnp.zeros_like(crowd)
     own = jnp.where(byzantine[:, None] & jnp.isfinite(updates), updates, 0.0)
     starts = (
-        own,
-        to_limit(-own),
-        to_limit(flat - mean[None, :]),
-        flat + (mean + 1.5 * std)[None, :],
-        flat + (mean - 1.5 * std)[None, :],
-        to_limit(noise),
+        lambda: own,
+        lambda: to_limit(-own),
+        lambda: to_limit(jnp.broadcast_to(-mean, own.shape)),
+        lambda: jnp.broadcast_to(mean + 1.5 * std, own.shape),
+        lambda: jnp.broadcast_to(mean - 1.5 * std, own.shape),
+        lambda: to_limit(jax.random.normal(noise_key, own.shape, own.dtype)),
     )
-    starts = jax.lax.map(project, jnp.stack(starts))
-    values = jax.lax.map(harm, starts)
-    best, best_value = starts[jnp.argmax(values)], values.max()
-    shake = to_limit(jax.random.normal(jitter_key, crowd.shape, crowd.dtype))
+
+    def begin(carry: tuple[jax.Array, jax.Array], index: jax.Array) -> tuple[Any, None]:
+        best, best_value = carry
+        rows = project(jax.lax.switch(index, starts))
+        value = harm(rows)
+        better = value > best_value
+        return (jnp.where(better, rows, best), jnp.where(better, value, best_value)), None
+
+    nothing = project(own), jnp.asarray(-jnp.inf, own.dtype)
+    (best, best_value), _ = jax.lax.scan(begin, nothing, jnp.arange(len(starts)))
+    shake = to_limit(jax.random.normal(jitter_key, own.shape, own.dtype))
 
     def step(carry: Carry, index: jax.Array) -> tuple[Carry, None]:
         rows, best, best_value = carry

@@ -32,8 +32,7 @@ class Tally(NamedTuple):
 
     def running(self, score: Callable[[jax.Array], jax.Array]) -> jax.Array:
         """Sums `score(votes)` over the earlier sets and adds `score(last)`: `[A, G + 3]`."""
-        past = score(self.votes)
-        groups = running_sum(past) - past + score(self.last)
+        groups = running_sum(score(self.votes), before=True) + score(self.last)
         seen = running_sum(self.lone)
         two = jnp.stack([jnp.minimum(seen, 1), jnp.clip(seen - 1, 0, 1)], axis=-1)
         two = jnp.diff(two, axis=0, prepend=0)  # the set in which the first and second one lied
@@ -140,12 +139,13 @@ def top_two(score: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return leader, score.max(axis=-1), jnp.where(others, score, low).max(axis=-1)
 
 
-def running_sum(values: jax.Array) -> jax.Array:
-    """Cumulative sum over attempts, `[A, ...] -> [A, ...]`, as one masked sum.
+def running_sum(values: jax.Array, *, before: bool = False) -> jax.Array:
+    """Sum over the attempts up to each one, or before it: `[A, ...] -> [A, ...]`.
 
-    A is small: this fuses with its neighbours, a `cumsum` (a window reduction) does not.
+    One masked sum: A is small, so it fuses with its neighbours, which `cumsum` (a window reduction)
+    does not; and infinite scores stay infinite.
     """
-    earlier = jnp.tri(values.shape[0], dtype=bool)
+    earlier = jnp.tri(values.shape[0], k=-1 if before else 0, dtype=bool)
     earlier = earlier.reshape(*earlier.shape, *(1,) * (values.ndim - 1))
     return jnp.where(earlier, values[None], 0).sum(axis=1, dtype=values.dtype)
 

@@ -72,7 +72,7 @@ def copied_digests(votes: jax.Array, copiers: jax.Array, rice: bool) -> jax.Arra
     """
     if rice:
         revealed = votes.sum(axis=-1) + copiers
-        return jnp.where(running_sum(revealed) > revealed, COPIED, 0)
+        return jnp.where(running_sum(revealed, before=True) > 0, COPIED, 0)
     seen, copied = jnp.zeros(votes.shape[1:], jnp.int32), []
     for step in range(votes.shape[0]):  # copies depend on copies: A steps on G + 1 counts
         copied.append(jnp.argmax(seen).astype(jnp.int32))  # 0 while nothing is revealed
