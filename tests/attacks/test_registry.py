@@ -14,6 +14,7 @@ NUM_ROWS, NUM_PARAMS = 7, 5
 KEY = jax.random.key(3)
 ROWS = jax.random.normal(jax.random.key(1), (NUM_ROWS, NUM_PARAMS)) + 0.5
 FORGES = [name for name, attack in ATTACKS.items() if attack.forge is not None]
+SEARCHES = [name for name in FORGES if "defence" in ATTACKS[name].needs] + ["fang_krum"]
 POISONS = [name for name, attack in ATTACKS.items() if attack.poison is not None]
 
 # Worlds: nobody; two; all; all but one; two of which one is absent (as is an honest row); nobody
@@ -69,23 +70,25 @@ def test_forge_properties(name):
             assert np.isfinite(got[byzantine]).all()
     idle = np.allclose(worlds[1][TWO], ROWS[TWO])
     assert not idle or name in ("backdoor", "backdoor_distributed"), "the attack does nothing"
-    for i in (1, 4):
-        one = run(KEY, UPDATES[i], jnp.asarray(BYZANTINE[i]), jnp.asarray(MASK[i]), attack.hyper)
-        if "defence" in attack.needs:  # a search may stop elsewhere on a plateau: compare the harm
-            pair = [clipped_mean(x, jnp.asarray(MASK[i])) for x in (one, worlds[i])]
-            np.testing.assert_allclose(*pair, rtol=1e-2, atol=1e-2)
-        else:
-            np.testing.assert_allclose(one, worlds[i], rtol=1e-4, atol=1e-5)
+    masked = UPDATES[4], jnp.asarray(BYZANTINE[4]), jnp.asarray(MASK[4])
+    one = run(KEY, *masked, attack.hyper)
+    if "defence" in attack.needs:  # a search may stop elsewhere on a plateau: compare the harm
+        pair = [clipped_mean(x, masked[2]) for x in (one, worlds[4])]
+        np.testing.assert_allclose(*pair, rtol=1e-2, atol=1e-2)
+    else:
+        np.testing.assert_allclose(one, worlds[4], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in FORGES if "knowledge" in ATTACKS[name].options])
 def test_byzantine_knowledge_ignores_the_honest_rows(name):
     """With only the attackers' own rows known, changing honest rows changes nothing."""
-    run = jax.jit(
-        jax.vmap(runner(name, knowledge="byzantine"), in_axes=(None, 0, None, None, None))
+    run = runner(name, knowledge="byzantine")
+    run = jax.jit(run) if name in SEARCHES else run  # eagerly, each call compiles its loops again
+    two, everyone = jnp.asarray(TWO), jnp.asarray(ALL)
+    other = jnp.where(TWO[:, None], ROWS, -3 * ROWS + 1)
+    first, second = (
+        run(KEY, rows, two, everyone, dict(ATTACKS[name].hyper)) for rows in (ROWS, other)
     )
-    rows = jnp.stack([ROWS, jnp.where(TWO[:, None], ROWS, -3 * ROWS + 1)])
-    first, second = run(KEY, rows, TWO, ALL, dict(ATTACKS[name].hyper))
     np.testing.assert_array_equal(first[TWO], second[TWO])
     assert np.isfinite(first).all()
 
@@ -119,7 +122,7 @@ def test_registry_says_what_the_functions_take(name):
 @pytest.mark.parametrize("name", POISONS)
 def test_poison_properties(name):
     attack = ATTACKS[name]
-    images = np.random.default_rng(0).integers(0, 200, (12, 8, 8, 2), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 200, (12, 6, 6, 2), dtype=np.uint8)
     labels = np.arange(12, dtype=np.int32) % 10
     hyper = {key: jnp.float32(value) for key, value in attack.hyper.items()}
 
@@ -130,10 +133,9 @@ def test_poison_properties(name):
 
     keys = jax.random.split(KEY, 5)
     many = jax.jit(jax.vmap(run, in_axes=(0, 0, None)))(keys, jnp.arange(5), hyper)
-    for i in range(2):
-        eager = run(keys[i], i, attack.hyper)
-        np.testing.assert_array_equal(eager[0], many[0][i])
-        np.testing.assert_array_equal(eager[1], many[1][i])
+    eager = run(keys[1], 1, attack.hyper)
+    np.testing.assert_array_equal(eager[0], many[0][1])
+    np.testing.assert_array_equal(eager[1], many[1][1])
     assert many[0].shape == (5, *images.shape) and many[0].dtype == jnp.uint8
     assert many[1].shape == (5, 12) and many[1].dtype == jnp.int32
     assert ((many[1] >= 0) & (many[1] < 10)).all()
