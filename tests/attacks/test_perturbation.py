@@ -12,7 +12,10 @@ KEY = jax.random.key(0)
 DRAW = np.random.default_rng(4)
 ROWS = (DRAW.normal(size=(9, 13)) + 0.3).astype(np.float32)
 BYZ = np.isin(np.arange(9), [1, 6])
-ATTACKS = {"min_max": perturbation.min_max, "min_sum": perturbation.min_sum}
+STATIC = ("perturbation", "preset")
+min_max = jax.jit(perturbation.min_max, static_argnames=STATIC)
+min_sum = jax.jit(perturbation.min_sum, static_argnames=STATIC)
+ATTACKS = {"min_max": min_max, "min_sum": min_sum}
 
 
 def numpy_direction(name: str, honest: np.ndarray) -> np.ndarray:
@@ -81,7 +84,7 @@ def test_released_min_sum_is_the_tighter_one():
     honest = ROWS[~BYZ].astype(np.float64)
     gaps = []
     for preset in ("paper", "ndss21"):
-        got = perturbation.min_sum(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), preset=preset)
+        got = min_sum(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), preset=preset)
         gaps.append(np.linalg.norm(got[1] - honest.mean(0)))
     assert gaps[0] > 1.1 * gaps[1]
 
@@ -90,12 +93,12 @@ def test_hand_computed():
     """Honest at 0 and 2 on a line: mu = 1, diameter 2, so min-max reaches m = mu - 1 = 0."""
     rows = jnp.array([[0.0], [2.0], [9.0]])
     byz = jnp.array([False, False, True])
-    got = perturbation.min_max(KEY, rows, byz, perturbation="unit")
+    got = min_max(KEY, rows, byz, perturbation="unit")
     np.testing.assert_allclose(got[2], [0.0], atol=1e-6)
-    half = perturbation.min_max(KEY, rows, byz, perturbation="unit", fraction=0.5)
+    half = min_max(KEY, rows, byz, perturbation="unit", fraction=0.5)
     np.testing.assert_allclose(half[2], [0.5], atol=1e-6)
     # min-sum: (g+1)^2 + (g-1)^2 <= 4, so g = 1 again
-    total = perturbation.min_sum(KEY, rows, byz, perturbation="unit")
+    total = min_sum(KEY, rows, byz, perturbation="unit")
     np.testing.assert_allclose(total[2], [0.0], atol=1e-6)
 
 
@@ -116,4 +119,4 @@ def test_distances_survive_a_large_common_offset():
 def test_unknown_choices_are_refused():
     for wrong in ({"preset": "byzfl"}, {"perturbation": "up"}):
         with pytest.raises(ValueError, match="valid: "):
-            perturbation.min_max(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), **wrong)
+            min_max(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), **wrong)
