@@ -12,8 +12,8 @@ from d2m_jax.cone.params import ConeParams
 
 
 def number(value: ArrayLike) -> float:
-    """One of `ConeParams`' numbers as a Python float, rounded to float32 as `decide` sees it."""
-    return float(np.asarray(value, np.float32))
+    """One of `ConeParams`' numbers as a Python float."""
+    return float(np.asarray(value, np.float64))
 
 
 def threshold(params: ConeParams) -> float:
@@ -25,7 +25,7 @@ def threshold(params: ConeParams) -> float:
 def lead_needed(params: ConeParams) -> int:
     """d* = ceil(ln((1-beta)/beta) / ln((1-f_max)/f_max))."""
     f_max = number(params.f_max)
-    return int(np.ceil(threshold(params) / (np.log1p(-f_max) - np.log(f_max)) - 1e-6))
+    return int(np.ceil(threshold(params) / (np.log1p(-f_max) - np.log(f_max)) - 1e-5))
 
 
 def honest_bad(pool: int, params: ConeParams) -> tuple[int, int]:

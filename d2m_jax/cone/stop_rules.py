@@ -120,9 +120,13 @@ def majority_last(tally: Tally, params: ConeParams) -> Verdict:
 
 
 def lead_needed(f_max: ArrayLike, beta: ArrayLike, rivals: ArrayLike = 1) -> jax.Array:
-    """The lead d* that Wald's test asks for: `ceil(ln((1-b)/b) / ln((1-f)/f))`, b = beta/rivals."""
+    """The lead d* that Wald's test asks for: `ceil(ln((1-b)/b) / ln((1-f)/f))`, b = beta/rivals.
+
+    A quotient within 1e-5 above an integer counts as that integer: it is rounding.
+    """
     f_max = jnp.asarray(f_max, jnp.float32)
-    return jnp.ceil(threshold(beta, rivals) / (jnp.log1p(-f_max) - jnp.log(f_max)))
+    odds = jnp.log1p(-f_max) - jnp.log(f_max)
+    return jnp.ceil(threshold(beta, rivals) / odds - 1e-5)
 
 
 def threshold(beta: ArrayLike, rivals: ArrayLike = 1) -> jax.Array:
