@@ -254,7 +254,8 @@ def _table(
     if min_samples < 1:
         raise ValueError(f"min_samples must be at least 1, not {min_samples}")
     deal = _deal(partition, options)
-    parts = deal(seed, labels, num_sellers, min_samples=min_samples, **options)
+    dealt = deal(seed, labels, num_sellers, min_samples=min_samples, **options)
+    parts = [np.asarray(part, np.int64) for part in dealt]
     _check_parts(parts, num_sellers, len(labels))
     largest = max(len(part) for part in parts)
     if width is None:
