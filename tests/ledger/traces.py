@@ -107,10 +107,12 @@ def sensible(draw, model):
     if dice == 3:
         return {**action, "kind": Kind.BAN, "actor": model.arbiter, "amount": draw(0, 1)}
     if dice < 7:
-        someone = pick(draw, model.sellers + model.nodes)
-        kind = pick(draw, (Kind.TOP_UP, Kind.REQUEST_WITHDRAWAL, Kind.WITHDRAW, Kind.WITHDRAW))
+        kind = pick(draw, (Kind.TOP_UP, Kind.REQUEST_WITHDRAWAL, Kind.WITHDRAW))
+        asked = [a for a, (amount, _) in model.exit.items() if amount]
+        waiting = kind == Kind.WITHDRAW and asked and draw(0, 4)
+        someone = pick(draw, asked if waiting else model.sellers + model.nodes)
         has = model.money if kind == Kind.TOP_UP else model.stake
-        amount = pick(draw, (1, has[someone] // 3, has[someone], has[someone] + 1))
+        amount = pick(draw, (1, has[someone] // 3, has[someone], has[someone], has[someone] + 1))
         return {**action, "kind": kind, "actor": someone, "amount": min(amount, INT_MAX)}
     return {**action, **_for_job(draw, model, model.jobs[slot])}
 
