@@ -86,9 +86,9 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
 
 def middle_of(rows: Sequence[jax.Array], count: Count) -> jax.Array:
     """The median of the first `count` of the sorted rows, 0 when there is none."""
+    if isinstance(count, int):
+        return (rows[(count - 1) // 2] + rows[count // 2]) / 2
     low, high = (count - 1) // 2, count // 2
-    if isinstance(low, int):
-        return (rows[low] + rows[high]) / 2
     values = [jnp.where((r == low) | (r == high), row, 0) for r, row in enumerate(rows)]
     return total(values) / jnp.where(low == high, 1, 2)
 

@@ -1,0 +1,125 @@
+"""Rules that iterate a centre: geometric_median and centered_clipping.
+
+Not here: rules that choose rows by distance (`distance.py`). Read next: `gram.py`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.aggregation.gram import centred_gram, squared_distances_to
+from d2m_jax.aggregation.masks import (
+    Count,
+    clip_factors,
+    num_present,
+    present,
+    row_norms,
+    safe_sqrt,
+    weighted_mean,
+    weighted_sum,
+    zero_absent,
+)
+from d2m_jax.names import lookup
+
+_WEISZFELD = {"paper": (1e-6, 32), "byzfl": (0.1, 3)}  # smoothing, steps
+_CLIPPING = {"paper": (10.0, 1), "byzfl": (100.0, 1)}  # radius, steps
+
+
+def geometric_median(
+    updates: jax.Array,
+    f: Count = 0,
+    *,
+    mask: jax.Array | None = None,
+    preset: str = "paper",
+    smoothing: float | jax.Array | None = None,
+    steps: int | None = None,
+    tolerance: float | jax.Array = 0.0,
+    weights: jax.Array | None = None,
+) -> jax.Array:
+    """The point with the least (weighted) sum of distances, by smoothed Weiszfeld steps.
+
+    Formula: z <- sum_i b_i x_i / sum_i b_i with b_i = w_i / max(smoothing, ||z - x_i||). Tolerates
+    f < m/2; `f` itself is not used.
+
+    Args:
+        updates: `[S, D]`.
+        f: ignored.
+        mask: `[S]` bool, True for present rows; None for all.
+        preset: "paper" starts from the coordinate-wise median (our choice; RFA leaves it open)
+            with smoothing 1e-6 and 32 steps; "byzfl" from zero, with 0.1 and 3 steps.
+        smoothing: the nu of RFA, > 0; None is the preset's.
+        steps: number of steps, at least 1; None is the preset's.
+        tolerance: steps that change no row's share of z by more than this are the last; 0 never
+            stops early. The loop still has `steps` turns, so that it can be batched.
+        weights: `[S]` > 0, for example sample counts; None for equal.
+
+    Returns:
+        `[D]`; zeros when nobody is present.
+
+    Cost: O(S^2 D + steps S^2): the steps happen in the Gram matrix. Source: Weiszfeld 1937;
+    Pillutla, Kakade, Harchaoui, IEEE TSP 2022 (RFA).
+    """
+    del f  # unused
+    default_smoothing, default_steps = lookup(_WEISZFELD, preset, "preset")
+    smoothing = default_smoothing if smoothing is None else smoothing
+    alpha = present(updates, mask).astype(updates.dtype)
+    alpha = alpha if weights is None else alpha * weights
+    gram = centred_gram(updates, mask)
+    first = row_norms(updates, mask) if preset == "byzfl" else safe_sqrt(jnp.diagonal(gram))
+
+    def reweigh(distances: jax.Array) -> jax.Array:
+        b = alpha / jnp.maximum(distances, smoothing)
+        total = jnp.sum(b)
+        return b / jnp.where(total > 0, total, 1)
+
+    def step(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple, None]:
+        share, moving = carry
+        new = reweigh(safe_sqrt(squared_distances_to(gram, share)))
+        new = jnp.where(moving, new, share)
+        return (new, moving & (jnp.max(jnp.abs(new - share)) > tolerance)), None
+
+    start = (reweigh(first), jnp.asarray(True))
+    length = (default_steps if steps is None else steps) - 1
+    (share, _), _ = jax.lax.scan(step, start, length=length)
+    return weighted_mean(share, updates, mask)
+
+
+def centered_clipping(
+    updates: jax.Array,
+    f: Count = 0,
+    *,
+    mask: jax.Array | None = None,
+    preset: str = "paper",
+    centre: jax.Array | None = None,
+    radius: float | jax.Array | None = None,
+    steps: int | None = None,
+) -> jax.Array:
+    """Moves a centre by the mean of the clipped differences to it.
+
+    Formula: v <- v + (1/m) sum_i (x_i - v) min(1, radius / ||x_i - v||), `steps` times.
+
+    Args:
+        updates: `[S, D]`.
+        f: ignored.
+        mask: `[S]` bool, True for present rows; None for all.
+        preset: "paper" clips at 10 once; "byzfl" at 100 once.
+        centre: `[D]`, the previous output; None is zero. `make_aggregator` remembers it.
+        radius: None is the preset's. It scales with the updates: under heavy-ball momentum b use
+            radius / (1 - b).
+        steps: None is the preset's.
+
+    Returns:
+        `[D]`; the centre itself when nobody is present.
+
+    Cost: two passes per step. Source: Karimireddy, He, Jaggi, ICML 2021.
+    """
+    del f  # unused
+    default_radius, default_steps = lookup(_CLIPPING, preset, "preset")
+    radius = default_radius if radius is None else radius
+    rows = zero_absent(updates, mask)
+    v = jnp.zeros(updates.shape[1], updates.dtype) if centre is None else centre
+    here = present(updates, mask)
+    count = jnp.maximum(jnp.asarray(num_present(updates, mask)), 1)
+    for _ in range(default_steps if steps is None else steps):
+        factors = jnp.where(here, clip_factors(row_norms(rows - v[None]), radius), 0) / count
+        v = v + weighted_sum(factors, rows) - jnp.sum(factors) * v
+    return v

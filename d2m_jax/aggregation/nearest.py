@@ -1,0 +1,133 @@
+"""Rules that average, per coordinate, the values nearest a robust centre: meamed, phocas.
+
+Here also: `nearest_mean`, the last step of Bulyan. Not here: whole-update rules (`distance.py`).
+Read next: `order_stats.py`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.aggregation.coordinate import mean, middle_of, total, trimmed_of
+from d2m_jax.aggregation.masks import Count, check_f, num_present
+from d2m_jax.aggregation.order_stats import (
+    NETWORK_LIMIT,
+    PRUNED_LIMIT,
+    bitonic,
+    on_sorted,
+    select,
+)
+
+
+def meamed(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
+    """Per coordinate, the mean of the m - f values nearest the median ("mean around median").
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine, 2 f < m; a Python int prunes the network.
+        mask: `[S]` bool, True for present rows; None for all.
+
+    Returns:
+        `[D]`; of two values equally near, the lower is kept. Zeros when nobody is present.
+
+    Raises:
+        ValueError: Python ints with 2 f >= S. A traced f, or one with a mask, is lowered.
+
+    Cost: a sorting network per coordinate, two of them when f is traced or rows are masked.
+    Source: Xie, Koyejo, Gupta 2018 (Generalized Byzantine-tolerant SGD).
+    """
+    count = num_present(updates, mask)
+    f = check_f(f, count)
+    if isinstance(f, int) and updates.shape[0] <= PRUNED_LIMIT:
+        return nearest_to_median(list(updates), len(updates) - f)
+    return around_median(updates, count - f, mask)
+
+
+def phocas(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
+    """Per coordinate, the mean of the m - f values nearest the f-trimmed mean.
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine, 2 f < m; a Python int prunes the network.
+        mask: `[S]` bool, True for present rows; None for all.
+
+    Returns:
+        `[D]`; of two values equally near, the lower is kept. Zeros when nobody is present.
+
+    Raises:
+        ValueError: Python ints with 2 f >= S. A traced f, or one with a mask, is lowered.
+
+    Cost: as `meamed`. Source: Xie, Koyejo, Gupta 2018 (Phocas).
+    """
+    count = num_present(updates, mask)
+    f = check_f(f, count)
+    n = len(updates)
+    if isinstance(f, int) and n <= PRUNED_LIMIT:
+        core = [0 if f <= r < n - f else ("extreme", r) for r in range(n)]
+        return _nearest_static(
+            list(updates), core, lambda rows: total(rows[f : n - f]) / (n - 2 * f), n - f
+        )
+    return on_sorted(
+        lambda rows: _nearest_traced(rows, trimmed_of(rows, f, count), count - f), updates, mask
+    )
+
+
+def around_median(updates: jax.Array, keep: Count, mask: jax.Array | None) -> jax.Array:
+    """Mean of the `keep` values nearest the median of the present rows, all counts traced."""
+    count = num_present(updates, mask)
+    return on_sorted(
+        lambda rows: _nearest_traced(rows, middle_of(rows, count), keep), updates, mask
+    )
+
+
+def nearest_to_median(rows: Sequence[jax.Array], keep: int) -> jax.Array:
+    """Mean of the `keep` values nearest the median of the rows, all counts static."""
+    n = len(rows)
+    if keep == n:
+        return mean(jnp.stack(rows))
+    low, high = (n - 1) // 2, n // 2
+    drop = n - keep
+    core = [
+        0 if drop <= r < keep and r not in (low, high) else ("single", r) for r in range(n)
+    ]  # ranks that are kept whatever the centre is
+    return _nearest_static(rows, core, lambda s: (s[low] + s[high]) / 2, keep)
+
+
+def _nearest_static(
+    rows: Sequence[jax.Array],
+    labels: Sequence[object],
+    centre_of: Callable[[list[jax.Array]], jax.Array],
+    keep: int,
+) -> jax.Array:
+    """Mean of the `keep` sorted values nearest the centre.
+
+    The kept ones are a window of consecutive ranks, which holds exactly one rank of every residue
+    class modulo `keep`: the one nearest the centre. So no sum is ever corrected by a subtraction,
+    and ranks in the core are summed without being sorted.
+    """
+    ordered = select(rows, labels)
+    centre = centre_of(ordered)
+    best = []
+    for r in range(keep):
+        value = ordered[r]
+        for other in ordered[r + keep :: keep]:
+            value = jnp.where(centre - value > other - centre, other, value)
+        best.append(value)
+    return total(best) / keep
+
+
+def _nearest_traced(rows: Sequence[jax.Array], centre: jax.Array, keep: Count) -> jax.Array:
+    """The same for a traced `keep`: all nearer than the keep-th distance, then ties from below."""
+    gaps = [jnp.abs(row - centre) for row in rows]  # inf for absent rows
+    n = len(gaps)
+    ordered = select(gaps, range(n)) if n <= NETWORK_LIMIT else list(bitonic(jnp.stack(gaps)))
+    reach = total([jnp.where(r == keep - 1, gap, 0) for r, gap in enumerate(ordered)])
+    nearer = total([(gap < reach).astype(jnp.int32) for gap in gaps])
+    ties = keep - nearer  # how many of those exactly at `reach` still belong
+    kept = []
+    for row, gap in zip(rows, gaps):
+        tied = gap == reach
+        kept.append(jnp.where((gap < reach) | (tied & (ties > 0)), row, 0))
+        ties = ties - tied
+    return total(kept) / jnp.maximum(keep, 1)

@@ -1,0 +1,155 @@
+"""Pre-aggregators, which change the rows before a rule sees them: nnm, bucketing, clipping, arc.
+
+All have the form `pre(updates, f, *, mask=None, key=None, **hyper) -> (updates, f, mask)`, so that
+any number of them can be put before any rule (`base.chain`). Read next: `base.py`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.aggregation.gram import centred_gram, squared_distances
+from d2m_jax.aggregation.masks import (
+    Count,
+    check_f,
+    clip_factors,
+    num_present,
+    present,
+    row_norms,
+    zero_absent,
+)
+from d2m_jax.aggregation.order_stats import rank_of
+
+Mixed = tuple[jax.Array, Count, jax.Array | None]
+
+
+def nnm(
+    updates: jax.Array,
+    f: Count,
+    *,
+    mask: jax.Array | None = None,
+    key: jax.Array | None = None,
+) -> Mixed:
+    """Nearest-neighbour mixing: every row becomes the mean of its m - f nearest, itself included.
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine, f < m.
+        mask: `[S]` bool, True for present rows; None for all.
+        key: unused.
+
+    Returns:
+        The mixed rows `[S, D]` (absent ones are 0), and f and mask as they were. Of equal
+        distances the lowest index is mixed in.
+
+    Cost: O(S^2 D), twice. Source: Allouah et al., AISTATS 2023.
+    """
+    del key  # unused
+    n = updates.shape[0]
+    count = num_present(updates, mask)
+    keep = count - check_f(f, count, factor=1)
+    squares = squared_distances(centred_gram(updates, mask), mask)
+    squares = jnp.where(jnp.eye(n, dtype=bool), -1, squares)  # itself before any copy of it
+    here = present(updates, mask)
+    near = (rank_of(squares) < keep) & here[:, None] & here[None, :]
+    weights = near / jnp.maximum(jnp.asarray(keep), 1).astype(updates.dtype)
+    return jnp.matmul(weights, zero_absent(updates, mask), precision="highest"), f, mask
+
+
+def bucketing(
+    updates: jax.Array,
+    f: Count,
+    *,
+    mask: jax.Array | None = None,
+    key: jax.Array | None = None,
+    size: int = 2,
+) -> Mixed:
+    """Means of random buckets of `size` rows; the last bucket may be smaller but weighs the same.
+
+    There are ceil(S / size) buckets but still up to f bad ones, so the rule that follows sees f
+    of fewer rows: with Python ints it says so when it cannot stand that.
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine.
+        mask: `[S]` bool, True for present rows; None for all.
+        key: draws the permutation; needed.
+        size: rows per bucket, at least 1.
+
+    Returns:
+        The buckets `[ceil(S / size), D]`, f as it was, and which buckets are not empty.
+
+    Raises:
+        ValueError: no key.
+
+    Cost: O(S^2 D / size), as a matrix product. Source: Karimireddy, He, Jaggi, ICLR 2022.
+    """
+    if key is None:
+        raise ValueError("bucketing permutes the rows: give it a key")
+    n = updates.shape[0]
+    buckets = -(-n // size)
+    draws = jax.random.uniform(key, (n,))
+    place = rank_of(draws if mask is None else jnp.where(mask, draws, 2.0))  # absent rows last
+    member = (place // size == jnp.arange(buckets)[:, None]) & present(updates, mask)[None]
+    filled = jnp.sum(member, axis=1)
+    weights = member / jnp.maximum(filled, 1)[:, None].astype(updates.dtype)
+    mixed = jnp.matmul(weights, zero_absent(updates, mask), precision="highest")
+    return mixed, f, None if mask is None else filled > 0
+
+
+def clipping(
+    updates: jax.Array,
+    f: Count,
+    *,
+    mask: jax.Array | None = None,
+    key: jax.Array | None = None,
+    radius: float | jax.Array = 2.0,
+) -> Mixed:
+    """Static clipping: every row is shortened to norm `radius` at most (2, as in ByzFL).
+
+    Args:
+        updates: `[S, D]`.
+        f: passed on.
+        mask: `[S]` bool, True for present rows; None for all.
+        key: unused.
+        radius: the largest norm allowed.
+
+    Returns:
+        The clipped rows `[S, D]` (absent ones are 0), f and mask as they were.
+
+    Cost: two passes.
+    """
+    del key  # unused
+    rows = zero_absent(updates, mask)
+    return rows * clip_factors(row_norms(rows), radius)[:, None], f, mask
+
+
+def arc(
+    updates: jax.Array,
+    f: Count,
+    *,
+    mask: jax.Array | None = None,
+    key: jax.Array | None = None,
+) -> Mixed:
+    """Adaptive robust clipping: the k longest rows are clipped to the next longest norm.
+
+    Formula: k = floor(2 f (m - f) / m), in whole numbers; radius = the (k+1)-th largest norm.
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine, 2 f < m.
+        mask: `[S]` bool, True for present rows; None for all.
+        key: unused.
+
+    Returns:
+        The clipped rows `[S, D]` (absent ones are 0), f and mask as they were.
+
+    Cost: two passes. Source: Allouah et al., ICLR 2025.
+    """
+    del key  # unused
+    rows = zero_absent(updates, mask)
+    count = num_present(updates, mask)
+    checked = check_f(f, count)
+    clipped = 2 * checked * (count - checked) // jnp.maximum(jnp.asarray(count), 1)
+    norms = row_norms(rows)  # absent rows have norm 0 and are never among the longest
+    radius = jnp.sum(jnp.where(rank_of(-norms) == clipped, norms, 0))
+    return rows * clip_factors(norms, radius)[:, None], f, mask

@@ -1,0 +1,81 @@
+"""Rules that count signs per coordinate: robust_learning_rate and sign_majority.
+
+Not here: signguard, which clusters sign statistics (`clusters.py`).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.aggregation.masks import (
+    Count,
+    check_f,
+    masked_median,
+    num_present,
+    present,
+    weighted_mean,
+    weighted_sum,
+    zero_absent,
+)
+
+
+def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Sum of the signs of the present rows, `[D]` whole numbers."""
+    signs = jnp.sign(zero_absent(updates, mask))
+    return weighted_sum(jnp.ones(updates.shape[0], updates.dtype), signs)
+
+
+def robust_learning_rate(
+    updates: jax.Array,
+    f: Count,
+    *,
+    mask: jax.Array | None = None,
+    threshold: Count | None = None,
+) -> jax.Array:
+    """The mean, reversed in every coordinate where too few sellers agree on the sign.
+
+    Formula: mean_k if |sum_i sign [x_i]_k| >= threshold, else -mean_k.
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine, 2 f < m.
+        mask: `[S]` bool, True for present rows; None for all.
+        threshold: None is 2 f (our choice: more than f attackers reach alone, 0 for f = 0).
+
+    Returns:
+        `[D]`; not bounded against large updates, clip before. Zeros when nobody is present.
+
+    Cost: two passes. Source: Ozdayi, Kantarcioglu, Gel, AAAI 2021.
+    """
+    f = check_f(f, num_present(updates, mask))
+    threshold = 2 * f if threshold is None else threshold
+    average = weighted_mean(present(updates, mask), updates, mask)
+    return jnp.where(jnp.abs(_votes(updates, mask)) >= threshold - 0.5, average, -average)
+
+
+def sign_majority(
+    updates: jax.Array,
+    f: Count = 0,
+    *,
+    mask: jax.Array | None = None,
+    scale: float | jax.Array | None = None,
+) -> jax.Array:
+    """The sign that most sellers have, per coordinate, times a common scale.
+
+    Formula: scale * sign(sum_i sign(x_i)). Tolerates f < m/2; `f` itself is not used.
+
+    Args:
+        updates: `[S, D]`.
+        f: ignored.
+        mask: `[S]` bool, True for present rows; None for all.
+        scale: None is the median over sellers of the mean absolute value of their update (our
+            choice, so that the step size means the same as with other rules); the paper has 1.
+
+    Returns:
+        `[D]`; 0 where the votes are even, or when nobody is present.
+
+    Cost: two passes. Source: Bernstein et al., ICLR 2019 (signSGD with majority vote).
+    """
+    del f  # unused
+    if scale is None:
+        scale = masked_median(jnp.mean(jnp.abs(zero_absent(updates, mask)), axis=1), mask)
+    return scale * jnp.sign(_votes(updates, mask))

@@ -1,0 +1,85 @@
+"""Rules that lean on data of the buyer: fltrust (a root update) and zeno (validation losses).
+
+The root and validation sets must be disjoint from the test set.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.aggregation.masks import (
+    Count,
+    check_f,
+    num_present,
+    present,
+    row_norms,
+    safe_sqrt,
+    weighted_mean,
+    weighted_sum,
+    zero_absent,
+)
+from d2m_jax.aggregation.order_stats import rank_of
+
+
+def fltrust(
+    updates: jax.Array, f: Count = 0, *, root: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """Updates weighted by their cosine to a trusted one and rescaled to its norm.
+
+    Formula: t_i = max(0, cos(x_i, g0)); sum_i t_i (||g0|| / ||x_i||) x_i / sum_i t_i.
+
+    Args:
+        updates: `[S, D]`.
+        f: ignored; any number of Byzantine rows is tolerated as far as `root` is good.
+        root: `[D]`, the update g0 trained in the same way on the buyer's root set.
+        mask: `[S]` bool, True for present rows; None for all.
+
+    Returns:
+        `[D]`; zeros when no row has a positive cosine (our choice) or nobody is present.
+
+    Cost: three passes. Source: Cao et al., NDSS 2021.
+    """
+    del f  # unused
+    rows = zero_absent(updates, mask)
+    norms = row_norms(rows)
+    length = safe_sqrt(jnp.sum(jnp.square(root)))
+    inner = jnp.matmul(rows, root, precision="highest")
+    scale = norms * length
+    trust = jnp.where(scale > 0, jax.nn.relu(inner) / jnp.where(scale > 0, scale, 1), 0)
+    total = jnp.sum(trust)
+    weights = trust * jnp.where(norms > 0, length / jnp.where(norms > 0, norms, 1), 0)
+    return weighted_sum(weights / jnp.where(total > 0, total, 1), rows)
+
+
+def zeno(
+    updates: jax.Array,
+    f: Count,
+    *,
+    losses: jax.Array,
+    mask: jax.Array | None = None,
+    penalty: float | jax.Array = 0.0,
+) -> jax.Array:
+    """Mean of the m - f updates that lower the validation loss most.
+
+    Formula: score_i = loss(theta) - loss(theta - step x_i) - penalty ||x_i||^2; the f least
+    scores are dropped.
+
+    Args:
+        updates: `[S, D]`.
+        f: rows that may be Byzantine, f < m (no honest majority is needed).
+        losses: `[S]`, loss on validation data after a step along row i alone; the loss before is
+            the same for all and does not matter. A loss that is not finite counts as the worst.
+        mask: `[S]` bool, True for present rows; None for all.
+        penalty: the rho of the paper, per squared norm.
+
+    Returns:
+        `[D]`; of equal scores the lowest index. Zeros when nobody is present.
+
+    Cost: two passes, and the S losses that the caller computes. Source: Xie, Koyejo, Gupta,
+    ICML 2019.
+    """
+    count = num_present(updates, mask)
+    f = check_f(f, count, factor=1)
+    cost = losses + penalty * jnp.square(row_norms(updates, mask))
+    cost = jnp.where(jnp.isfinite(cost), cost, jnp.finfo(updates.dtype).max)
+    cost = jnp.where(present(updates, mask), cost, jnp.inf)
+    return weighted_mean(rank_of(cost) < count - f, updates, mask)
