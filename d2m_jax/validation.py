@@ -15,22 +15,32 @@ from d2m_jax.attacks import ATTACKS, SCHEDULES
 from d2m_jax.cone.schedules import SCHEDULES as SET_SCHEDULES
 from d2m_jax.cone.sortition import SORTITIONS
 from d2m_jax.cone.stop_rules import STOP_RULES
+from d2m_jax.data import PARTITIONS, SOURCES
 from d2m_jax.hparams import HParams
 from d2m_jax.ledger import check_rules, check_supply
 from d2m_jax.names import lookup
-from d2m_jax.spec import Spec
+from d2m_jax.spec import DataSpec, Spec
 
 
-def validate(spec: Spec, hparams: HParams) -> None:
+def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> None:
     """Checks a market before it is compiled.
 
     Args:
         spec: shapes and names.
         hparams: plain numbers (not traced).
+        data: where the examples come from; its own numbers are checked when they are dealt.
 
     Raises:
         ValueError: the first thing that is wrong, as one sentence.
     """
+    if data is not None:
+        lookup(SOURCES, data.name, "data set")
+        lookup(PARTITIONS, data.partition, "partition")
+        if data.num_validation < 2:
+            raise ValueError(
+                f"num_validation = {data.num_validation} leaves nothing to hold the metric against "
+                "tau with; give the buyer at least 2 examples"
+            )
     _names(spec)
     _shapes(spec)
     _people(spec, hparams)

@@ -14,12 +14,16 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from d2m_jax import as_arrays, make_market, parse_config, report, validate
+from d2m_jax.data import describe, seller_rows
+from d2m_jax.data import report as holdings
 from d2m_jax.world import load_world
 
 CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "the configuration file")
@@ -42,7 +46,7 @@ def run() -> None:
     config = parse_config(CONFIG.value)
     if SEED.value is not None:
         config = config._replace(seed=SEED.value)
-    validate(config.spec, config.hparams)
+    validate(config.spec, config.hparams, config.data)
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     folder = report.prepare_folder(OUT.value or f"results/{name}-seed{config.seed}")
     raw, data = load_world(config.data, config.spec.num_sellers, DATA_DIR.value)
@@ -50,6 +54,8 @@ def run() -> None:
 
     console = Console(width=100 if not sys.stdout.isatty() else None, highlight=False)
     report.print_header(console, config, market)
+    held = holdings(seller_rows(data), np.asarray(data.labels), raw.class_names)
+    console.print(describe(held) + "\n")
     hparams = as_arrays(config.hparams)
     started = time.perf_counter()
     state = jax.jit(market.init)(jax.random.key(config.seed), hparams, data)
@@ -69,14 +75,15 @@ def run() -> None:
             pieces.append(jax.device_get(piece))
             accuracy = f"{float(piece[1].test_accuracy):.1%}"
             progress.update(task, advance=config.spec.eval_every, accuracy=accuracy)
-    info = jax.tree.map(lambda *parts: jax.numpy.concatenate(parts), *[p[0] for p in pieces])
-    evaluations = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *[p[1] for p in pieces])
+    info = jax.tree.map(lambda *parts: jnp.concatenate(parts), *[p[0] for p in pieces])
+    evaluations = jax.tree.map(lambda *parts: jnp.stack(parts), *[p[1] for p in pieces])
     outcome = jax.jit(market.finish)(state, hparams, data, info, evaluations)
     outcome = jax.device_get(outcome)
     seconds = time.perf_counter() - started
 
     report.print_account(console, config, outcome, market.layout)
     report.write_results(folder, config, outcome, market.layout)
+    held.to_csv(folder / "holdings.csv", index_label="seller")
     console.print(f"\n{seconds:.1f} s with compilation. Results: {folder}/")
 
 
