@@ -1,0 +1,257 @@
+"""The slow, literal mode: every member of a set recomputes the round and hashes the model.
+
+On the host, with real digests, commitments and salts. It draws the same sets as `decide` from the
+same key and applies the same stop rules to what was revealed, so both accept the same results; the
+tests hold them to it. Read first: `consensus.py`, `hashing.py`.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from d2m_jax.cone.behaviours import Behaviour, Outcome
+from d2m_jax.cone.hashing import commitment, result_digest, rice_chain, set_seed, sha
+from d2m_jax.cone.params import ConeParams
+from d2m_jax.cone.schedules import default_attempts
+from d2m_jax.cone.sortition import Sets, draw_sets
+from d2m_jax.cone.stop_rules import STOP_RULES, Tally
+from d2m_jax.names import lookup
+from d2m_jax.types import Key
+
+Compute = Callable[[int], np.ndarray]  # node -> checkpoints [L, D] of the round, last = result
+
+
+@dataclasses.dataclass(frozen=True)
+class Ballot:
+    """What a node reveals, and the checkpoints with which it can open its salted digest."""
+
+    promise: bytes  # committed before anybody in the set revealed
+    node: int
+    digest: bytes  # unsalted, counted over all sets
+    salted: bytes  # RICE chain of this set; empty without RICE
+    nonce: bytes
+    checkpoints: np.ndarray | None  # [L, D]; None for a copier, who has nothing to show
+
+
+@dataclasses.dataclass(frozen=True)
+class Reexecution:
+    """What the literal vote came to; compare `Consensus`."""
+
+    digest: bytes | None  # the accepted one, None when undecided
+    theta: np.ndarray | None  # [D], the model that belongs to it
+    attempts: int
+    executions: int
+    outcome: np.ndarray  # [C] int32, codes of `Outcome`
+    lead: int
+
+
+def reexecute(
+    key: Key,
+    compute: Compute,
+    behaviour: np.ndarray,
+    eligible: np.ndarray,
+    params: ConeParams,
+    *,
+    job: int = 0,
+    unit: int = 0,
+    schedule: str = "exponential",
+    stop_rule: str = "lead",
+    sortition: str = "uniform",
+    rice: bool = True,
+    max_attempts: int | None = None,
+    stake: np.ndarray | None = None,
+    group: np.ndarray | None = None,
+) -> Reexecution:
+    """One unit of work, node by node: draw, compute, commit, reveal, open, count, stop.
+
+    A ballot counts when it matches the node's commitment and, with RICE, when its checkpoints open
+    the salted digest. (A contract would ask for the opening only where it is needed: when a voter
+    is alone in its set or salted digests differ.)
+
+    Args:
+        key: the same as for `decide`.
+        compute: re-executes the round for a node, `node -> [L, D]`. Pure; what a node was served
+            is its business, so a seller that serves different bytes splits honest digests here.
+        behaviour: `[C]` codes of `Behaviour`. Liars shift the right result, colluders by their
+            group, lone liars by a number of their own.
+        eligible: `[C] bool`.
+        params: numbers.
+        job: part of every digest and seed.
+        unit: part of every digest and seed, usually the round.
+        schedule, stop_rule, sortition, rice, max_attempts, stake, group: as for `decide`.
+
+    Returns:
+        A `Reexecution`. Cost: one `compute` and a few SHA-256 of 4 D bytes per seat.
+    """
+    attempts = max_attempts or default_attempts(schedule, len(behaviour))
+    weights = None if stake is None else jnp.asarray(stake)
+    sets = _draw(key, jnp.asarray(eligible), params, attempts, schedule, sortition, weights)
+    verdict = _referee(stop_rule, sets, params, redrawn=schedule == "independent")
+    seats, sizes = np.asarray(sets.seat), np.asarray(sets.size)
+    randomness = np.asarray(jax.random.key_data(key)).tobytes()
+    world = _World(np.asarray(behaviour), group, compute, job, unit, rice)
+
+    history: list[Counter[bytes]] = []
+    last_ballot: dict[int, Ballot | None] = {}
+    winner, lead = None, 0
+    for attempt in range(attempts):
+        if not int(sets.pool):
+            break
+        members = np.flatnonzero((seats == attempt).any(axis=0)).tolist()
+        seed = set_seed(job, unit, attempt, randomness)
+        ballots = world.vote(members, attempt, seed, history, lying=False)
+        counted = world.count(ballots, seed)
+        winner, over, lead = verdict([*history, counted])
+        if (world.behaviour[members] == Behaviour.ADAPTIVE).any():  # would lying win at once?
+            lies = world.vote(members, attempt, seed, history, lying=True)
+            recount = world.count(lies, seed)
+            result = verdict([*history, recount])
+            if world.rank.get(result[0] or b"") == 1:
+                ballots, counted, (winner, over, lead) = lies, recount, result
+        history.append(counted)
+        last_ballot.update(ballots)
+        if over:
+            break
+    return Reexecution(
+        digest=winner,
+        theta=world.models.get(winner or b""),
+        attempts=len(history),
+        executions=int(sizes[: len(history)].sum()),
+        outcome=_outcomes(len(behaviour), last_ballot, winner),
+        lead=lead,
+    )
+
+
+class _World:
+    """The nodes: what each of them reveals, and which ballots count."""
+
+    def __init__(
+        self,
+        behaviour: np.ndarray,
+        group: np.ndarray | None,
+        compute: Compute,
+        job: int,
+        unit: int,
+        rice: bool,
+    ):
+        self.behaviour = behaviour
+        self.group = np.ones(len(behaviour), int) if group is None else np.asarray(group)
+        self.compute, self.job, self.unit, self.rice = compute, job, unit, rice
+        self.rank: dict[bytes, int] = {}  # 0 of a right digest, g of a group's: for copiers' ties
+        self.models: dict[bytes, np.ndarray] = {}
+
+    def vote(
+        self,
+        members: list[int],
+        attempt: int,
+        seed: bytes,
+        history: list[Counter[bytes]],
+        lying: bool,
+    ) -> dict[int, Ballot | None]:
+        """The ballots of a set; all commit, then all reveal but the silent (None)."""
+        seen = sum(history, Counter[bytes]())
+        shared = [digest for digest in seen if digest in self.rank]
+        leader = min(shared, key=lambda d: (-seen[d], self.rank[d]), default=None)
+        ballots = {n: self._ballot(n, attempt, seed, leader, lying) for n in members}
+        silent = {n for n in members if self.behaviour[n] == Behaviour.SILENT}
+        return {n: None if n in silent else ballot for n, ballot in ballots.items()}
+
+    def _ballot(
+        self, node: int, attempt: int, seed: bytes, leader: bytes | None, lying: bool
+    ) -> Ballot:
+        kind, nonce = self.behaviour[node], sha(b"nonce", seed, node.to_bytes(8, "little"))
+        if kind == Behaviour.COPY and leader is not None:
+            salted = sha(b"made up", nonce) if self.rice else b""
+            return Ballot(
+                commitment(node, leader, salted, nonce), node, leader, salted, nonce, None
+            )
+        checkpoints = np.array(self.compute(node), np.float32)
+        rank = 0
+        if kind == Behaviour.COLLUDE or (kind == Behaviour.ADAPTIVE and lying):
+            rank = 1 if kind == Behaviour.ADAPTIVE else int(self.group[node])
+            checkpoints += rank
+        if kind == Behaviour.LONE_LIAR:
+            checkpoints -= (1 + node + len(self.behaviour) * attempt) / 1024
+        digest = result_digest(self.job, self.unit, checkpoints[-1])
+        if kind != Behaviour.LONE_LIAR:
+            self.rank.setdefault(digest, rank)
+        self.models.setdefault(digest, checkpoints[-1])
+        salted = rice_chain(seed, checkpoints) if self.rice else b""
+        promise = commitment(node, digest, salted, nonce)
+        return Ballot(promise, node, digest, salted, nonce, checkpoints)
+
+    def count(self, ballots: dict[int, Ballot | None], seed: bytes) -> Counter[bytes]:
+        """Votes per unsalted digest, of the ballots that are worth something."""
+        valid = (b for b in ballots.values() if b is not None and self.is_valid(b, seed))
+        return Counter(ballot.digest for ballot in valid)
+
+    def is_valid(self, ballot: Ballot, seed: bytes) -> bool:
+        """It is what the node committed to, and its checkpoints open the salted digest."""
+        if ballot.promise != commitment(ballot.node, ballot.digest, ballot.salted, ballot.nonce):
+            return False
+        shown = ballot.checkpoints
+        return not self.rice or (
+            shown is not None
+            and rice_chain(seed, shown) == ballot.salted
+            and result_digest(self.job, self.unit, shown[-1]) == ballot.digest
+        )
+
+
+_draw = jax.jit(draw_sets, static_argnames=("attempts", "schedule", "sortition"))
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _apply(
+    votes: jax.Array, sets: Sets, params: ConeParams, stop_rule: str, redrawn: bool
+) -> tuple[jax.Array, jax.Array]:
+    """The stop rule on votes `[A, K]`; a lone liar's digest has a column like any other."""
+    none = jnp.zeros(votes.shape[:1], jnp.int32)
+    tally = Tally(votes, votes, none, sets.size, sets.share, sets.pool, redrawn)
+    return STOP_RULES[stop_rule](tally, params)
+
+
+def _referee(
+    stop_rule: str, sets: Sets, params: ConeParams, *, redrawn: bool
+) -> Callable[..., Any]:
+    """Votes of the sets so far -> accepted digest or None, whether it is over, the lead."""
+    lookup(STOP_RULES, stop_rule, "stop rule")
+    exhausted = np.asarray(sets.exhausted)
+
+    def verdict(history: list[Counter[bytes]]) -> tuple[bytes | None, bool, int]:
+        total = sum(history, Counter[bytes]())
+        digests = list(total)
+        width = -(-max(len(digests), 1) // 8) * 8  # few shapes, few compilations
+        votes = np.zeros((len(exhausted), width), np.int32)
+        for i, cell in enumerate(history):
+            votes[i, : len(digests)] = [cell[digest] for digest in digests]
+        verdicts = _apply(votes, sets, params, stop_rule, redrawn)
+        leader, accept = (np.asarray(x)[len(history) - 1] for x in verdicts)
+        first, second = (sorted(total.values(), reverse=True) + [0, 0])[:2]
+        if accept:
+            return digests[int(leader)], True, first - second
+        if exhausted[len(history) - 1]:
+            return total.most_common(1)[0][0] if first > second else None, True, first - second
+        return None, False, first - second
+
+    return verdict
+
+
+def _outcomes(
+    num_nodes: int, ballots: dict[int, Ballot | None], winner: bytes | None
+) -> np.ndarray:
+    """Codes of `Outcome`, by each node's last ballot; copies that do not open are wrong."""
+    outcome = np.full(num_nodes, Outcome.NOT_DRAWN, np.int32)
+    for node, ballot in ballots.items():
+        if ballot is None:
+            outcome[node] = Outcome.NO_REVEAL
+        elif winner is not None:
+            empty = ballot.salted and ballot.checkpoints is None
+            right = ballot.digest == winner and not empty
+            outcome[node] = Outcome.MATCHED if right else Outcome.WRONG
+    return outcome
