@@ -57,7 +57,7 @@ def invariants(ledger: Ledger, before: Ledger | None = None) -> dict[str, jax.Ar
     leader_is_buyer: a job has a buyer exactly when it is not idle, and it is a buyer's account.
     With `before` (the ledger one action earlier) also:
     legal_phases: each job stayed or took a step of `NEXT_PHASES`.
-    one_way: blocks and burned money never go back, bans of others than the treasury aside.
+    one_way: neither the block nor the burned money ever falls.
 
     Args:
         ledger: to be checked.

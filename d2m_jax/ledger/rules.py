@@ -107,11 +107,15 @@ def check_rules(values: dict[str, int | jax.Array] | Rules) -> None:
     """
     if isinstance(values, Rules):
         values = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
-    v = {name: np.asarray(value).astype(np.int64) for name, value in values.items()}
-    for name, value in v.items():
+    v = {name: np.asarray(value) for name, value in values.items()}
+    for name, array in v.items():
+        if (array % 1 != 0).any():
+            raise ValueError(f"rule {name} must be a whole number, got {values[name]}")
+    v = {name: array.astype(np.int64) for name, array in v.items()}
+    for name, array in v.items():
         top = BPS if name.endswith("_bps") else 1 if name in _FLAGS else INT_MAX
         low = 1 if name in _POSITIVE else 0
-        if (value < low).any() or (value > top).any():
+        if (array < low).any() or (array > top).any():
             raise ValueError(f"rule {name} must lie in [{low}, {top}], got {values[name]}")
     if {"seller_bps", "fee_bps"} <= v.keys() and (v["seller_bps"] + v["fee_bps"] > BPS).any():
         raise ValueError("rules seller_bps and fee_bps together must not exceed 10000")

@@ -160,9 +160,11 @@ def check_supply(*funds: object) -> None:
         funds: arrays of integer units, one per role.
 
     Raises:
-        ValueError: a negative fund, or a total of 2**31 or more.
+        ValueError: a negative or fractional fund, or a total of 2**31 or more.
     """
     arrays = [np.asarray(fund).astype(object) for fund in funds]
+    if any((a % 1 != 0).any() for a in arrays):
+        raise ValueError("funds must be whole numbers of units")
     if any((a < 0).any() for a in arrays):
         raise ValueError("funds must not be negative")
     total = sum(int(a.sum()) for a in arrays)

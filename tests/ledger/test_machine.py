@@ -111,6 +111,7 @@ def test_genesis():
     [
         ({"buyer_funds": 2**30}, r"below 2\*\*31"),
         ({"node_funds": -1}, "negative"),
+        ({"node_funds": 10.5}, "whole numbers"),
         ({"seller_funds": [1, 2, 3, L.INT_MAX]}, r"below 2\*\*31"),
     ],
 )
@@ -138,6 +139,7 @@ def test_impossible_layouts_are_refused():
         ({"burn_bps": 10_001}, r"burn_bps must lie in \[0, 10000\], got 10001"),
         ({"reserve": 0}, r"reserve must lie in \[1,"),
         ({"seller_bps": 9_600}, "seller_bps and fee_bps"),
+        ({"timeout": 2.5}, "timeout must be a whole number, got 2.5"),
         ({"second_price": 2}, r"second_price must lie in \[0, 1\]"),
         ({"withdrawal_delay": 10}, "withdrawal_delay must be at least timeout"),
     ],
