@@ -11,20 +11,20 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.attacks.base import AttackContext, place
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 ALL_PARTS = -1
 Batch = tuple[jax.Array, jax.Array]
 
 
-def _chosen(key: Key, labels: jax.Array, fraction: float | jax.Array) -> jax.Array:
+def _chosen(key: Key, labels: jax.Array, fraction: Number) -> jax.Array:
     """Returns which samples are poisoned, [B] bool; each with that probability, all at 1."""
     return jax.random.uniform(key, labels.shape) < fraction
 
 
 def label_flip(
-    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, *, seller: jax.Array | int = 0
+    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, *, seller: Number = 0
 ) -> Batch:
     """Trains on the mirrored label: y -> num_classes - 1 - y.
 
@@ -41,10 +41,10 @@ def relabel_targeted(
     labels: jax.Array,
     num_classes: int,
     *,
-    seller: jax.Array | int = 0,
-    source: int | jax.Array = 1,
-    target: int | jax.Array = 7,
-    fraction: float | jax.Array = 1.0,
+    seller: Number = 0,
+    source: Number = 1,
+    target: Number = 7,
+    fraction: Number = 1.0,
 ) -> Batch:
     """Turns one class into another: y = source -> target, for a share `fraction` of them.
 
@@ -63,8 +63,8 @@ def relabel_random(
     labels: jax.Array,
     num_classes: int,
     *,
-    seller: jax.Array | int = 0,
-    fraction: float | jax.Array = 1.0,
+    seller: Number = 0,
+    fraction: Number = 1.0,
 ) -> Batch:
     """Noisy labels: a share `fraction` gets another class, uniform among the other ones.
 
@@ -81,10 +81,10 @@ def relabel_random(
 def stamp(
     images: jax.Array,
     *,
-    size: int | jax.Array = 4,
-    value: float | jax.Array = 255.0,
-    offset: int | jax.Array = 1,
-    part: int | jax.Array = ALL_PARTS,
+    size: Number = 4,
+    value: Number = 255.0,
+    offset: Number = 1,
+    part: Number = ALL_PARTS,
 ) -> jax.Array:
     """Puts the trigger on every image: a square of `size` pixels, `offset` from the lower right.
 
@@ -110,13 +110,13 @@ def backdoor(
     labels: jax.Array,
     num_classes: int,
     *,
-    seller: jax.Array | int = 0,
-    target: int | jax.Array = 0,
-    fraction: float | jax.Array = 0.5,
-    size: int | jax.Array = 4,
-    value: float | jax.Array = 255.0,
-    offset: int | jax.Array = 1,
-    boost: float | jax.Array = 1.0,
+    seller: Number = 0,
+    target: Number = 0,
+    fraction: Number = 0.5,
+    size: Number = 4,
+    value: Number = 255.0,
+    offset: Number = 1,
+    boost: Number = 1.0,
 ) -> Batch:
     """A share of the batch gets the trigger and the label `target`; the rest stays, as a disguise.
 
@@ -135,13 +135,13 @@ def backdoor_distributed(
     labels: jax.Array,
     num_classes: int,
     *,
-    seller: jax.Array | int = 0,
-    target: int | jax.Array = 0,
-    fraction: float | jax.Array = 0.5,
-    size: int | jax.Array = 4,
-    value: float | jax.Array = 255.0,
-    offset: int | jax.Array = 1,
-    boost: float | jax.Array = 1.0,
+    seller: Number = 0,
+    target: Number = 0,
+    fraction: Number = 0.5,
+    size: Number = 4,
+    value: Number = 255.0,
+    offset: Number = 1,
+    boost: Number = 1.0,
 ) -> Batch:
     """As `backdoor`, but each seller stamps only the quadrant `seller % 4` of the trigger.
 
@@ -158,7 +158,7 @@ def _mix(
     hit: jax.Array,
     stamped: jax.Array,
     images: jax.Array,
-    target: int | jax.Array,
+    target: Number,
     labels: jax.Array,
 ) -> Batch:
     poisoned = jnp.where(hit[:, None, None, None], stamped, images)
@@ -171,8 +171,8 @@ def boosted_update(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    boost: float | jax.Array = 1.0,
-    **trigger: float | jax.Array,
+    boost: Number = 1.0,
+    **trigger: Number,
 ) -> jax.Array:
     """Model replacement: the backdoored update times `boost`, about n / eta to take over a mean.
 
@@ -185,7 +185,7 @@ def boosted_update(
 def attack_success_rate(
     predictions: jax.Array,
     labels: jax.Array,
-    target: int | jax.Array,
+    target: Number,
     mask: jax.Array | None = None,
 ) -> jax.Array:
     """Returns the share of *non-target* images that the model calls `target`, [].
@@ -212,9 +212,9 @@ def off_topic(
     labels: jax.Array,
     num_classes: int,
     *,
-    seller: jax.Array | int = 0,
-    fraction: float | jax.Array = 1.0,
-    domain: int | jax.Array = 0,
+    seller: Number = 0,
+    fraction: Number = 1.0,
+    domain: Number = 0,
 ) -> Batch:
     """Data that do not belong to the tags: what a seller that lies about its tags trains on.
 

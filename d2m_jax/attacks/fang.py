@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from d2m_jax.attacks.base import AttackContext, known_rows, masked_mean, masked_std, place
 from d2m_jax.attacks.base import present as present_rows
 from d2m_jax.attacks.geometry import believed_crowd, squared_distances
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 
@@ -49,7 +49,7 @@ def fang_krum(
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
     halvings: int = 40,
-    threshold: float | jax.Array = 1e-5,
+    threshold: Number = 1e-5,
 ) -> jax.Array:
     """Against Krum: m = -lambda sign(mu), the largest lambda of a halving series that Krum picks.
 
@@ -103,7 +103,7 @@ def fang_trimmed(
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
     shared: bool = False,
-    stretch: float | jax.Array = 2.0,
+    stretch: Number = 2.0,
 ) -> jax.Array:
     """Against median and trimmed mean: per coordinate, just beyond the honest range, wrong side.
 

@@ -18,7 +18,7 @@ from d2m_jax.attacks.base import (
     present,
     required,
 )
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 
@@ -52,8 +52,8 @@ def free_rider_disguised(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    sigma: float | jax.Array = 1.0,
-    gamma: float | jax.Array = 1.0,
+    sigma: Number = 1.0,
+    gamma: Number = 1.0,
 ) -> jax.Array:
     """The last global step under fading noise: m_i = previous + s t^-gamma N(0, I), t = 1, 2, ...
 
@@ -77,8 +77,8 @@ def sybil_copies(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    scale: float | jax.Array = 1.0,
-    jitter: float | jax.Array = 0.0,
+    scale: Number = 1.0,
+    jitter: Number = 0.0,
 ) -> jax.Array:
     """One seller under many names: every attacker sends the update of the first attacker present.
 
@@ -100,7 +100,7 @@ def mimic(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    target: int | jax.Array = 0,
+    target: Number = 0,
 ) -> jax.Array:
     """All attackers send the update of one seller: over-represents it among unlike sellers.
 
@@ -137,7 +137,7 @@ def mimic_observe(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    warmup: int | jax.Array = 20,
+    warmup: Number = 20,
 ) -> MimicState:
     """One round of Oja's rule on the known rows, during the warm-up only; then picks the seller.
 
@@ -170,7 +170,7 @@ def mimic_variance(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    warmup: int | jax.Array = 20,
+    warmup: Number = 20,
 ) -> jax.Array:
     """Mimics the seller that lies farthest along the direction of greatest variance.
 

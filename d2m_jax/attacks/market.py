@@ -11,13 +11,13 @@ int32, shares are basis points (1/10000), products are exact: (a // 10000) * b +
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 BASIS = 10_000
 INT32_MAX = 2**31 - 1
 
 
-def scaled_amount(amount: jax.Array, bps: jax.Array | int) -> jax.Array:
+def scaled_amount(amount: jax.Array, bps: Number) -> jax.Array:
     """Returns floor(amount * bps / 10000) in int32, exact; the largest int32 if it would not fit.
 
     Args:
@@ -32,7 +32,7 @@ def scaled_amount(amount: jax.Array, bps: jax.Array | int) -> jax.Array:
     return jnp.where(fits, jnp.where(fits, whole, 0) * bps + small, INT32_MAX)
 
 
-def bid_limits(values: jax.Array, byzantine: jax.Array, shade_bps: jax.Array | int) -> jax.Array:
+def bid_limits(values: jax.Array, byzantine: jax.Array, shade_bps: Number) -> jax.Array:
     """Returns how far each buyer is willing to bid, [U] int32.
 
     An honest buyer stops at its value (optimal in an open ascending auction with a second price); a
@@ -46,7 +46,7 @@ def bid_limits(values: jax.Array, byzantine: jax.Array, shade_bps: jax.Array | i
     return jnp.where(byzantine, scaled_amount(values, shade_bps), jnp.asarray(values, jnp.int32))
 
 
-def claimed_tau(tau: jax.Array, byzantine: jax.Array, excess: float | jax.Array = 0.1) -> jax.Array:
+def claimed_tau(tau: jax.Array, byzantine: jax.Array, excess: Number = 0.1) -> jax.Array:
     """Returns the threshold each buyer asks for, [U] float32 in [0, 1].
 
     A bad buyer asks for `excess` more than it needs, hoping for a refund and a useful model.
@@ -58,7 +58,7 @@ def disputes(
     key: Key,
     harmed: jax.Array,
     byzantine: jax.Array,
-    probability: float | jax.Array = 1.0,
+    probability: Number = 1.0,
 ) -> jax.Array:
     """Returns who opens a dispute, [U] bool: whoever was harmed, and bad buyers without a reason.
 
@@ -83,7 +83,7 @@ def accused(key: Key, candidates: jax.Array) -> jax.Array:
     return jnp.where(candidates.any(), jnp.argmax(draw), -1).astype(jnp.int32)
 
 
-def claimed_tags(tags: jax.Array, byzantine: jax.Array, wanted: jax.Array | int) -> jax.Array:
+def claimed_tags(tags: jax.Array, byzantine: jax.Array, wanted: Number) -> jax.Array:
     """Returns the tags each seller registers, [N] int32 bit masks.
 
     A liar adds the tags that are in demand to its own; what it then trains on is `off_topic`.
@@ -96,14 +96,12 @@ def claimed_tags(tags: jax.Array, byzantine: jax.Array, wanted: jax.Array | int)
     return jnp.where(byzantine, tags | wanted, tags)
 
 
-def truly_eligible(tags: jax.Array, wanted: jax.Array | int) -> jax.Array:
+def truly_eligible(tags: jax.Array, wanted: Number) -> jax.Array:
     """Returns whose *true* tags cover the request, [N] bool: the measure of a tag lie's success."""
     return (wanted & ~tags) == 0
 
 
-def claimed_sizes(
-    sizes: jax.Array, byzantine: jax.Array, inflation_bps: jax.Array | int
-) -> jax.Array:
+def claimed_sizes(sizes: jax.Array, byzantine: jax.Array, inflation_bps: Number) -> jax.Array:
     """Returns the data sizes that sellers report, [N] int32; liars multiply theirs.
 
     Sizes weigh a plain mean and the importance weights of OSMD, so a lie there is an attack.

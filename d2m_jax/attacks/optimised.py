@@ -22,7 +22,7 @@ from d2m_jax.attacks.base import (
 )
 from d2m_jax.attacks.geometry import believed_crowd, diameter, direction
 from d2m_jax.attacks.perturbation import halving_search
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 Score = Callable[[jax.Array], jax.Array]  # strength [] -> damage []
@@ -54,9 +54,9 @@ def damage_measure(
 def line_search_byzfl(
     score: Score,
     evaluations: int = 20,
-    start: float | jax.Array = 0.0,
-    delta: float | jax.Array = 10.0,
-    ratio: float | jax.Array = 0.8,
+    start: Number = 0.0,
+    delta: Number = 10.0,
+    ratio: Number = 0.8,
 ) -> jax.Array:
     """Returns the strength that ByzFL's expand-and-contract search finds.
 
@@ -82,8 +82,8 @@ def line_search_byzfl(
 
 def line_search_exact(
     score: Score,
-    low: float | jax.Array,
-    high: float | jax.Array,
+    low: Number,
+    high: Number,
     grid: int = 21,
     zooms: int = 3,
 ) -> tuple[jax.Array, jax.Array]:
@@ -143,7 +143,7 @@ def _rehearsal(
 
 
 def _best_strength(
-    search: str, score: Score, evaluations: int, grid: int, bounds: dict[str, float | jax.Array]
+    search: str, score: Score, evaluations: int, grid: int, bounds: dict[str, Number]
 ) -> jax.Array:
     if search == "byzfl":
         names = ("start", "delta", "ratio")
@@ -164,11 +164,11 @@ def opt_alie(
     search: str = "exact",
     evaluations: int = 20,
     grid: int = 21,
-    start: float | jax.Array = 0.0,
-    delta: float | jax.Array = 10.0,
-    ratio: float | jax.Array = 0.8,
-    low: float | jax.Array = -10.0,
-    high: float | jax.Array = 10.0,
+    start: Number = 0.0,
+    delta: Number = 10.0,
+    ratio: Number = 0.8,
+    low: Number = -10.0,
+    high: Number = 10.0,
 ) -> jax.Array:
     """ALIE with the strength that hurts this defence most: m = mu + tau sigma.
 
@@ -211,11 +211,11 @@ def opt_ipm(
     search: str = "exact",
     evaluations: int = 20,
     grid: int = 21,
-    start: float | jax.Array = 0.0,
-    delta: float | jax.Array = 10.0,
-    ratio: float | jax.Array = 0.8,
-    low: float | jax.Array = -10.0,
-    high: float | jax.Array = 10.0,
+    start: Number = 0.0,
+    delta: Number = 10.0,
+    ratio: Number = 0.8,
+    low: Number = -10.0,
+    high: Number = 10.0,
 ) -> jax.Array:
     """IPM with the strength that hurts this defence most: m = -tau mu. Arguments as `opt_alie`."""
     _, honest, mean, harm = _rehearsal(
@@ -237,7 +237,7 @@ def agr_tailored(
     perturbations: tuple[str, ...] = ("unit", "std", "sign"),
     preset: str = "paper",
     grid: int = 21,
-    reach: float | jax.Array = 2.0,
+    reach: Number = 2.0,
 ) -> jax.Array:
     """Tailored to any rule: m = mu + gamma p that maximises the deviation of the actual defence.
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from d2m_jax.attacks.base import AttackContext, known_rows, masked_mean, place
 from d2m_jax.attacks.geometry import direction, squared_distances
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 PRESETS = ("paper", "ndss21")
@@ -21,7 +21,7 @@ def halving_search(
     accept: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
     start: float = 10.0,
     tolerance: float = 1e-5,
-    memory: float | jax.Array = -1.0,
+    memory: Number = -1.0,
 ) -> jax.Array:
     """Returns the last accepted value of the search in the NDSS21 notebooks (0 when none was).
 
@@ -69,7 +69,7 @@ def _crafted(
     knowledge: str,
     perturbation: str,
     preset: str,
-    fraction: float | jax.Array,
+    fraction: Number,
 ) -> jax.Array:
     """Both attacks: m = mu + fraction * gamma * p with the largest gamma within the bound."""
     if preset not in PRESETS:
@@ -113,7 +113,7 @@ def min_max(
     knowledge: str = "omniscient",
     perturbation: str = "std",
     preset: str = "paper",
-    fraction: float | jax.Array = 1.0,
+    fraction: Number = 1.0,
 ) -> jax.Array:
     """Min-max: no honest row is farther from m than two honest rows are from each other.
 
@@ -147,7 +147,7 @@ def min_sum(
     knowledge: str = "omniscient",
     perturbation: str = "std",
     preset: str = "paper",
-    fraction: float | jax.Array = 1.0,
+    fraction: Number = 1.0,
 ) -> jax.Array:
     """Min-sum: m is in total no farther from the honest rows than the outermost of them is.
 

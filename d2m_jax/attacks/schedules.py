@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 
 class Schedule(NamedTuple):
@@ -22,13 +22,13 @@ class Schedule(NamedTuple):
     hyper: Mapping[str, float] = {}  # default numbers; what a config may set
 
 
-def fixed(key: Key, round_index: jax.Array | int, byzantine: jax.Array) -> jax.Array:
+def fixed(key: Key, round_index: Number, byzantine: jax.Array) -> jax.Array:
     """The same sellers attack in every round."""
     del key, round_index  # unused
     return byzantine
 
 
-def resampled(key: Key, round_index: jax.Array | int, byzantine: jax.Array) -> jax.Array:
+def resampled(key: Key, round_index: Number, byzantine: jax.Array) -> jax.Array:
     """As many sellers attack as there are bad ones, but drawn anew each round among all.
 
     This is "Byzantine rows", not "Byzantine sellers": no memory can help the defence.
@@ -37,7 +37,7 @@ def resampled(key: Key, round_index: jax.Array | int, byzantine: jax.Array) -> j
 
 
 def dormant(
-    key: Key, round_index: jax.Array | int, byzantine: jax.Array, *, start: int | jax.Array = 10
+    key: Key, round_index: Number, byzantine: jax.Array, *, start: Number = 10
 ) -> jax.Array:
     """Honest until round `start` (from 0), then always bad: earns reputation first."""
     del key  # unused
@@ -46,11 +46,11 @@ def dormant(
 
 def intermittent(
     key: Key,
-    round_index: jax.Array | int,
+    round_index: Number,
     byzantine: jax.Array,
     *,
-    period: int | jax.Array = 5,
-    duty: int | jax.Array = 1,
+    period: Number = 5,
+    duty: Number = 1,
 ) -> jax.Array:
     """Bad in the first `duty` rounds of every `period` rounds, all together."""
     del key  # unused
@@ -60,10 +60,10 @@ def intermittent(
 
 def sporadic(
     key: Key,
-    round_index: jax.Array | int,
+    round_index: Number,
     byzantine: jax.Array,
     *,
-    probability: float | jax.Array = 0.5,
+    probability: Number = 0.5,
 ) -> jax.Array:
     """Each bad seller decides alone, each round, with that probability."""
     draw = jax.random.uniform(jax.random.fold_in(key, round_index), byzantine.shape)

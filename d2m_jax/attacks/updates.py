@@ -22,7 +22,7 @@ from d2m_jax.attacks.base import (
     place,
     present,
 )
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 
@@ -33,7 +33,7 @@ def sign_flip(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    scale: float | jax.Array = 1.0,
+    scale: Number = 1.0,
 ) -> jax.Array:
     """Each attacker negates its own update: m_i = -scale * g_i.
 
@@ -51,7 +51,7 @@ def sign_flip_mean(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    scale: float | jax.Array = 1.0,
+    scale: Number = 1.0,
 ) -> jax.Array:
     """All attackers send the negated mean of the rows they know: m = -scale * mu.
 
@@ -69,7 +69,7 @@ def ipm(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    epsilon: float | jax.Array = 2.0,
+    epsilon: Number = 2.0,
 ) -> jax.Array:
     """Inner-product manipulation ("fall of empires"): m = -epsilon * mu.
 
@@ -82,7 +82,7 @@ def ipm(
     return place(updates, byzantine, -epsilon * masked_mean(updates, rows), context, rows.any())
 
 
-def alie_z(num_rows: jax.Array | int, num_byzantine: jax.Array | int) -> jax.Array:
+def alie_z(num_rows: Number, num_byzantine: Number) -> jax.Array:
     """Returns the z of "a little is enough" from the number of rows n and of attackers f.
 
     z = Phi^-1((n - f - s) / (n - f)) with s = floor(n / 2 + 1) - f supporters needed for a
@@ -104,8 +104,8 @@ def alie(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    z: float | jax.Array | None = None,
-    sign: float | jax.Array = 1.0,
+    z: Number | None = None,
+    sign: Number = 1.0,
 ) -> jax.Array:
     """A little is enough: m = mu + sign * z * sigma, a shift that hides inside the honest spread.
 
@@ -138,8 +138,8 @@ def gaussian(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    mean: float | jax.Array = 0.0,
-    std: float | jax.Array = 1.0,
+    mean: Number = 0.0,
+    std: Number = 1.0,
 ) -> jax.Array:
     """Pure noise in place of the update: m_i ~ N(mean, std^2 I), a draw of its own per attacker.
 
@@ -155,7 +155,7 @@ def gaussian_add(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    std: float | jax.Array = 1.0,
+    std: Number = 1.0,
 ) -> jax.Array:
     """Noise on top of the attacker's own update: m_i = g_i + N(0, std^2 I) (as in FLANDERS)."""
     noise = jax.random.normal(key, updates.shape, updates.dtype)
@@ -168,7 +168,7 @@ def norm_inflation(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    scale: float | jax.Array = 10.0,
+    scale: Number = 10.0,
 ) -> jax.Array:
     """Aimed at OSMD: an honest direction with an inflated norm, m_i = scale * g_i.
 
@@ -186,8 +186,8 @@ def norm_inflation_clip(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    radius: float | jax.Array = 1.5,
-    margin: float | jax.Array = 0.99,
+    radius: Number = 1.5,
+    margin: Number = 0.99,
 ) -> jax.Array:
     """Norm inflation that a clipping defence does not see: just below its radius.
 
@@ -216,7 +216,7 @@ def inf(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    sign: float | jax.Array = 1.0,
+    sign: Number = 1.0,
 ) -> jax.Array:
     """Every coordinate is +inf (sign 1, as in ByzFL) or -inf (sign -1)."""
     del key  # unused
@@ -230,7 +230,7 @@ def huge(
     byzantine: jax.Array,
     *,
     context: AttackContext = EMPTY,
-    value: float | jax.Array = 1e30,
+    value: Number = 1e30,
 ) -> jax.Array:
     """Every coordinate is `value`: finite itself, but its square overflows float32."""
     del key  # unused

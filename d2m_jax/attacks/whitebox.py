@@ -15,7 +15,7 @@ from d2m_jax.attacks.base import AttackContext, masked_std, norms, place, presen
 from d2m_jax.attacks.base import masked_mean as mean_of
 from d2m_jax.attacks.geometry import believed_crowd, mean_norm
 from d2m_jax.attacks.optimised import damage_measure
-from d2m_jax.types import Key
+from d2m_jax.types import Key, Number
 
 EMPTY = AttackContext()
 Carry = tuple[jax.Array, jax.Array, jax.Array]  # rows, best rows, best damage
@@ -52,10 +52,10 @@ def whitebox(
     objective: str = "descent",
     constraint: str = "norm",
     steps: int = 20,
-    radius: float | jax.Array = 1.0,
-    cosine: float | jax.Array = 0.1,
-    rate: float | jax.Array = 0.3,
-    jitter: float | jax.Array = 0.01,
+    radius: Number = 1.0,
+    cosine: Number = 0.1,
+    rate: Number = 0.3,
+    jitter: Number = 0.01,
 ) -> jax.Array:
     """Gradient ascent on damage(defence(updates with our rows)), projected onto a constraint.
 
