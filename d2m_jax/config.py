@@ -2,24 +2,37 @@
 
 A configuration has four parts: `data` (DataSpec), `spec` (Spec), `hparams` (HParams, nested) and
 `seed`. Files in `configs/` call `default_config` with what they change; scripts let any field be
-overridden on the command line. The numbers of every attack and schedule stand under its name
+overridden on the command line. The numbers of every attack, schedule and rule stand under its name
 (`hparams.attack.alie.z`), so that a name and its numbers can be chosen together; only those of the
 chosen one reach `HParams`.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from ml_collections import ConfigDict
 
+from d2m_jax.aggregation import AGGREGATORS, Rule
 from d2m_jax.attacks import ATTACKS, SCHEDULES
 from d2m_jax.hparams import HParams
 from d2m_jax.spec import DataSpec, Spec
 
 T = TypeVar("T")
 
-_NAMED: dict[str, Mapping[str, Any]] = {"attack": ATTACKS, "schedule": SCHEDULES}
+
+def _rule_numbers(rule: Rule) -> dict[str, float]:
+    """The keywords of a rule whose default is a float: its numbers that may be traced."""
+    parameters = inspect.signature(rule.step or rule.fn).parameters.values()
+    return {p.name: p.default for p in parameters if isinstance(p.default, float)}
+
+
+NUMBERS: dict[str, dict[str, dict[str, float]]] = {
+    "attack": {name: dict(attack.hyper) for name, attack in ATTACKS.items()},
+    "schedule": {name: dict(schedule.hyper) for name, schedule in SCHEDULES.items()},
+    "aggregator": {name: _rule_numbers(rule) for name, rule in AGGREGATORS.items()},
+}
 
 
 class Config(NamedTuple):
@@ -67,10 +80,8 @@ def default_config(
         TypeError: a value of another type than the default.
     """
     numbers = to_dict(HParams())
-    for field, registry in _NAMED.items():
-        numbers[field] = {
-            name: dict(entry.hyper) for name, entry in registry.items() if entry.hyper
-        }
+    for field, registry in NUMBERS.items():
+        numbers[field] = {name: dict(values) for name, values in registry.items() if values}
     config = ConfigDict(
         {"data": to_dict(DataSpec()), "spec": to_dict(Spec()), "hparams": numbers, "seed": seed}
     )
@@ -90,14 +101,18 @@ def _update(target: ConfigDict, changes: Mapping[str, Any], path: str) -> None:
 
 
 def parse_config(config: ConfigDict | Mapping[str, Any]) -> Config:
-    """A configuration as typed structs, with the numbers of the named attack and schedule.
+    """A configuration as typed structs, with the numbers of the named attack, schedule and rule.
 
     Raises:
         ValueError: an unknown field.
     """
     tree = config.to_dict() if isinstance(config, ConfigDict) else config
     spec = _build(Spec(), tree["spec"], "spec")
-    chosen = {"attack": spec.attack, "schedule": spec.attack_schedule}
+    chosen = {
+        "attack": spec.attack,
+        "schedule": spec.attack_schedule,
+        "aggregator": spec.aggregator,
+    }
     numbers = {
         **tree["hparams"],
         **{field: tree["hparams"][field].get(name, {}) for field, name in chosen.items()},

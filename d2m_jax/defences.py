@@ -1,13 +1,7 @@
 """Joins the sampling and the aggregation rooms: the defence that a spec names."""
 
-import functools
-from collections.abc import Callable
-
-import jax
-
-from d2m_jax.aggregation import AGGREGATORS, median
+from d2m_jax.aggregation import make_aggregator, median
 from d2m_jax.hparams import HParams
-from d2m_jax.names import lookup
 from d2m_jax.sampling import Defence, make_defence
 from d2m_jax.spec import Spec
 
@@ -22,8 +16,9 @@ def build_defence(spec: Spec, hparams: HParams) -> Defence:
     """
     rule = None
     if spec.aggregator != "own":
-        named: Callable[..., jax.Array] = lookup(AGGREGATORS, spec.aggregator, "aggregator")
-        rule = functools.partial(named, **hparams.aggregator)
+        rule = make_aggregator(
+            spec.aggregator, spec.pre_aggregators, spec.preset, **hparams.aggregator
+        )
     return make_defence(
         spec.sampler,
         num_sampled=spec.num_sampled,

@@ -178,6 +178,11 @@ def train_round(
         hparams.tolerated_f,
     )
     losses_of, gradient = validation_losses(model, state.theta, lr, data)
+
+    def root_update() -> jax.Array:
+        images = normalize(data, data.root.images)
+        return jax.grad(model.loss)(state.theta, images, data.root.labels)
+
     lam = jnp.where(eligible, data.sizes, 0).astype(jnp.float32)
     context = Context(
         lam=lam / jnp.maximum(lam.sum(), 1.0),
@@ -186,6 +191,7 @@ def train_round(
         f=tolerated,
         losses_of=losses_of,
         grad_of_validation=gradient,
+        root_update=root_update if data.root.labels.shape[0] else None,
     )
 
     def aggregate(

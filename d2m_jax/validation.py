@@ -41,6 +41,11 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> None
                 f"num_validation = {data.num_validation} leaves nothing to hold the metric against "
                 "tau with; give the buyer at least 2 examples"
             )
+        rule = aggregation.AGGREGATORS.get(spec.aggregator)
+        if rule is not None and "root" in rule.uses and data.num_root < 1:
+            raise ValueError(
+                f"aggregator {spec.aggregator} needs root examples: set data.num_root to at least 1"
+            )
     _names(spec)
     _shapes(spec)
     _people(spec, hparams)
@@ -63,6 +68,10 @@ def _names(spec: Spec) -> None:
     ]
     for registry, name, what in chosen:
         lookup(registry, name, what)
+    for name in spec.pre_aggregators:
+        lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
+    if spec.aggregator != "own":
+        aggregation.make_aggregator(spec.aggregator, spec.pre_aggregators, spec.preset)
     if spec.sampler == "corrected_osmd" and spec.aggregator != "own":
         raise ValueError(
             f"sampler corrected_osmd brings its own aggregate: set aggregator to 'own', not "

@@ -9,6 +9,7 @@ import jax
 
 from d2m_jax.names import lookup
 from d2m_jax.sampling.base import (
+    Aggregator,
     Context,
     Defence,
     DefenceInfo,
@@ -23,7 +24,7 @@ from d2m_jax.sampling.draws import draw_distinct, draw_independent
 from d2m_jax.sampling.osmd import optimal, osmd_init, osmd_update
 from d2m_jax.sampling.robust import sorted_median
 from d2m_jax.sampling.simplex import kl_project
-from d2m_jax.sampling.weighted import bandit_defence, uniform_defence
+from d2m_jax.sampling.weighted import StatelessRule, bandit_defence, uniform_defence
 
 __all__ = [
     "MABS",
@@ -53,7 +54,7 @@ def make_defence(
     sampler: str,
     *,
     num_sampled: int,
-    aggregator: Callable[..., jax.Array] | None = None,
+    aggregator: Aggregator | Callable[..., jax.Array] | None = None,
     median: Callable[[jax.Array, jax.Array], jax.Array] = sorted_median,
     horizon: int = 1000,
 ) -> Defence:
@@ -62,7 +63,8 @@ def make_defence(
     Args:
         sampler: a name in `SAMPLERS`.
         num_sampled: S, sellers sampled in a round.
-        aggregator: `rule(updates, f, mask=)`; None is the sampler's own weighted mean.
+        aggregator: from `aggregation.make_aggregator`, or a plain `rule(updates, f, mask=)`; None
+            is the sampler's own weighted mean.
             "corrected_osmd" brings its own aggregate and takes none.
         median: coordinate-wise masked median, `(updates [S, D], mask [S]) -> [D]`.
         horizon: rounds; for "osmd" it fixes the number of experts.
@@ -75,6 +77,8 @@ def make_defence(
         raise ValueError(f"num_sampled is {num_sampled}; at least one seller must be sampled")
     if sampler == "corrected_osmd" and aggregator is not None:
         raise ValueError("corrected_osmd brings its own aggregate; give it no aggregator")
+    if aggregator is not None and not hasattr(aggregator, "apply"):
+        aggregator = StatelessRule(aggregator)
     return build(num_sampled=num_sampled, aggregator=aggregator, median=median, horizon=horizon)
 
 

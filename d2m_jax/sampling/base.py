@@ -5,7 +5,7 @@ A defence is who is sampled and how their updates become the aggregate. What a s
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ class Context(NamedTuple):
     f: Any = 0  # declared number of Byzantine sellers in the sample, for rules that want it
     losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C], L_V(theta - lr u)
     grad_of_validation: Callable[[], jax.Array] | None = None  # () -> [D], gradient of L_V(theta)
+    root_update: Callable[[], jax.Array] | None = None  # () -> [D], on trusted root examples
 
 
 class DefenceParams(NamedTuple):
@@ -86,6 +87,27 @@ class DefenceInfo(NamedTuple):
     num_excluded: jax.Array  # [] int32, sellers excluded so far
     num_invalid: jax.Array  # [] int32, present but non-finite or refused rows of this round
     skipped: jax.Array  # [] bool, nothing was accepted: the aggregate is zero
+
+
+class Aggregator(Protocol):
+    """A robust rule with memory; `aggregation.make_aggregator` makes such pairs.
+
+    init: (num_sellers, dim) -> state
+    apply: (state, updates [S, D], f, mask [S], *, indices, key, root, losses) -> (aggregate, state)
+    uses: of "key", "root", "losses", "indices": what `apply` has to be given
+    """
+
+    @property
+    def init(self) -> Callable[..., PyTree]:
+        """The empty memory."""
+
+    @property
+    def apply(self) -> Callable[..., tuple[jax.Array, PyTree]]:
+        """One round."""
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What `apply` takes beside the updates."""
 
 
 class Defence(NamedTuple):

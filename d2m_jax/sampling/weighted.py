@@ -5,11 +5,13 @@
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.sampling.base import (
+    Aggregator,
     Context,
     Defence,
     DefenceInfo,
@@ -21,9 +23,26 @@ from d2m_jax.sampling.base import (
 from d2m_jax.sampling.baselines import Sampler
 from d2m_jax.sampling.draws import draw_distinct, draw_independent
 from d2m_jax.sampling.robust import safe_norms
-from d2m_jax.types import Key
+from d2m_jax.types import Key, PyTree
 
-Rule = Callable[..., jax.Array]
+
+class StatelessRule(NamedTuple):
+    """A plain rule `rule(updates, f, mask=)` in the form of an `Aggregator`."""
+
+    rule: Callable[..., jax.Array]
+
+    uses: tuple[str, ...] = ()
+
+    def init(self, num_sellers: int, dim: int) -> PyTree:
+        """No memory."""
+        del num_sellers, dim
+        return ()
+
+    def apply(
+        self, state: PyTree, updates: jax.Array, f: Any, mask: jax.Array, **_: Any
+    ) -> tuple[jax.Array, PyTree]:
+        """The rule itself."""
+        return self.rule(updates, f, mask=mask), state
 
 
 def combine(updates: jax.Array, weights: jax.Array, use: jax.Array) -> jax.Array:
@@ -57,15 +76,16 @@ def _plain_info(use: jax.Array, selection: Selection, gain: jax.Array) -> Defenc
     )
 
 
-def uniform_defence(num_sampled: int, aggregator: Rule | None = None) -> Defence:
-    """Uniform sampling of distinct sellers, then `aggregator(updates, f, mask=)` or the mean.
+def uniform_defence(num_sampled: int, aggregator: Aggregator | None = None) -> Defence:
+    """Uniform sampling of distinct sellers, then the aggregator or the mean.
 
     Without a rule the aggregate is sum lam_m u_m / sum lam_m over the valid rows (FedAvg).
     """
 
     def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
-        del dim, lam
-        return initial_state(num_sellers, ())
+        del lam
+        memory = aggregator.init(num_sellers, dim) if aggregator else ()
+        return initial_state(num_sellers, memory)
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -85,20 +105,23 @@ def uniform_defence(num_sampled: int, aggregator: Rule | None = None) -> Defence
         context: Context,
         params: DefenceParams,
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
-        del key, params
+        del params
         use = valid & selection.present & jnp.isfinite(safe_norms(updates))
         if aggregator is None:
             lam = jnp.where(use, context.lam[selection.indices], 0.0)
             total = combine(updates, lam / jnp.maximum(lam.sum(), 1e-30), use)
         else:
-            total = _apply_rule(aggregator, updates, use, context)
+            total, memory = _apply(aggregator, key, state.memory, selection, updates, use, context)
+            state = state._replace(memory=memory)
         gain = validation_gains(updates, use, context)
         return total, state, _plain_info(use, selection, gain)
 
     return Defence(init, sample, aggregate)
 
 
-def bandit_defence(num_sampled: int, sampler: Sampler, aggregator: Rule | None = None) -> Defence:
+def bandit_defence(
+    num_sampled: int, sampler: Sampler, aggregator: Aggregator | None = None
+) -> Defence:
     """Sellers drawn with replacement from a learnt distribution, as in the OSMD paper.
 
     The aggregate is the unbiased (1/S) sum lam_m u_m / p_m, over every draw; invalid draws count as
@@ -107,8 +130,9 @@ def bandit_defence(num_sampled: int, sampler: Sampler, aggregator: Rule | None =
     """
 
     def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
-        del dim, lam
-        return initial_state(num_sellers, sampler.init(num_sellers))
+        del lam
+        memory = aggregator.init(num_sellers, dim) if aggregator else ()
+        return initial_state(num_sellers, (sampler.init(num_sellers), memory))
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -125,7 +149,7 @@ def bandit_defence(num_sampled: int, sampler: Sampler, aggregator: Rule | None =
         context: Context,
         params: DefenceParams,
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
-        del key
+        learnt, memory = state.memory
         norms = safe_norms(updates)
         use = valid & selection.present & jnp.isfinite(norms)
         lam = context.lam[selection.indices]
@@ -133,21 +157,41 @@ def bandit_defence(num_sampled: int, sampler: Sampler, aggregator: Rule | None =
             share = lam / (num_sampled * jnp.maximum(selection.weights, 1e-30))
             total = combine(updates, share, use)
         else:
-            total = _apply_rule(aggregator, updates, use, context)
+            total, memory = _apply(aggregator, key, memory, selection, updates, use, context)
         counts = jnp.zeros_like(state.p).at[selection.indices].add(use.astype(jnp.float32))
         feedback = jnp.where(use, jnp.square(jnp.minimum(lam * norms, 1e15)), 0.0)
         a = jnp.zeros_like(state.p).at[selection.indices].max(feedback)
-        memory = sampler.update(
-            state.memory, a, counts, num_sampled, params.alpha, params.horizon, params.eta
+        learnt = sampler.update(
+            learnt, a, counts, num_sampled, params.alpha, params.horizon, params.eta
         )
-        state = state._replace(p=sampler.probabilities(memory, params.alpha), memory=memory)
+        state = state._replace(
+            p=sampler.probabilities(learnt, params.alpha), memory=(learnt, memory)
+        )
         gain = validation_gains(updates, use, context)
         return total, state, _plain_info(use, selection, gain)
 
     return Defence(init, sample, aggregate)
 
 
-def _apply_rule(rule: Rule, updates: jax.Array, use: jax.Array, context: Context) -> jax.Array:
+def _apply(
+    aggregator: Aggregator,
+    key: Key,
+    memory: PyTree,
+    selection: Selection,
+    updates: jax.Array,
+    use: jax.Array,
+    context: Context,
+) -> tuple[jax.Array, PyTree]:
     """The rule on the rows in use; zero when there are none or the result is not finite."""
-    total = rule(jnp.where(use[:, None], updates, 0.0), context.f, mask=use)
-    return jnp.where(use.any() & jnp.isfinite(total).all(), total, 0.0)
+    rows = jnp.where(use[:, None], updates, 0.0)
+    given: dict[str, Any] = {"indices": selection.indices, "key": key}
+    if "root" in aggregator.uses:
+        if context.root_update is None:
+            raise ValueError("this rule needs root examples: set num_root to at least 1")
+        given["root"] = context.root_update()
+    if "losses" in aggregator.uses:
+        if context.losses_of is None:
+            raise ValueError("this rule needs the buyer's validation examples")
+        given["losses"] = context.losses_of(rows)
+    total, memory = aggregator.apply(memory, rows, context.f, use, **given)
+    return jnp.where(use.any() & jnp.isfinite(total).all(), total, 0.0), memory
