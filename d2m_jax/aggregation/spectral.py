@@ -49,11 +49,12 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
         top, u = top_eigenpair(root[:, None] * products * root[None, :])
         tau = jnp.where(c > 0, jnp.matmul(products, root * u, precision="highest"), 0)
         size = jnp.max(jnp.abs(tau))
-        tau = jnp.where(size > 0, tau / jnp.where(size > 0, size, 1), 0) ** 2
+        ratio = jnp.where(size > 0, tau / jnp.where(size > 0, size, 1), 0)
+        lighter = jnp.where((size > 0) & (jnp.abs(tau) == size), 0, c * (1 - ratio**2))
         better = running & (top < least)
         best = jnp.where(better, c, best)
         least = jnp.where(better, top, least)
-        return (jnp.where(running, c * (1 - tau), c), best, least), None
+        return (jnp.where(running, jnp.maximum(lighter, 0), c), best, least), None
 
     steps = 2 * f if isinstance(f, int) else n
     start = (weights, weights, jnp.asarray(jnp.inf, updates.dtype))

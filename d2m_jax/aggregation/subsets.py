@@ -43,6 +43,8 @@ def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     count = num_present(updates, mask)
     f = check_f(f, count)
     squares = squared_distances(centred_gram(updates, mask), mask)
+    here = present(updates, mask)
+    squares = jnp.where(here[:, None] & here[None, :], squares, jnp.inf)  # also to themselves
     if n <= DIAMETER_LIMIT:
         high, low = _bits(n // 2), _bits(n - n // 2)
         widths, sizes = _all_diameters(squares, high, low)
@@ -82,7 +84,9 @@ def smea(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.
     table = jnp.asarray(_subsets("smea", n, f, mask, EIGENVALUE_LIMIT, TABLE_LIMIT))
     tops = jax.lax.map(lambda row: _top_eigenvalue(gram, row), table, batch_size=512)
     here = present(updates, mask)
-    valid = jnp.all(here | ~table, axis=1) & (jnp.sum(table, axis=1) == jnp.maximum(count - f, 1))
+    valid = jnp.all(here[None] | ~table, axis=1) & (
+        jnp.sum(table, axis=1) == jnp.maximum(count - f, 1)
+    )
     best = jnp.argmin(jnp.where(valid, tops, jnp.inf))
     return weighted_mean(table[best], updates, mask)
 

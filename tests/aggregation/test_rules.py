@@ -1,0 +1,225 @@
+"""Properties of every rule in the table, and every rule against its float64 oracle.
+
+A new rule appears here by itself: it needs a function of its name in `oracles.py` and, where a
+property does not hold for it, a reason in the sets below.
+"""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax import aggregation as agg
+from tests.aggregation import oracles
+
+N, D, F = 11, 6, 2
+NAMES = tuple(agg.AGGREGATORS)
+
+# Which rules are exempt from a property, and why.
+NOT_SYMMETRIC = {"monna"}  # its pivot is a position
+NOT_BOUNDED = {"mean", "robust_learning_rate"}  # averages of everything
+MEAN_AT_ZERO = {  # f = 0 gives the mean; the others do not use f, or clip or select anyway
+    "mean",
+    "trimmed_mean",
+    "meamed",
+    "phocas",
+    "multi_krum",
+    "bulyan",
+    "mda",
+    "smea",
+    "monna",
+    "cge",
+    "caf",
+    "dnc",
+    "robust_learning_rate",
+    "zeno",
+    "centered_clipping",  # as long as no update is longer than its radius of 10
+}
+NOT_IDENTITY = {
+    "foolsgold",  # equal updates are Sybils: nobody is trusted
+    "sign_majority",  # returns scaled signs
+}
+
+
+def rows(seed, n=N):
+    """A tilted cloud of updates, so that directions, lengths and signs all mean something."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(1.0, 0.6, size=(n, D)) * rng.uniform(0.7, 1.3, size=(n, 1))
+    return x.astype(np.float32)
+
+
+def extra(name, x, kept=slice(None)):
+    """The root update or the losses, where the rule uses them; losses belong to rows."""
+    uses = agg.AGGREGATORS[name].uses
+    given = {}
+    if "root" in uses:
+        given["root"] = np.ones(D, np.float32)
+    if "losses" in uses:
+        given["losses"] = np.abs(x - 1.0).sum(axis=1).astype(np.float32)[kept]
+    return given
+
+
+@functools.cache
+def static(name):
+    """The rule compiled with a Python f and no mask."""
+    return jax.jit(lambda x, kw: agg.AGGREGATORS[name](x, F, **kw))
+
+
+@functools.cache
+def traced(name):
+    """The rule compiled once for any f and any mask."""
+    return jax.jit(lambda x, f, mask, kw: agg.AGGREGATORS[name](x, f, mask=mask, **kw))
+
+
+def oracle(name, x, f, kw):
+    return getattr(oracles, name)(x.astype(np.float64), f, **kw)
+
+
+ALL = np.ones(N, bool)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_as_oracle_static_and_traced(name):
+    for seed in range(3):
+        x = rows(seed)
+        x[:F] *= -3.0
+        kw = extra(name, x)
+        want = oracle(name, x, F, kw)
+        np.testing.assert_allclose(static(name)(x, kw), want, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(traced(name)(x, F, ALL, kw), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masked_is_removed(name):
+    """Absent rows, whatever they hold, are as if they had never been sent."""
+    for seed, kept in enumerate((np.arange(N) % 5 != 3, np.arange(N) != 0, np.arange(N) > 6)):
+        x = rows(seed + 10)
+        f = 1 if kept.sum() > 6 else 0
+        want = oracle(name, x[kept], f, extra(name, x, kept))
+        garbage = np.where(kept[:, None], x, np.nan).astype(np.float32)
+        got = traced(name)(garbage, f, kept, extra(name, x))
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_row_and_nobody(name):
+    """With one row left the result is finite and f is lowered; with none it is 0."""
+    x = rows(3)
+    one, nobody = np.arange(N) == 4, np.zeros(N, bool)
+    got = traced(name)(x, F, one, extra(name, x))
+    if name not in NOT_IDENTITY | {"fltrust"}:
+        np.testing.assert_allclose(got, x[4], rtol=1e-5)
+    assert np.isfinite(got).all()
+    np.testing.assert_array_equal(traced(name)(x, F, nobody, extra(name, x)), np.zeros(D))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in NOT_SYMMETRIC])
+def test_permutation_changes_nothing(name):
+    x = rows(4)
+    order = np.random.default_rng(0).permutation(N)
+    kw, moved = extra(name, x), extra(name, x, order)
+    np.testing.assert_allclose(
+        static(name)(x, kw), static(name)(x[order], moved), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in NOT_BOUNDED])
+def test_breakdown_point(name):
+    """F colluding rows may grow without bound; the result may not."""
+    for scale in (1e2, 1e8, 1e16):
+        x = rows(5)
+        honest = np.linalg.norm(x[: N - F], axis=1).max()
+        x[N - F :] = -scale * np.array([1, 1, 1, 1, 1, 0.5], np.float32)
+        kw = extra(name, x)
+        assert np.linalg.norm(static(name)(x, kw)) < 3 * honest
+        assert np.linalg.norm(traced(name)(x, F, ALL, kw)) < 3 * honest
+
+
+@pytest.mark.parametrize("name", sorted(NOT_BOUNDED))
+def test_exempt_rules_really_break(name):
+    x = rows(5)
+    x[N - F :] = -1e8
+    assert np.linalg.norm(static(name)(x, extra(name, x))) > 1e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_byzantine_gives_the_mean(name):
+    x = rows(6)
+    got = traced(name)(x, 0, ALL, extra(name, x))
+    same = np.allclose(got, x.mean(axis=0), rtol=1e-4, atol=1e-5)
+    assert same == (name in MEAN_AT_ZERO)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_identical_updates_give_themselves(name):
+    x = np.tile(rows(7)[:1], (N, 1))
+    kw = extra(name, x)
+    if "root" in kw:
+        kw["root"] = x[0]
+    want = x[0]
+    if name == "foolsgold":
+        want = np.zeros(D)
+    elif name == "sign_majority":
+        want = np.sign(x[0]) * np.abs(x[0]).mean()
+    np.testing.assert_allclose(static(name)(x, kw), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(traced(name)(x, F, ALL, kw), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_rows_are_excluded_and_everything_is_finite(name):
+    """NaN, infinity and huge rows count as absent, in one compiled call with all inputs."""
+    rule = agg.make_aggregator(name)
+    x = rows(8)
+    bad = x.copy()
+    bad[1, 2], bad[4, 0], bad[5] = np.nan, np.inf, 1e30
+    kept = ~np.isin(np.arange(N), (1, 4, 5))
+    np.testing.assert_array_equal(agg.finite_mask(bad), kept)
+    kw = extra(name, x)
+    got, _ = rule.apply(rule.init(N, D), bad, 1, **kw)
+    want, _ = rule.apply(rule.init(N, D), x, 1, jnp.asarray(kept), **kw)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(got).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_eager_is_jit_and_the_call_is_as_documented(name):
+    rule = agg.AGGREGATORS[name]
+    assert list(inspect.signature(rule.fn).parameters)[:2] == ["updates", "f"]
+    assert inspect.signature(rule.fn).parameters["mask"].kind == inspect.Parameter.KEYWORD_ONLY
+    assert getattr(agg, name) is rule.fn and name in agg.__all__
+    x = jnp.asarray(rows(9))
+    kw = extra(name, np.asarray(x))
+    eager = rule(x, F, **kw)
+    assert eager.shape == (D,) and eager.dtype == jnp.float32
+    np.testing.assert_allclose(eager, static(name)(x, kw), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vmap_is_loop(name):
+    """Worlds with different f and masks in one batch."""
+    worlds = [rows(20), rows(21), rows(22)]
+    fs = np.array([0, 1, 2], np.int32)
+    masks = np.stack([ALL, np.arange(N) != 5, ALL])
+    kws = [extra(name, x) for x in worlds]
+    stacked = {k: np.stack([kw[k] for kw in kws]) for k in kws[0]}
+    batch = jax.jit(jax.vmap(lambda x, f, mask, kw: agg.AGGREGATORS[name](x, f, mask=mask, **kw)))(
+        np.stack(worlds), fs, masks, stacked
+    )
+    for i in range(3):
+        single = traced(name)(worlds[i], fs[i], masks[i], kws[i])
+        np.testing.assert_allclose(batch[i], single, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_is_finite_even_at_ties(name):
+    """An attacker may differentiate through any rule, also where updates coincide."""
+    grad = jax.jit(
+        jax.grad(lambda x, kw: jnp.vdot(agg.AGGREGATORS[name](x, F, **kw), jnp.arange(1.0, D + 1)))
+    )
+    tied = rows(23)
+    tied[3:6] = tied[0]
+    for x in (rows(23), tied, np.tile(rows(7)[:1], (N, 1)), np.zeros((N, D), np.float32)):
+        assert np.isfinite(grad(x, extra(name, x))).all()
