@@ -146,7 +146,7 @@ def signguard(
     if key is not None:
         dim = rows.shape[1]
         columns = jax.random.randint(key, (max(1, int(fraction * dim)),), 0, dim)
-        signs = jnp.sign(rows[:, columns])
+        signs = jnp.sign(jnp.take(rows, columns, axis=1))
     else:
         signs = jnp.sign(rows)
     shares = jnp.stack([jnp.mean(signs == s, axis=1) for s in (1, 0, -1)], axis=1)

@@ -4,20 +4,20 @@ Not here: the rules that keep what is nearest a centre (`nearest.py`), or compar
 (`distance.py`). Read next: `order_stats.py`.
 """
 
-import functools
-import operator
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.masks import Count, check_f, num_present, present, weighted_mean
-from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, on_sorted, rows_of, select
-
-
-def total(rows: Sequence[jax.Array]) -> jax.Array:
-    """The sum of a list of rows."""
-    return functools.reduce(operator.add, rows)
+from d2m_jax.aggregation.order_stats import (
+    PRUNED_LIMIT,
+    Ranked,
+    on_sorted,
+    rows_of,
+    select,
+    total,
+)
 
 
 def mean(
@@ -67,7 +67,7 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
     n = updates.shape[0]
     if n > PRUNED_LIMIT:
         count = num_present(updates, mask)
-        return on_sorted(lambda rows: middle_of(rows, count), updates, mask)
+        return on_sorted(lambda ranked: middle_of(ranked, count), updates, mask)
     low, high = (n - 1) // 2, n // 2
     if mask is None:
         rows = select(list(updates), [r if r in (low, high) else None for r in range(n)])
@@ -84,13 +84,11 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
     return jnp.where(count > 0, middle, 0)
 
 
-def middle_of(rows: Sequence[jax.Array], count: Count) -> jax.Array:
+def middle_of(ranked: Sequence[Ranked], count: Count) -> jax.Array:
     """The median of the first `count` of the sorted rows, 0 when there is none."""
-    if isinstance(count, int):
-        return (rows[(count - 1) // 2] + rows[count // 2]) / 2
     low, high = (count - 1) // 2, count // 2
-    values = [jnp.where((r == low) | (r == high), row, 0) for r, row in enumerate(rows)]
-    return total(values) / jnp.where(low == high, 1, 2)
+    middle = [jnp.where((r == low) | (r == high), row, 0) for r, row in ranked]
+    return total(middle) / jnp.where(low == high, 1, 2)
 
 
 def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
@@ -120,10 +118,10 @@ def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None)
             return mean(updates)
         kept = select(list(updates), [0 if f <= r < n - f else None for r in range(n)])
         return total(kept[f : n - f]) / (n - 2 * f)
-    return on_sorted(lambda rows: trimmed_of(rows, f, count), updates, mask)
+    return on_sorted(lambda ranked: trimmed_of(ranked, f, count), updates, mask)
 
 
-def trimmed_of(rows: Sequence[jax.Array], f: Count, count: Count) -> jax.Array:
+def trimmed_of(ranked: Sequence[Ranked], f: Count, count: Count) -> jax.Array:
     """The mean of ranks f .. count - f - 1 of the sorted rows, 0 when there is none."""
-    kept = [jnp.where((r >= f) & (r < count - f), row, 0) for r, row in enumerate(rows)]
+    kept = [jnp.where((r >= f) & (r < count - f), row, 0) for r, row in ranked]
     return total(kept) / jnp.maximum(count - 2 * f, 1)

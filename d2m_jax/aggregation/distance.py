@@ -65,7 +65,7 @@ def krum(
     Cost: O(S^2 D) by one Gram matrix. Source: Blanchard et al., NeurIPS 2017.
     """
     scores, _, count = _scores(updates, f, mask, preset)
-    return jnp.where(jnp.asarray(count) > 0, updates[jnp.argmin(scores)], 0)
+    return jnp.where(jnp.asarray(count) > 0, jnp.take(updates, jnp.argmin(scores), axis=0), 0)
 
 
 def multi_krum(
@@ -135,7 +135,9 @@ def bulyan(
         chosen = _krum_without_replacement(squares, here, theta, f)
     if isinstance(f, int) and isinstance(theta, int) and n <= PRUNED_LIMIT:
         order = jnp.argsort(~chosen, stable=True)  # the chosen first, by index
-        return nearest_to_median([updates[order[t]] for t in range(theta)], theta - 2 * f)
+        return nearest_to_median(
+            [jnp.take(updates, order[t], axis=0) for t in range(theta)], theta - 2 * f
+        )
     return around_median(updates, theta - 2 * f, chosen & here)
 
 
@@ -174,7 +176,7 @@ def monna(
     count = num_present(updates, mask)
     f = check_f(f, count)
     if mask is not None:
-        pivot = jnp.where(mask[pivot], pivot, jnp.argmax(mask))
+        pivot = jnp.where(jnp.take(mask, pivot), pivot, jnp.argmax(mask))
     squares = squared_distances(centred_gram(updates, mask), mask)
     near = rank_of(squares[pivot].at[pivot].set(-1)) < count - f
     return weighted_mean(near, updates, mask)

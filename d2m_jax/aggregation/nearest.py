@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.coordinate import mean, middle_of, total, trimmed_of
+from d2m_jax.aggregation.coordinate import mean, middle_of, trimmed_of
 from d2m_jax.aggregation.masks import Count, check_f, num_present
 from d2m_jax.aggregation.order_stats import (
-    NETWORK_LIMIT,
     PRUNED_LIMIT,
-    bitonic,
+    Ranked,
     on_sorted,
+    running,
     select,
+    sorted_values,
+    total,
 )
 
 
@@ -117,17 +119,15 @@ def _nearest_static(
     return total(best) / keep
 
 
-def _nearest_traced(rows: Sequence[jax.Array], centre: jax.Array, keep: Count) -> jax.Array:
+def _nearest_traced(ranked: Sequence[Ranked], centre: jax.Array, keep: Count) -> jax.Array:
     """The same for a traced `keep`: all nearer than the keep-th distance, then ties from below."""
+    rows = [row for _, row in ranked]
     gaps = [jnp.abs(row - centre) for row in rows]  # inf for absent rows
-    n = len(gaps)
-    ordered = select(gaps, range(n)) if n <= NETWORK_LIMIT else list(bitonic(jnp.stack(gaps)))
-    reach = total([jnp.where(r == keep - 1, gap, 0) for r, gap in enumerate(ordered)])
-    nearer = total([(gap < reach).astype(jnp.int32) for gap in gaps])
-    ties = keep - nearer  # how many of those exactly at `reach` still belong
-    kept = []
-    for row, gap in zip(rows, gaps):
-        tied = gap == reach
-        kept.append(jnp.where((gap < reach) | (tied & (ties > 0)), row, 0))
-        ties = ties - tied
+    reach = total([jnp.where(r == keep - 1, gap, 0) for r, gap in sorted_values(gaps)])
+    nearer = total([(gap < reach).astype(centre.dtype) for gap in gaps])
+    ties = running([(gap == reach).astype(centre.dtype) for gap in gaps])
+    kept = [
+        jnp.where((gap < reach) | ((gap == reach) & (tie < keep - nearer)), row, 0)
+        for row, gap, tie in zip(rows, gaps, ties)
+    ]
     return total(kept) / jnp.maximum(keep, 1)

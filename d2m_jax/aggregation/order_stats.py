@@ -5,13 +5,17 @@ ranks of small vectors. Not here: the rules that use them. Read next: `coordinat
 """
 
 import functools
+import itertools
+import operator
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 NETWORK_LIMIT = 32  # rows above which a full sort leaves the unrolled network for `bitonic`
 PRUNED_LIMIT = 128  # the same for a pruned network, which keeps few values alive
+Ranked: TypeAlias = tuple[int | jax.Array, jax.Array]  # a rank and the row that has it
 SORT_BLOCK = 512  # columns of one bitonic sort on a CPU, so that it stays in the cache
 
 
@@ -112,25 +116,55 @@ def _exchange(x: jax.Array, block: int, *, flip: bool) -> jax.Array:
 
 
 def on_sorted(
-    fn: Callable[[list[jax.Array]], jax.Array],
+    fn: Callable[[list[Ranked]], jax.Array],
     updates: jax.Array,
     mask: jax.Array | None = None,
 ) -> jax.Array:
-    """`fn(rows)` of all rows in ascending order, absent ones last as +inf; `[D]`.
+    """`fn(ranked)` of all rows in ascending order, absent ones last as +inf; `[D]`.
 
-    `fn` must treat every coordinate alike, because above `NETWORK_LIMIT` rows a CPU works on
-    blocks of columns that fit its cache.
+    Args:
+        fn: sees `(rank, row)` pairs in ascending order: up to `NETWORK_LIMIT` rows one pair per
+            row, `(int, [D])`; above, a single pair `([S, 1], [S, W])` with all ranks, for W of
+            the columns at a time. Written with `total` and `running` it need not care which.
+        updates: `[S, D]`.
+        mask: `[S]` bool, True for present rows; None for all.
     """
     n, dim = updates.shape
     if n <= NETWORK_LIMIT:
-        return fn(select(rows_of(updates, mask), range(n)))
+        return fn(list(enumerate(select(rows_of(updates, mask), range(n)))))
 
     def of_block(x: jax.Array) -> jax.Array:
-        return fn(list(bitonic(x if mask is None else jnp.where(mask[:, None], x, jnp.inf))))
+        x = x if mask is None else jnp.where(mask[:, None], x, jnp.inf)
+        return fn([(jnp.arange(n)[:, None], bitonic(x))])[0]
 
     if jax.default_backend() != "cpu" or dim <= SORT_BLOCK:
         return of_block(updates)
     return by_blocks(of_block, updates, SORT_BLOCK)
+
+
+def total(parts: Sequence[jax.Array]) -> jax.Array:
+    """The sum of `[D]` rows, `[D]`, or over the first axis of `[S, W]` matrices, `[1, W]`."""
+    added = functools.reduce(operator.add, parts)
+    if added.ndim == 1:
+        return added
+    ones = jnp.ones((1, added.shape[0]), added.dtype)
+    return jnp.matmul(ones, added, precision="highest")
+
+
+def running(parts: Sequence[jax.Array]) -> list[jax.Array]:
+    """For every part, the sum of those of lower rank; shapes as in `total`."""
+    if parts[0].ndim == 2:
+        return [jnp.cumsum(part, axis=0) - part for part in parts]
+    sums = itertools.accumulate(parts[:-1], initial=jnp.zeros_like(parts[0]))
+    return list(sums)
+
+
+def sorted_values(parts: Sequence[jax.Array]) -> list[Ranked]:
+    """Ranks and sorted values of parts as `on_sorted` gives them."""
+    if parts[0].ndim == 1:
+        return list(enumerate(select(parts, range(len(parts)))))
+    (matrix,) = parts
+    return [(jnp.arange(len(matrix))[:, None], bitonic(matrix))]
 
 
 def by_blocks(fn: Callable[[jax.Array], jax.Array], x: jax.Array, block: int) -> jax.Array:

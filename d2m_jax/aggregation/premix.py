@@ -89,7 +89,7 @@ def bucketing(
     buckets = -(-n // size)
     draws = jax.random.uniform(key, (n,))
     place = rank_of(draws if mask is None else jnp.where(mask, draws, 2.0))  # absent rows last
-    member = (place // size == jnp.arange(buckets)[:, None]) & present(updates, mask)[None]
+    member = (place[None] // size == jnp.arange(buckets)[:, None]) & present(updates, mask)[None]
     filled = jnp.sum(member, axis=1)
     weights = member / jnp.maximum(filled, 1)[:, None].astype(updates.dtype)
     mixed = jnp.matmul(weights, zero_absent(updates, mask), precision="highest")

@@ -119,6 +119,6 @@ def dnc(
         draws = jax.random.randint(key, (rounds, num_coordinates), 0, dim)
         kept = jnp.zeros(n, jnp.int32)
         for r in range(rounds):
-            kept = kept + survivors(centred_gram(updates[:, draws[r]], mask))
+            kept = kept + survivors(centred_gram(jnp.take(updates, draws[r], axis=1), mask))
     kept = jnp.where(here, kept, -1)
     return weighted_mean(kept == jnp.max(kept), updates, mask)

@@ -1,0 +1,167 @@
+"""The one way to call any rule: memory over rounds, inputs, names, trees, randomness."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax import aggregation as agg
+from tests.aggregation import oracles
+from tests.aggregation.test_rules import D, N, rows
+
+# Four rounds in which six of eleven sellers take part, one of them silent.
+ROUNDS = [np.random.default_rng(t).permutation(N)[:6] for t in range(4)]
+MASK = np.arange(6) != 2
+
+
+def play(name, xs, **static):
+    """Aggregates of the rounds, as one scan (the state is a pytree of fixed shapes)."""
+    rule = agg.make_aggregator(name, **static)
+
+    def one(state, round_):
+        x, indices = round_
+        out, state = rule.apply(state, x, 1, jnp.asarray(MASK), indices=indices)
+        return state, out
+
+    _, outs = jax.jit(lambda r: jax.lax.scan(one, rule.init(N, D), r))(
+        (np.stack(xs), np.stack(ROUNDS))
+    )
+    return np.asarray(outs)
+
+
+def updates():
+    return [rows(50 + t, 6) * (1 + t) for t in range(4)]
+
+
+def test_foolsgold_remembers_sellers():
+    total = np.zeros((N, D))
+    xs = updates()
+    for x, indices, got in zip(xs, ROUNDS, play("foolsgold", xs)):
+        total[indices[MASK]] += x[MASK]
+        w = oracles.foolsgold_weights(total[indices[MASK]])
+        np.testing.assert_allclose(got, w @ x[MASK] / w.sum(), rtol=1e-3, atol=1e-4)
+
+
+def test_safeguard_windows_and_exclusion():
+    long, short, good = np.zeros((N, D)), np.zeros((N, D)), np.ones(N, bool)
+    xs = updates()
+    xs[0][0] *= -9  # excluded in round 0, and still in round 1
+    outs = play("safeguard", xs, long_window=3, short_window=2)
+    excluded = []
+    for t, (x, indices, got) in enumerate(zip(xs, ROUNDS, outs)):
+        if t % 3 == 0:
+            long[:], good[:] = 0, True
+        if t % 2 == 0:
+            short[:] = 0
+        here = indices[MASK]
+        long[here] += x[MASK]
+        short[here] += x[MASK]
+        good[here] &= oracles.near_median(long[here]) & oracles.near_median(short[here])
+        np.testing.assert_allclose(got, x[MASK][good[here]].mean(axis=0), rtol=1e-4, atol=1e-4)
+        excluded.append(not good[ROUNDS[0][0]])
+    assert excluded[:3] == [True, True, True]
+
+
+def test_clipped_clustering_clips_at_the_median_of_all_norms():
+    norms, xs = [], updates()
+    for x, got in zip(xs, play("clipped_clustering", xs)):
+        y = x[MASK].astype(np.float64)
+        norms += list(np.linalg.norm(y, axis=1))
+        kept = oracles.clipped(y, np.median(norms))[oracles.larger_cluster(y)]
+        np.testing.assert_allclose(got, kept.mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_the_ring_of_norms_forgets_the_oldest(monkeypatch):
+    from d2m_jax.aggregation import history
+
+    monkeypatch.setattr(history, "NORMS_PER_SELLER", 1)
+    state = history.init_norms(6, D)
+    for t in range(3):
+        x = jnp.full((6, D), t + 1.0)
+        _, state = history.clipped_clustering_step(
+            state, x, 0, mask=jnp.arange(6) < 4, indices=None
+        )
+    lengths = np.sort(np.asarray(state.values)) / np.sqrt(D)
+    np.testing.assert_allclose(lengths, [2, 2, 3, 3, 3, 3], rtol=1e-6)
+    assert state.written == 12
+
+
+def test_pre_aggregators_by_name_and_with_numbers():
+    x = rows(60)
+    rule = agg.make_aggregator("trimmed_mean", pre=("nnm", partial(agg.clipping, radius=1.0)))
+    got, state = rule.apply(rule.init(N, D), x, 2)
+    want = agg.trimmed_mean(agg.clipping(agg.nnm(x, 2)[0], 2, radius=1.0)[0], 2)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    assert state == () and rule.uses == ()
+
+
+def test_what_a_rule_uses_is_declared_and_demanded():
+    assert agg.make_aggregator("fltrust").uses == ("root",)
+    assert agg.make_aggregator("zeno").uses == ("losses",)
+    assert agg.make_aggregator("foolsgold").uses == ("indices",)
+    for name, word in (("fltrust", "root"), ("zeno", "losses")):
+        rule = agg.make_aggregator(name)
+        with pytest.raises(ValueError, match=f"{name} needs {word}="):
+            rule.apply((), rows(0), 1)
+    rule = agg.make_aggregator("foolsgold", pre=("bucketing",))
+    with pytest.raises(ValueError, match="bucketing mixes sellers"):
+        rule.apply(rule.init(N, D), rows(0), 1, key=jax.random.key(0))
+
+
+def test_names_are_checked():
+    with pytest.raises(ValueError, match=r"unknown aggregator 'krumm' \(did you mean 'krum'"):
+        agg.make_aggregator("krumm")
+    with pytest.raises(ValueError, match="unknown pre-aggregator 'nmm'"):
+        agg.make_aggregator("krum", pre=("nmm",))
+    with pytest.raises(ValueError, match="valid names: byzfl, paper"):
+        agg.make_aggregator("krum", preset="blades")
+
+
+def test_preset_reaches_the_rules_that_know_it():
+    x = rows(61)
+    for name in ("krum", "geometric_median", "centered_clipping", "median"):
+        rule = agg.make_aggregator(name, preset="byzfl")
+        kw = {"preset": "byzfl"} if agg.AGGREGATORS[name].presets else {}
+        got, _ = rule.apply(rule.init(N, D), x, 3)
+        np.testing.assert_allclose(got, agg.AGGREGATORS[name](x, 3, **kw), rtol=1e-5)
+    paper, _ = agg.make_aggregator("geometric_median").apply((), x, 3)
+    assert np.abs(paper - agg.geometric_median(x, preset="byzfl")).max() > 1e-3
+
+
+def test_own_function_as_a_rule():
+    rule = agg.make_aggregator(lambda updates, f, *, mask: updates[0] * mask.sum() + f)
+    np.testing.assert_allclose(rule.apply((), rows(0), 2)[0], rows(0)[0] * N + 2, rtol=1e-6)
+
+
+def test_trees_are_raveled_once():
+    x = rows(62)
+    tree = {"w": x[:, :4].reshape(N, 2, 2), "b": [x[:, 4], x[:, 5:].astype(np.float16)]}
+    got = agg.aggregate_tree(agg.median, tree)
+    assert got["w"].shape == (2, 2) and got["b"][0].shape == () and got["b"][1].dtype == np.float16
+    np.testing.assert_allclose(got["w"].reshape(-1), np.median(x[:, :4], axis=0), rtol=1e-6)
+    np.testing.assert_allclose(got["b"][1], np.median(x[:, 5:], axis=0), rtol=1e-3)
+
+
+def test_noise_of_norm_clipping():
+    x = np.zeros((3, 20_000), np.float32)
+    got = agg.norm_clipping(x, key=jax.random.key(0), noise=0.5)
+    assert abs(float(jnp.std(got)) - 0.5) < 0.01 and abs(float(jnp.mean(got))) < 0.02
+    np.testing.assert_array_equal(agg.norm_clipping(x, noise=0.5), 0)
+
+
+def test_dnc_and_signguard_on_drawn_coordinates():
+    """An attack on every coordinate is found whichever are drawn."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.5, 1.0, size=(N, 400)).astype(np.float32)
+    x[:2] -= 4
+    want = x[2:].mean(axis=0)
+    got = agg.dnc(x, 2, key=jax.random.key(1), num_coordinates=50, rounds=3)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    lenient = agg.dnc(x, 2, key=jax.random.key(1), num_coordinates=50, rounds=1, share=0.5)
+    assert np.abs(lenient - want).max() > 0.05
+    with pytest.raises(ValueError, match="draws 50 of 400 coordinates"):
+        agg.dnc(x, 2, num_coordinates=50)
+    kept = agg.signguard(x, key=jax.random.key(2), fraction=0.5)
+    assert np.linalg.norm(kept - want) < 0.35 * np.linalg.norm(x.mean(axis=0) - want)

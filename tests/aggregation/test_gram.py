@@ -1,0 +1,68 @@
+"""Distances in float32 where it hurts, against numpy in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax.aggregation import gram, order_stats
+
+
+def true_squares(x):
+    x = x.astype(np.float64)
+    return ((x[:, None] - x[None]) ** 2).sum(axis=-1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e12])
+def test_nearby_updates_beside_a_huge_one(scale):
+    """Honest updates differ in the fourth digit; the attackers' length must not matter."""
+    rng = np.random.default_rng(0)
+    x = (10 + 1e-3 * rng.normal(size=(7, 300))).astype(np.float32)
+    x[5:] = scale * rng.normal(size=(2, 300))
+    got = np.asarray(gram.squared_distances(gram.centred_gram(x)))
+    want = true_squares(x)
+    np.testing.assert_allclose(got[:5, :5], want[:5, :5], rtol=1e-4)
+    np.testing.assert_allclose(got[5:, :5], want[5:, :5], rtol=1e-4)
+
+
+def test_blocks_of_columns_give_the_same(monkeypatch):
+    """The width is no multiple of the block: no column may be counted twice."""
+    x = np.random.default_rng(1).normal(size=(5, 103)).astype(np.float32)
+    mask = np.arange(5) != 2
+    x[2] = np.nan
+    want = gram.centred_gram(x, mask)
+    plain = gram.inner_products(x, mask)
+    monkeypatch.setattr(gram, "COLUMN_BLOCK", 16)
+    np.testing.assert_allclose(gram.centred_gram(x, mask), want, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(gram.inner_products(x, mask), plain, rtol=1e-5, atol=1e-4)
+    squares = np.asarray(gram.squared_distances(want, mask))
+    assert np.isinf(squares[2, [0, 1, 3, 4]]).all() and (np.diagonal(squares) == 0).all()
+
+
+def test_distance_to_a_combination_is_the_distance():
+    x = np.random.default_rng(2).normal(size=(6, 9)).astype(np.float32)
+    w = np.random.default_rng(3).dirichlet(np.ones(6)).astype(np.float32)
+    want = ((x - w @ x) ** 2).sum(axis=1)
+    got = gram.squared_distances_to(gram.centred_gram(x), w)
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+
+
+def test_top_eigenpair_is_that_of_eigh():
+    rng = np.random.default_rng(4)
+    for scale in (1e-12, 1.0, 1e15):
+        a = rng.normal(size=(8, 5))
+        a = scale * a @ a.T
+        value, vector = gram.top_eigenpair(jnp.asarray(a, jnp.float32))
+        values, vectors = np.linalg.eigh(a)
+        np.testing.assert_allclose(value, values[-1], rtol=1e-5)
+        np.testing.assert_allclose(abs(vectors[:, -1] @ np.asarray(vector)), 1.0, rtol=1e-5)
+    value, vector = gram.top_eigenpair(jnp.eye(4))  # every vector is an eigenvector
+    np.testing.assert_allclose([value, jnp.vdot(vector, vector)], 1.0, rtol=1e-6)
+    value, vector = gram.top_eigenpair(jnp.zeros((3, 3)))
+    assert value == 0 and (vector == 0).all()
+
+
+def test_fence_changes_no_bit():
+    for n in (1, 8, 13):
+        x = np.random.default_rng(n).normal(size=n).astype(np.float32) * 1e20
+        np.testing.assert_array_equal(jax.jit(order_stats.fence)(x), x)
