@@ -21,7 +21,7 @@ from d2m_jax.cone.stop_rules import STOP_RULES
 from d2m_jax.names import lookup
 
 GRID = 1e-4  # nats, to which MiRACLE's running score is rounded after each set
-NEGLIGIBLE = 1e-25  # states less likely than this are dropped; their sum stays below 1e-19
+NEGLIGIBLE = 1e-40  # states less likely than this are dropped; errors below 1e-30 are lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,13 +184,13 @@ def _play(
 def _draw(left: int, bad: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """How many of `bad [K]` among `left` nodes get one of `size` seats: `[K, W]`, probability.
 
-    Log-domain hypergeometric on a window of 12 standard deviations and 60 around the mean, outside
-    of which the mass is below 1e-30 (Bernstein).
+    Log-domain hypergeometric on a window of 14 standard deviations and 60 around the mean, outside
+    of which the mass is below 1e-40 (Bernstein).
     """
     mean = size * bad / max(left, 1)
     spread = np.sqrt(mean * (1 - bad / max(left, 1)) * (left - size) / max(left - 1, 1))
-    low = np.maximum(np.maximum(size - (left - bad), 0), np.floor(mean - 12 * spread - 60))
-    high = np.minimum(np.minimum(size, bad), np.ceil(mean + 12 * spread + 60))
+    low = np.maximum(np.maximum(size - (left - bad), 0), np.floor(mean - 14 * spread - 60))
+    high = np.minimum(np.minimum(size, bad), np.ceil(mean + 14 * spread + 60))
     new = low[:, None].astype(np.int64) + np.arange(int((high - low).max()) + 1)
     inside = new <= high[:, None]
     new, bad = np.minimum(new, high[:, None].astype(np.int64)), bad[:, None]

@@ -58,7 +58,7 @@ def _counts(nodes: int, q: float) -> tuple[np.ndarray, np.ndarray]:
     """The likely numbers of seats of a group, and their probabilities."""
     votes = np.arange(nodes + 1)
     chance = binom.pmf(votes, nodes, q)
-    keep = chance > 1e-25
+    keep = chance > 1e-40
     return votes[keep], chance[keep]
 
 
