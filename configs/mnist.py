@@ -1,6 +1,6 @@
 """MNIST with the two-layer CNN: 20 sellers, 6 of them flip signs ten-fold, Dirichlet 0.5.
 
-    python scripts/run_market.py --config=configs/mnist.py --data_dir=DIR
+python scripts/run_market.py --config=configs/mnist.py --data_dir=DIR
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
         },
         hparams={
             "tau": 0.97,
-            "learning": {"lr": 0.05, "lr_final": 0.1, "momentum": 0.9},
+            "learning": {"lr": 0.02, "lr_final": 0.1, "momentum": 0.9},
             "attack": {"sign_flip": {"scale": 10.0}},
             "population": {"num_byzantine": 6, "num_colluding": 12},
         },

@@ -11,17 +11,17 @@ import jax
 class Choices(NamedTuple):
     """How model code runs on one kind of device."""
 
-    conv: str  # "im2col" (slices and one matmul) or "lax" (the device's own convolution)
+    conv: str  # "batch_minor" (written out, batch last) or "module" (the linen definition)
     map_dense: str  # sellers of a dense model: "vmap" or "map"
     map_conv: str  # sellers of a convolutional model: "vmap" or "map"
 
 
-# On a CPU a convolution inside a loop or under per-seller weights is 5 to 10 times slower than a
-# matmul of patches, and the patches of one seller fit the cache where those of all do not.
+# On a CPU the patches of one seller fit the cache where those of all do not, and copies must run
+# along memory: one seller at a time, batch last. A GPU wants few large kernels (not measured).
 _CHOICES = {
-    "cpu": Choices(conv="im2col", map_dense="vmap", map_conv="map"),
-    "gpu": Choices(conv="im2col", map_dense="vmap", map_conv="vmap"),
-    "tpu": Choices(conv="im2col", map_dense="vmap", map_conv="vmap"),
+    "cpu": Choices(conv="batch_minor", map_dense="vmap", map_conv="map"),
+    "gpu": Choices(conv="module", map_dense="vmap", map_conv="vmap"),
+    "tpu": Choices(conv="module", map_dense="vmap", map_conv="vmap"),
 }
 
 

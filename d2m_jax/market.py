@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from d2m_jax import cone, incentives, models, sampling
 from d2m_jax import ledger as books
-from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack
+from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack, bind
 from d2m_jax.bidding import Auction, enrol, hold_auction
 from d2m_jax.closing import Closing, close_job
 from d2m_jax.data import FederatedData, normalize
@@ -142,7 +142,7 @@ def make_market(
         ValueError: an unknown name or an impossible shape; the sentence says which.
     """
     model = models.make_model(spec.model, input_shape, num_classes)
-    attack = attack or lookup(ATTACKS, spec.attack, "attack")
+    attack = attack or bind(lookup(ATTACKS, spec.attack, "attack"), **dict(spec.attack_options))
     schedule = lookup(SCHEDULES, spec.attack_schedule, "attack schedule")
     credit = contribution or lookup(incentives.CONTRIBUTIONS, spec.contribution, "contribution")
     layout = Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes)

@@ -5,6 +5,7 @@ new program.
 """
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Spec:
     pre_aggregators: tuple[str, ...] = ()
     preset: str = "paper"  # definition of the rules where the literature disagrees
     attack: str = "none"
-    attack_schedule: str = "fixed"
+    attack_options: tuple[tuple[str, Any], ...] = ()  # static choices, (("search", "exact"),)
+    attack_schedule: str = "fixed"  # in which rounds
     contribution: str = "gain"  # how a round's work is valued, see CONTRIBUTIONS
     num_buyers: int = 4
     num_blocks: int = 20  # blocks of the auction in which buyers act

@@ -201,6 +201,10 @@ def train_round(
             rule_key, state.defence, selection, updates, mask, context, hparams.defence
         )
 
+    def damage(direction: jax.Array) -> jax.Array:
+        images = normalize(data, data.correction.images)
+        return model.loss(state.theta - lr * direction, images, data.correction.labels)
+
     memory = state.attack
     if attack.forge is not None:
         view = AttackContext(
@@ -211,6 +215,7 @@ def train_round(
             tolerated_f=tolerated,
             state=memory,
             defence=lambda updates, mask: aggregate(updates, mask)[0],
+            damage=damage,
         )
         if attack.observe is not None:
             memory = attack.observe(memory, updates, byzantine, context=view, **hparams.attack)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from d2m_jax import aggregation, incentives, models, sampling, sellers
-from d2m_jax.attacks import ATTACKS, SCHEDULES
+from d2m_jax.attacks import ATTACKS, SCHEDULES, bind
 from d2m_jax.cone.schedules import SCHEDULES as SET_SCHEDULES
 from d2m_jax.cone.sortition import SORTITIONS
 from d2m_jax.cone.stop_rules import STOP_RULES
@@ -68,6 +68,7 @@ def _names(spec: Spec) -> None:
     ]
     for registry, name, what in chosen:
         lookup(registry, name, what)
+    bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
         lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
     if spec.aggregator != "own":
