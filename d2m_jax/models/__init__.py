@@ -40,7 +40,8 @@ def make_model(name: str, input_shape: tuple[int, int, int], num_classes: int) -
         raise ValueError(f"input_shape must be (height, width, channels), not {input_shape}")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, not {num_classes}")
-    return build(tuple(input_shape), num_classes)
+    height, width, channels = input_shape
+    return build((height, width, channels), num_classes)
 
 
 MODELS = {

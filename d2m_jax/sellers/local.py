@@ -5,6 +5,7 @@ Not here: momentum (`momentum.py`), control variates (`scaffold.py`), all sample
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,26 @@ from d2m_jax.types import Key
 
 BatchFn = Callable[[Key], tuple[jax.Array, jax.Array]]
 LossFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+GradientFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+class Regularizer(NamedTuple):
+    """What is added to every plain gradient; a Python 0 or None leaves a term out."""
+
+    mu: jax.Array | float = 0.0
+    weight_decay: jax.Array | float = 0.0
+    control: jax.Array | None = None  # [D]
+
+    def add(self, grad: jax.Array, at: jax.Array, start: jax.Array | None) -> jax.Array:
+        """Returns grad + weight_decay at + mu (at - start) + control, all [D].
+
+        `start` is None at the starting point itself, where the pull of FedProx vanishes.
+        """
+        if not _is_zero(self.weight_decay):
+            grad = grad + self.weight_decay * at
+        if start is not None and not _is_zero(self.mu):
+            grad = grad + self.mu * (at - start)
+        return grad if self.control is None else grad + self.control
 
 
 def local_update(
@@ -59,24 +80,60 @@ def local_update(
     Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx), eq. 2; Karimireddy et al. 2020
     (SCAFFOLD), Algorithm 1; Wang et al. 2020 (FedNova) for the division by the steps done.
     """
-    if local_steps < 1:
-        raise ValueError(f"local_steps must be at least 1, not {local_steps}")
+    check_local_steps(local_steps)
+    regularizer = Regularizer(mu, weight_decay, control)
+    gradient = jax.grad(loss_fn)
+    first = regularizer.add(gradient(theta, *batch_fn(jax.random.fold_in(key, 0))), theta, None)
+    return finish(
+        key,
+        theta,
+        first,
+        batch_fn,
+        gradient,
+        local_steps=local_steps,
+        lr_local=lr_local,
+        regularizer=regularizer,
+        steps=steps,
+    )
 
-    def gradient(step: jax.Array | int, at: jax.Array) -> jax.Array:
-        images, labels = batch_fn(jax.random.fold_in(key, step))
-        grad = jax.grad(loss_fn)(at, images, labels) + weight_decay * at + mu * (at - theta)
-        return grad if control is None else grad + control
 
-    # Step 0 stands outside the loop: under `vmap` it reads the one theta that all sellers share.
-    first = gradient(0, theta)
+def finish(
+    key: Key,
+    theta: jax.Array,
+    first: jax.Array,
+    batch_fn: BatchFn,
+    gradient_fn: GradientFn,
+    *,
+    local_steps: int,
+    lr_local: jax.Array | float,
+    regularizer: Regularizer,
+    steps: jax.Array | None,
+) -> jax.Array:
+    """Returns the update of one seller whose first gradient g_0 [D] is known.
+
+    The first step stands apart because all sellers take it at one theta, which is cheaper to
+    compute for all of them together. Arguments otherwise as in `local_update`.
+    """
     if steps is not None:
         first = jnp.where(steps > 0, first, 0.0)
     if local_steps == 1:
         return first
 
     def step(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        new = total + gradient(i, theta - lr_local * total)
+        at = theta - lr_local * total
+        grad = gradient_fn(at, *batch_fn(jax.random.fold_in(key, i)))
+        new = total + regularizer.add(grad, at, theta)
         return (new if steps is None else jnp.where(i < steps, new, total)), None
 
     total, _ = jax.lax.scan(step, first, jnp.arange(1, local_steps))
     return total / (local_steps if steps is None else jnp.maximum(steps, 1))
+
+
+def check_local_steps(local_steps: int) -> None:
+    """Raises ValueError unless there is at least one step."""
+    if local_steps < 1:
+        raise ValueError(f"local_steps must be at least 1, not {local_steps}")
+
+
+def _is_zero(value: jax.Array | float) -> bool:
+    return isinstance(value, int | float) and value == 0

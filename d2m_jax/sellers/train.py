@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import jax
 
-from d2m_jax.sellers.local import LossFn, local_update
+from d2m_jax.sellers.local import GradientFn, Regularizer, check_local_steps, finish
 from d2m_jax.types import Key
 
 Normalize = Callable[[jax.Array], jax.Array]
@@ -19,8 +19,12 @@ class Trainable(Protocol):
     """What training needs to know of a model."""
 
     @property
-    def loss(self) -> LossFn:
-        """(theta [D], images [B, H, W, Ch], labels [B]) -> mean loss."""
+    def gradient(self) -> GradientFn:
+        """(theta [D], images [B, H, W, Ch], labels [B]) -> [D]."""
+
+    @property
+    def gradients(self) -> GradientFn:
+        """(theta [D], images [S, B, H, W, Ch], labels [S, B]) -> [S, D]."""
 
     @property
     def map_sellers(self) -> str:
@@ -75,6 +79,7 @@ def train_sellers(
 ) -> jax.Array:
     """Returns the update of every sampled seller, each as `local_update` gives it.
 
+    The first step of all sellers is taken together, since they share theta.
     A seller's draws depend on `key` and on its number, not on its place in `sampled`.
 
     Args:
@@ -97,24 +102,36 @@ def train_sellers(
         [S, D] float32, non-finite rows included.
     """
 
-    def one(seller: jax.Array, control: jax.Array | None, steps: jax.Array | None) -> jax.Array:
-        def batch_fn(key: Key) -> tuple[jax.Array, jax.Array]:
-            return draw_batch(key, data, seller, batch_size, normalize, tamper)
+    check_local_steps(local_steps)
 
-        return local_update(
-            jax.random.fold_in(key, seller),
+    def batch(key: Key, seller: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return draw_batch(key, data, seller, batch_size, normalize, tamper)
+
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, sampled)
+    first_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 0)
+    first = model.gradients(theta, *jax.vmap(batch)(first_keys, sampled))
+
+    def one(
+        key: Key,
+        seller: jax.Array,
+        first: jax.Array,
+        control: jax.Array | None,
+        steps: jax.Array | None,
+    ) -> jax.Array:
+        regularizer = Regularizer(mu, weight_decay, control)
+        return finish(
+            key,
             theta,
-            batch_fn,
-            model.loss,
+            regularizer.add(first, theta, None),
+            lambda key: batch(key, seller),
+            model.gradient,
             local_steps=local_steps,
             lr_local=lr_local,
-            mu=mu,
-            weight_decay=weight_decay,
-            control=control,
+            regularizer=regularizer,
             steps=steps,
         )
 
-    args = (sampled, controls, steps)
-    if model.map_sellers == "map":
+    args = (keys, sampled, first, controls, steps)
+    if local_steps > 1 and model.map_sellers == "map":
         return jax.lax.map(lambda xs: one(*xs), args)
     return jax.vmap(one)(*args)

@@ -28,15 +28,16 @@ def test_parameter_counts(name, shape, classes, count):
 @pytest.mark.parametrize("name", MODELS)
 def test_protocol(name):
     model = make_model(name, (20, 24, 3), 7)
-    theta = model.init(jax.random.key(1))
+    init = jax.jit(model.init)
+    theta = init(jax.random.key(1))
     chex.assert_shape(theta, (model.num_params,))
     chex.assert_type(theta, jnp.float32)
-    logits = model.apply(theta, jax.random.normal(jax.random.key(2), (3, 20, 24, 3)))
+    logits = jax.jit(model.apply)(theta, jax.random.normal(jax.random.key(2), (3, 20, 24, 3)))
     chex.assert_shape(logits, (3, 7))
     assert np.isfinite(logits).all() and np.ptp(logits) > 0
     assert model.map_sellers in ("vmap", "map")
-    np.testing.assert_array_equal(theta, model.init(jax.random.key(1)))
-    assert (theta != model.init(jax.random.key(3))).any()
+    np.testing.assert_array_equal(theta, init(jax.random.key(1)))
+    assert (theta != init(jax.random.key(3))).any()
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,6 @@ def test_max_pool_equals_reduce_window(shape):
         return nn.max_pool(x, (2, 2), strides=(2, 2))
 
     np.testing.assert_array_equal(max_pool(images), reference(images))
-    got = jax.grad(lambda x: (max_pool(x) ** 2).sum())(images)
-    want = jax.grad(lambda x: (reference(x) ** 2).sum())(images)
+    got = jax.jit(jax.grad(lambda x: (max_pool(x) ** 2).sum()))(images)
+    want = jax.jit(jax.grad(lambda x: (reference(x) ** 2).sum()))(images)
     np.testing.assert_allclose(got, want, atol=1e-6)
