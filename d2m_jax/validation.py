@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from d2m_jax import aggregation, incentives, models, sampling, sellers
+from d2m_jax import aggregation, cone, incentives, models, sampling, sellers
 from d2m_jax.attacks import ATTACKS, SCHEDULES, bind
-from d2m_jax.cone.schedules import SCHEDULES as SET_SCHEDULES
-from d2m_jax.cone.sortition import SORTITIONS
-from d2m_jax.cone.stop_rules import STOP_RULES
 from d2m_jax.data import PARTITIONS, SOURCES
 from d2m_jax.hparams import HParams
 from d2m_jax.ledger import check_rules, check_supply
@@ -22,13 +19,16 @@ from d2m_jax.names import lookup
 from d2m_jax.spec import DataSpec, Spec
 
 
-def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> None:
+def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list[str]:
     """Checks a market before it is compiled.
 
     Args:
         spec: shapes and names.
         hparams: plain numbers (not traced).
         data: where the examples come from; its own numbers are checked when they are dealt.
+
+    Returns:
+        Warnings about what is allowed but surprising, one sentence each.
 
     Raises:
         ValueError: the first thing that is wrong, as one sentence.
@@ -51,6 +51,13 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> None
     _people(spec, hparams)
     _numbers(hparams)
     _money(spec, hparams)
+    return cone.validate(
+        hparams.cone,
+        spec.num_nodes,
+        schedule=spec.set_schedule,
+        stop_rule=spec.stop_rule,
+        sortition=spec.sortition,
+    )
 
 
 def _names(spec: Spec) -> None:
@@ -62,9 +69,9 @@ def _names(spec: Spec) -> None:
         (SCHEDULES, spec.attack_schedule, "attack schedule"),
         (incentives.CONTRIBUTIONS, spec.contribution, "contribution"),
         ({"none": None, **sellers.MOMENTA}, spec.client_momentum, "client momentum"),
-        (SET_SCHEDULES, spec.set_schedule, "set schedule"),
-        (STOP_RULES, spec.stop_rule, "stop rule"),
-        (SORTITIONS, spec.sortition, "sortition"),
+        (cone.SCHEDULES, spec.set_schedule, "set schedule"),
+        (cone.STOP_RULES, spec.stop_rule, "stop rule"),
+        (cone.SORTITIONS, spec.sortition, "sortition"),
     ]
     for registry, name, what in chosen:
         lookup(registry, name, what)

@@ -46,7 +46,7 @@ def run() -> None:
     config = parse_config(CONFIG.value)
     if SEED.value is not None:
         config = config._replace(seed=SEED.value)
-    validate(config.spec, config.hparams, config.data)
+    warnings = validate(config.spec, config.hparams, config.data)
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     folder = report.prepare_folder(OUT.value or f"results/{name}-seed{config.seed}")
     raw, data = load_world(config.data, config.spec.num_sellers, DATA_DIR.value)
@@ -54,6 +54,8 @@ def run() -> None:
 
     console = Console(width=100 if not sys.stdout.isatty() else None, highlight=False)
     report.print_header(console, config, market)
+    for warning in warnings:
+        console.print(f"[yellow]note:[/] {warning}\n")
     held = holdings(seller_rows(data), np.asarray(data.labels), raw.class_names)
     console.print(describe(held) + "\n")
     hparams = as_arrays(config.hparams)
