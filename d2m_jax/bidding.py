@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax import ledger as books
+from d2m_jax.attacks.market import scaled_amount
 from d2m_jax.hparams import Money
 from d2m_jax.ledger import Layout, Ledger, Rules
 from d2m_jax.population import REQUEST_TAGS, Roles
@@ -34,7 +35,7 @@ def enrol(
         layout: accounts.
         money: gives the stakes.
         roles: gives the tags that sellers claim.
-        sizes: [N] int32 examples of each seller.
+        sizes: [N] int32 examples that each seller claims.
 
     Returns:
         The ledger after N + C registrations; those that the ledger refuses change nothing.
@@ -89,7 +90,7 @@ def hold_auction(
     Returns:
         The ledger with the auction closed (if anybody bid), and what happened.
     """
-    limits = books.mul_bps(jnp.stack(money.buyer_values), jnp.stack(money.buyer_shading_bps))
+    limits = scaled_amount(jnp.stack(money.buyer_values), jnp.stack(money.buyer_shading_bps))
 
     def turn(
         carry: tuple[Ledger, jax.Array], buyer: jax.Array

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from d2m_jax import cone, incentives, models, sampling
 from d2m_jax import ledger as books
 from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack, bind
+from d2m_jax.attacks.market import claimed_sizes
 from d2m_jax.bidding import Auction, enrol, hold_auction
 from d2m_jax.closing import Closing, close_job
 from d2m_jax.data import FederatedData, normalize
@@ -173,7 +174,8 @@ def make_market(
         else:
             ledger, _ = books.reset_job(ledger, rules, actor=layout.treasury, job=JOB)
         opening = ledger
-        ledger = enrol(ledger, rules, layout, money, roles, data.sizes)
+        sizes = claimed_sizes(data.sizes, roles.byzantine, hparams.conduct.size_lie_bps)
+        ledger = enrol(ledger, rules, layout, money, roles, sizes)
         tau_bps = jnp.round(hparams.tau * BPS).astype(jnp.int32)
         ledger, auction = hold_auction(
             auction_key, ledger, rules, layout, money, tau_bps, job=JOB, num_blocks=spec.num_blocks
@@ -181,7 +183,8 @@ def make_market(
         ledger, _ = books.match(ledger, rules, actor=layout.treasury, job=JOB)
 
         theta = model.init(model_key)
-        lam = data.sizes / data.sizes.sum()
+        claimed = ledger.sizes.astype(jnp.float32)
+        lam = claimed / jnp.maximum(claimed.sum(), 1.0)
         defence = own_defence or build_defence(spec, hparams)
         buffers = (spec.num_sellers, model.num_params) if spec.client_momentum != "none" else (0, 0)
         learning = LearningState(
@@ -244,7 +247,7 @@ def make_market(
             hparams,
             data,
             state.roles,
-            eligible,
+            jnp.where(eligible, state.ledger.sizes, 0),
             state.round,
             rate,
             spec=spec,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from d2m_jax.attacks.market import claimed_tags
 from d2m_jax.cone import Behaviour
 from d2m_jax.types import Key, Number
 
@@ -45,8 +46,8 @@ class Roles:
     @property
     def tags(self) -> jax.Array:
         """[N] int32: the tags each seller registers, true or not."""
-        claims = jnp.where(self.stranger, OTHER_TAGS, REQUEST_TAGS)
-        return claims.astype(jnp.int32)
+        truth = jnp.where(self.stranger | self.tag_liar, OTHER_TAGS, REQUEST_TAGS)
+        return claimed_tags(truth.astype(jnp.int32), self.tag_liar, REQUEST_TAGS)
 
 
 def _slots(rank: jax.Array, counts: list[jax.Array | int]) -> list[jax.Array]:

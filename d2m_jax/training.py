@@ -94,7 +94,7 @@ def train_round(
     hparams: HParams,
     data: FederatedData,
     roles: Roles,
-    eligible: jax.Array,
+    sizes: jax.Array,
     round_index: jax.Array,
     lr: jax.Array,
     *,
@@ -112,7 +112,7 @@ def train_round(
         hparams: numbers.
         data: of all parties.
         roles: who misbehaves.
-        eligible: [N] bool, matched sellers that may still train.
+        sizes: [N] int32, examples that the sellers claim; 0 for those that may not train.
         round_index: [] int32.
         lr: [] float32, the server's rate in this round.
         spec: static shapes and names.
@@ -129,7 +129,7 @@ def train_round(
     round_key = jax.random.fold_in(run_key, round_index)
     sample_key, part_key, train_key, attack_key, rule_key = jax.random.split(round_key, 5)
     learning = hparams.learning
-    selection = defence.sample(sample_key, state.defence, eligible, hparams.defence)
+    selection = defence.sample(sample_key, state.defence, sizes > 0, hparams.defence)
     who = selection.indices
     active = schedule.active(schedule_key, round_index, roles.byzantine, **hparams.schedule)
     byzantine = active[who] & selection.present
@@ -183,7 +183,7 @@ def train_round(
         images = normalize(data, data.root.images)
         return jax.grad(model.loss)(state.theta, images, data.root.labels)
 
-    lam = jnp.where(eligible, data.sizes, 0).astype(jnp.float32)
+    lam = sizes.astype(jnp.float32)
     context = Context(
         lam=lam / jnp.maximum(lam.sum(), 1.0),
         lr=lr,

@@ -70,8 +70,8 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
         return on_sorted(lambda ranked: middle_of(ranked, count), updates, mask)
     low, high = (n - 1) // 2, n // 2
     if mask is None:
-        rows = select(list(updates), [r if r in (low, high) else None for r in range(n)])
-        return (rows[low] + rows[high]) / 2 if low != high else rows[low]
+        rows = select(rows_of(updates), [r if r in (low, high) else None for r in range(n)])
+        return ((rows[low] + rows[high]) / 2 if low != high else rows[low])[0]
     top = jnp.cumsum(~mask) % 2 == 1  # the 1st, 3rd, ... absent row goes to the top
     rows = rows_of(updates, mask, jnp.where(top, jnp.inf, -jnp.inf))
     # One absent row more at the top than at the bottom shifts the present ones down by half a
@@ -81,7 +81,7 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
     rows = select(rows, [r if r in (below, low, above) else None for r in range(n)])
     count = num_present(updates, mask)
     middle = jnp.where(count % 2 == 0, (rows[below] + rows[above]) / 2, rows[low])
-    return jnp.where(count > 0, middle, 0)
+    return jnp.where(count > 0, middle, 0)[0]
 
 
 def middle_of(ranked: Sequence[Ranked], count: Count) -> jax.Array:
@@ -116,8 +116,8 @@ def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None)
     if isinstance(f, int) and n <= PRUNED_LIMIT:
         if f == 0:
             return mean(updates)
-        kept = select(list(updates), [0 if f <= r < n - f else None for r in range(n)])
-        return total(kept[f : n - f]) / (n - 2 * f)
+        kept = select(rows_of(updates), [0 if f <= r < n - f else None for r in range(n)])
+        return total(kept[f : n - f])[0] / (n - 2 * f)
     return on_sorted(lambda ranked: trimmed_of(ranked, f, count), updates, mask)
 
 

@@ -136,7 +136,7 @@ def bulyan(
     if isinstance(f, int) and isinstance(theta, int) and n <= PRUNED_LIMIT:
         order = jnp.argsort(~chosen, stable=True)  # the chosen first, by index
         return nearest_to_median(
-            [jnp.take(updates, order[t], axis=0) for t in range(theta)], theta - 2 * f
+            [jnp.take(updates, order[t : t + 1], axis=0) for t in range(theta)], theta - 2 * f
         )
     return around_median(updates, theta - 2 * f, chosen & here)
 

@@ -15,6 +15,7 @@ from d2m_jax.aggregation.order_stats import (
     PRUNED_LIMIT,
     Ranked,
     on_sorted,
+    rows_of,
     running,
     select,
     sorted_values,
@@ -42,7 +43,7 @@ def meamed(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> ja
     count = num_present(updates, mask)
     f = check_f(f, count)
     if isinstance(f, int) and updates.shape[0] <= PRUNED_LIMIT:
-        return nearest_to_median(list(updates), len(updates) - f)
+        return nearest_to_median(rows_of(updates), len(updates) - f)
     return around_median(updates, count - f, mask)
 
 
@@ -68,7 +69,7 @@ def phocas(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> ja
     if isinstance(f, int) and n <= PRUNED_LIMIT:
         core = [0 if f <= r < n - f else ("extreme", r) for r in range(n)]
         return _nearest_static(
-            list(updates), core, lambda rows: total(rows[f : n - f]) / (n - 2 * f), n - f
+            rows_of(updates), core, lambda rows: total(rows[f : n - f]) / (n - 2 * f), n - f
         )
     return on_sorted(
         lambda rows: _nearest_traced(rows, trimmed_of(rows, f, count), count - f), updates, mask
@@ -87,7 +88,7 @@ def nearest_to_median(rows: Sequence[jax.Array], keep: int) -> jax.Array:
     """Mean of the `keep` values nearest the median of the rows, all counts static."""
     n = len(rows)
     if keep == n:
-        return mean(jnp.stack(rows))
+        return mean(jnp.concatenate(rows))
     low, high = (n - 1) // 2, n // 2
     drop = n - keep
     core = [
@@ -116,7 +117,7 @@ def _nearest_static(
         for other in ordered[r + keep :: keep]:
             value = jnp.where(centre - value > other - centre, other, value)
         best.append(value)
-    return total(best) / keep
+    return total(best)[0] / keep
 
 
 def _nearest_traced(ranked: Sequence[Ranked], centre: jax.Array, keep: Count) -> jax.Array:

@@ -76,14 +76,16 @@ def select(rows: Sequence[jax.Array], labels: Sequence[Hashable]) -> list[jax.Ar
 def rows_of(
     updates: jax.Array, mask: jax.Array | None = None, fill: float | jax.Array = jnp.inf
 ) -> list[jax.Array]:
-    """The rows of `updates [S, D]`, absent ones replaced by `fill` (a number or `[S]`).
+    """The rows of `updates [S, D]` as `[1, D]`, absent ones replaced by `fill` (a number or `[S]`).
 
-    Row by row, so that the replacement fuses with what follows and no second matrix is made.
+    Row by row, so that the replacement fuses with what follows and no second matrix is made; and
+    `[1, D]`, because a reshape to `[D]` in the middle of a network makes XLA cut it in pieces.
     """
+    rows = [updates[i : i + 1] for i in range(updates.shape[0])]
     if mask is None:
-        return list(updates)
+        return rows
     fills = jnp.broadcast_to(jnp.asarray(fill, updates.dtype), mask.shape)
-    return [jnp.where(mask[i], row, fills[i]) for i, row in enumerate(updates)]
+    return [jnp.where(mask[i], row, fills[i]) for i, row in enumerate(rows)]
 
 
 def bitonic(x: jax.Array) -> jax.Array:
@@ -124,14 +126,15 @@ def on_sorted(
 
     Args:
         fn: sees `(rank, row)` pairs in ascending order: up to `NETWORK_LIMIT` rows one pair per
-            row, `(int, [D])`; above, a single pair `([S, 1], [S, W])` with all ranks, for W of
+            row, `(int, [1, D])`; above, a single pair `([S, 1], [S, W])` with all ranks, for W of
             the columns at a time. Written with `total` and `running` it need not care which.
+            It returns `[1, W]`.
         updates: `[S, D]`.
         mask: `[S]` bool, True for present rows; None for all.
     """
     n, dim = updates.shape
     if n <= NETWORK_LIMIT:
-        return fn(list(enumerate(select(rows_of(updates, mask), range(n)))))
+        return fn(list(enumerate(select(rows_of(updates, mask), range(n)))))[0]
 
     def of_block(x: jax.Array) -> jax.Array:
         x = x if mask is None else jnp.where(mask[:, None], x, jnp.inf)
@@ -143,9 +146,9 @@ def on_sorted(
 
 
 def total(parts: Sequence[jax.Array]) -> jax.Array:
-    """The sum of `[D]` rows, `[D]`, or over the first axis of `[S, W]` matrices, `[1, W]`."""
+    """The sum `[1, W]` of rows `[1, W]`, or of the rows of matrices `[S, W]`."""
     added = functools.reduce(operator.add, parts)
-    if added.ndim == 1:
+    if added.shape[0] == 1:
         return added
     ones = jnp.ones((1, added.shape[0]), added.dtype)
     return jnp.matmul(ones, added, precision="highest")
@@ -153,7 +156,7 @@ def total(parts: Sequence[jax.Array]) -> jax.Array:
 
 def running(parts: Sequence[jax.Array]) -> list[jax.Array]:
     """For every part, the sum of those of lower rank; shapes as in `total`."""
-    if parts[0].ndim == 2:
+    if parts[0].shape[0] > 1:
         return [jnp.cumsum(part, axis=0) - part for part in parts]
     sums = itertools.accumulate(parts[:-1], initial=jnp.zeros_like(parts[0]))
     return list(sums)
@@ -161,7 +164,7 @@ def running(parts: Sequence[jax.Array]) -> list[jax.Array]:
 
 def sorted_values(parts: Sequence[jax.Array]) -> list[Ranked]:
     """Ranks and sorted values of parts as `on_sorted` gives them."""
-    if parts[0].ndim == 1:
+    if parts[0].shape[0] == 1:
         return list(enumerate(select(parts, range(len(parts)))))
     (matrix,) = parts
     return [(jnp.arange(len(matrix))[:, None], bitonic(matrix))]

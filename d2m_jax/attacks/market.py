@@ -1,4 +1,4 @@
-"""How buyers and sellers misbehave in the market itself: bids, metrics, disputes, tags, sizes.
+"""How buyers and sellers lie in the market itself: shaded bids, false tags, false sizes.
 
 Not here: the ledger, which decides what such claims are worth, and attacks on learning
 (`updates.py`). Read next: the ledger.
@@ -11,7 +11,7 @@ int32, shares are basis points (1/10000), products are exact: (a // 10000) * b +
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key, Number
+from d2m_jax.types import Number
 
 BASIS = 10_000
 INT32_MAX = 2**31 - 1
@@ -32,57 +32,6 @@ def scaled_amount(amount: jax.Array, bps: Number) -> jax.Array:
     return jnp.where(fits, jnp.where(fits, whole, 0) * bps + small, INT32_MAX)
 
 
-def bid_limits(values: jax.Array, byzantine: jax.Array, shade_bps: Number) -> jax.Array:
-    """Returns how far each buyer is willing to bid, [U] int32.
-
-    An honest buyer stops at its value (optimal in an open ascending auction with a second price); a
-    shading one at value * shade_bps / 10000. Above 10000 it overbids.
-
-    Args:
-        values: [U] int32, what the model is worth to each buyer.
-        byzantine: [U] bool, who misbehaves.
-        shade_bps: [] or [U] int32, the multiplier.
-    """
-    return jnp.where(byzantine, scaled_amount(values, shade_bps), jnp.asarray(values, jnp.int32))
-
-
-def claimed_tau(tau: jax.Array, byzantine: jax.Array, excess: Number = 0.1) -> jax.Array:
-    """Returns the threshold each buyer asks for, [U] float32 in [0, 1].
-
-    A bad buyer asks for `excess` more than it needs, hoping for a refund and a useful model.
-    """
-    return jnp.where(byzantine, jnp.clip(tau + excess, 0.0, 1.0), tau)
-
-
-def disputes(
-    key: Key,
-    harmed: jax.Array,
-    byzantine: jax.Array,
-    probability: Number = 1.0,
-) -> jax.Array:
-    """Returns who opens a dispute, [U] bool: whoever was harmed, and bad buyers without a reason.
-
-    Args:
-        key: for the false ones.
-        harmed: [U] bool, has a true reason.
-        byzantine: [U] bool.
-        probability: that a bad buyer without a reason disputes.
-    """
-    false_claim = byzantine & (jax.random.uniform(key, byzantine.shape) < probability)
-    return harmed | false_claim
-
-
-def accused(key: Key, candidates: jax.Array) -> jax.Array:
-    """Returns whom a false dispute names: one candidate at random, [] int32; -1 if there is none.
-
-    Args:
-        key: consumed.
-        candidates: [N] bool, e.g. the honest sellers of the job.
-    """
-    draw = jnp.where(candidates, jax.random.uniform(key, candidates.shape), -1.0)
-    return jnp.where(candidates.any(), jnp.argmax(draw), -1).astype(jnp.int32)
-
-
 def claimed_tags(tags: jax.Array, byzantine: jax.Array, wanted: Number) -> jax.Array:
     """Returns the tags each seller registers, [N] int32 bit masks.
 
@@ -94,11 +43,6 @@ def claimed_tags(tags: jax.Array, byzantine: jax.Array, wanted: Number) -> jax.A
         wanted: [] int32, the tags of the request.
     """
     return jnp.where(byzantine, tags | wanted, tags)
-
-
-def truly_eligible(tags: jax.Array, wanted: Number) -> jax.Array:
-    """Returns whose *true* tags cover the request, [N] bool: the measure of a tag lie's success."""
-    return (wanted & ~tags) == 0
 
 
 def claimed_sizes(sizes: jax.Array, byzantine: jax.Array, inflation_bps: Number) -> jax.Array:

@@ -15,7 +15,7 @@ from d2m_jax.models import batch_minor
 from d2m_jax.models.base import Model, flat_parameters, from_module, mean_cross_entropy
 from d2m_jax.models.layers import conv_im2col, max_pool
 
-_BLOCK = 32  # images at a time: their patches stay near the cache
+_BLOCK = 32  # at most so many images at a time: their patches stay near the cache
 
 
 class ConvNet(nn.Module):
@@ -87,13 +87,12 @@ def conv_model(
     def apply(theta: jax.Array, images: jax.Array) -> jax.Array:
         layers = batch_minor.layers(unravel(theta))
         total = images.shape[0]
-        if total <= _BLOCK:
-            return batch_minor.forward(net, layers, images)
         num_blocks = -(-total // _BLOCK)
-        padding = ((0, num_blocks * _BLOCK - total), (0, 0), (0, 0), (0, 0))
-        blocks = jnp.pad(images, padding).reshape(num_blocks, _BLOCK, *images.shape[1:])
+        size = -(-total // num_blocks)
+        padding = ((0, num_blocks * size - total), (0, 0), (0, 0), (0, 0))
+        blocks = jnp.pad(images, padding).reshape(num_blocks, size, *images.shape[1:])
         logits = jax.lax.map(lambda block: batch_minor.forward(net, layers, block), blocks)
-        return logits.reshape(num_blocks * _BLOCK, num_classes)[:total]
+        return logits.reshape(num_blocks * size, num_classes)[:total]
 
     def gradient(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
         layers = batch_minor.layers(unravel(theta))
