@@ -55,9 +55,12 @@ def main(argv: list[str]) -> None:
     if FLAGS.runs < 0:
         raise app.UsageError(f"--runs must be zero or more, got {FLAGS.runs}")
     params = ConeParams(np.array(bases), FLAGS.f_max, FLAGS.beta, size=np.array(sizes))
-    for pool in pools:
-        validate(params, pool)
-        validate(params, pool, schedule="fixed")
+    try:
+        for pool in pools:
+            validate(params, pool)
+            validate(params, pool, schedule="fixed")
+    except ValueError as error:
+        raise app.UsageError(str(error)) from None
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
 
@@ -159,13 +162,17 @@ def plot_sets(table: pd.DataFrame, x: str, title: str, path: pathlib.Path) -> No
                 line = part[part["sets"] == name].sort_values(x)
                 shown = line[line[column] > 0] if column == "error" else line
                 axis.plot(shown[x], shown[column], style, color=colour, marker=".", label=name)
+                if f"simulated_{column}" in line and column != "error":
+                    axis.plot(line[x], line[f"simulated_{column}"], "x", color=colour, ms=8)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[0, 0].set_yscale("log")
-    axes[0, 0].set_ylim(bottom=1e-20)
+    axes[0, 0].set_ylim(1e-20, max(10 * FLAGS.beta, 2 * table["error"].max()))
     axes[0, 0].axhline(FLAGS.beta, color="black", lw=0.8)
     axes[0, 0].annotate("beta", (0.01, FLAGS.beta), xycoords=("axes fraction", "data"), va="bottom")
     axes[1, 0].set_yscale("log")
+    axes[1, 0].yaxis.set_major_formatter("{x:.0f}")
+    axes[1, 0].yaxis.set_minor_formatter("{x:.0f}")
     for axis in axes[1]:
         axis.set_xlabel("Byzantine share of the pool" if x == "share" else "nodes in the pool")
         if x == "pool":
@@ -173,7 +180,7 @@ def plot_sets(table: pd.DataFrame, x: str, title: str, path: pathlib.Path) -> No
     if x == "share":
         axes[0, 0].axvline(FLAGS.f_max, color="grey", lw=0.8, ls=":")
     handles, labels = axes[0, 1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="center right", title="sets")
+    figure.legend(handles, labels, loc="center right", title="sets\n(x: simulated)")
     figure.suptitle(f"lead rule, f_max = {FLAGS.f_max:.2f}, beta = {FLAGS.beta:.0e}, {title}")
     figure.tight_layout(rect=(0, 0, 0.89, 1))
     figure.savefig(path, dpi=120)
@@ -192,6 +199,9 @@ def plot_bases(table: pd.DataFrame, pool: int, out: pathlib.Path) -> None:
             axis.plot(shown["base"], shown[column], ".-", color=colour, label=f"{share:.0%} bad")
     for axis, label in zip(axes, panels.values()):
         axis.set(xlabel="base", ylabel=label, xscale="log")
+        axis.set_xticks(sorted(table["base"].unique()), minor=False)
+        axis.set_xticks([], minor=True)
+        axis.xaxis.set_major_formatter("{x:.0f}")
         axis.grid(alpha=0.3)
     axes[2].set_yscale("log")
     axes[2].set_ylim(bottom=1e-20)
