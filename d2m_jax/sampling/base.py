@@ -141,8 +141,9 @@ def initial_state(num_sellers: int, memory: PyTree) -> DefenceState:
 def slashable(state: DefenceState, min_rounds: jax.Array | int = 3) -> jax.Array:
     """Returns [N] bool: who may be slashed.
 
-    Exclusion needs flags only; slashing needs evidence of harm: harmful in at least `min_rounds`
-    sampled rounds, and a positive sum of validation-loss changes. Our choice (the paper's rule is
-    not known).
+    Exclusion needs flags only; slashing needs exclusion and evidence of harm: harmful in at least
+    `min_rounds` sampled rounds, and a positive sum of validation-loss changes. Our choice (the
+    paper's rule is not known). Without the first condition heterogeneous honest sellers, who now
+    and then raise the validation loss, would lose deposits over a long training.
     """
-    return (state.harm_rounds >= min_rounds) & (state.damage > 0)
+    return ~state.active & (state.harm_rounds >= min_rounds) & (state.damage > 0)
