@@ -62,7 +62,10 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         raise app.UsageError(str(error)) from None
     out = pathlib.Path(FLAGS.out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise app.UsageError(f"--out={out} cannot be made: {error.strerror}") from None
 
     sets = tabulate(
         list(compare_sets(shares, bases, sizes, pools, FLAGS.f_max, FLAGS.beta)), "sets"

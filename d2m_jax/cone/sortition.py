@@ -66,7 +66,7 @@ def draw_sets(
     size = jnp.diff(ends, prepend=0)
     rank = order(key, eligible, stake)
     seat = (rank[None, :] >= ends[:, None]).sum(axis=0, keepdims=True, dtype=jnp.int32)
-    share = size / jnp.maximum(pool, 1).astype(jnp.float32)
+    share = size.astype(jnp.float32) / jnp.maximum(pool, 1).astype(jnp.float32)
     return Sets(seat, size, share, pool, ends >= pool)
 
 
@@ -146,7 +146,7 @@ def independent_seats(
     chance = jnp.broadcast_to(jnp.asarray(q, jnp.float32), eligible.shape)
     if stake is not None:
         weight = jnp.where(eligible, stake, 0).astype(jnp.float32)
-        mean = weight.sum() / jnp.maximum(eligible.sum(), 1)
+        mean = weight.sum() / jnp.maximum(eligible.sum(), 1).astype(jnp.float32)
         chance = jnp.minimum(chance * weight / jnp.maximum(mean, 1e-30), 1.0)
     lot = jax.random.uniform(key, (attempts, eligible.shape[0]))
     return (lot < chance[None, :]) & eligible[None, :]

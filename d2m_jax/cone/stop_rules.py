@@ -58,7 +58,8 @@ def lead(tally: Tally, params: ConeParams) -> Verdict:
     Wald 1945; that D2M accumulates votes over sets is our choice.
     """
     leader, first, second = top_two(tally.running(lambda votes: votes))
-    return leader, first - second >= lead_needed(params.f_max, params.beta, tally.rivals())
+    margin = (first - second).astype(jnp.float32)
+    return leader, margin >= lead_needed(params.f_max, params.beta, tally.rivals())
 
 
 def hypergeometric(tally: Tally, params: ConeParams) -> Verdict:
@@ -103,7 +104,9 @@ def miracle(tally: Tally, params: ConeParams) -> Verdict:
     pool = jnp.maximum(tally.pool, 1).astype(jnp.float32)
     spread = pool * tally.share * jnp.maximum(1 - tally.share, 1 / pool)
     scale = (1 - 2 * f_max) / (2 * f_max * (1 - f_max)) / jnp.maximum(spread, 1e-6)
-    leader, first, second = top_two(tally.running(lambda x: scale[:, None] * x * x))
+    leader, first, second = top_two(
+        tally.running(lambda x: scale[:, None] * (x * x).astype(jnp.float32))
+    )
     return leader, first - second >= threshold(params.beta, tally.rivals())
 
 
@@ -131,7 +134,7 @@ def lead_needed(f_max: ArrayLike, beta: ArrayLike, rivals: ArrayLike = 1) -> jax
 
 def threshold(beta: ArrayLike, rivals: ArrayLike = 1) -> jax.Array:
     """Wald's bound `ln((1-b)/b)` in nats, b = beta over the number of rival digests."""
-    beta = jnp.asarray(beta, jnp.float32) / rivals
+    beta = jnp.asarray(beta, jnp.float32) / jnp.asarray(rivals, jnp.float32)
     return jnp.log1p(-beta) - jnp.log(beta)
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.cone import Behaviour, ConeParams, Outcome, decide
+from d2m_jax.cone import SCHEDULES, STOP_RULES, Behaviour, ConeParams, Outcome, decide
 from d2m_jax.cone.sortition import draw_sets
 from tests.cone.referee import referee
 
@@ -238,3 +238,26 @@ def test_unknown_names_are_refused_with_the_valid_ones():
             vote([0] * 8, **{option: "nonsense"})
     with pytest.raises(ValueError, match="needs the argument stake"):
         vote([0] * 8, sortition="stake")
+
+
+@pytest.mark.parametrize("rice", [True, False])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("rule", STOP_RULES)
+def test_every_registered_name_keeps_the_contract_under_strict_types(schedule, rule, rice):
+    numbers = map(jnp.float32, (4, 0.3, 1e-3, 0.1, 5, 1.0, 1.0))
+
+    def run(key):
+        return decide(
+            key, jnp.zeros(20, jnp.int32), jnp.ones(20, bool), ConeParams(*numbers),
+            schedule=schedule, stop_rule=rule, sortition="stake", rice=rice,
+            stake=jnp.ones(20, jnp.int32),
+        )  # fmt: skip
+
+    with jax.numpy_dtype_promotion("strict"):
+        out = jax.eval_shape(run, jax.random.key(0))
+    shapes = {name: (x.shape, x.dtype.name) for name, x in out._asdict().items()}
+    scalar = ((), "int32")
+    assert shapes == {
+        "accepted": scalar, "attempts": scalar, "executions": scalar, "lead": scalar,
+        "outcome": ((20,), "int32"), "latency": ((), "float32"),
+    }  # fmt: skip
