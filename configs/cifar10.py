@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
         data={"name": "cifar10", "partition": "dirichlet", "alpha": 0.5, "num_validation": 400},
         spec={
             "model": "cifar_cnn",
-            "num_rounds": 1_500,
+            "num_rounds": 800,
             "eval_every": 50,
             "batch_size": 32,
             "attack": "sign_flip",

@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
         },
         spec={
             "model": "mnist_cnn",
-            "num_rounds": 1_000,
+            "num_rounds": 800,
             "eval_every": 50,
             "batch_size": 32,
             "attack": "sign_flip",
