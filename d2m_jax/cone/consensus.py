@@ -75,6 +75,7 @@ def decide(
     attempts = max_attempts or default_attempts(schedule, behaviour.shape[0])
     rule = lookup(STOP_RULES, stop_rule, "stop rule")
     sets = draw_sets(key, eligible, params, attempts, schedule, sortition, stake)
+    group = None if group is None else jnp.clip(group, 1, num_groups)
     ballots = cast(sets, behaviour, group, num_groups, rice)
 
     def verdict(last: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -92,12 +93,12 @@ def decide(
 
     stop = jnp.argmax(ends | (jnp.arange(attempts) == attempts - 1)).astype(jnp.int32)
     used = jnp.where(sets.pool > 0, stop + 1, 0)
-    drawn = outcomes(sets, behaviour, group, ballots, stop, lied[stop], accepted[stop])
+    outcome = outcomes(sets, behaviour, group, ballots, stop, lied[stop], accepted[stop])
     return Consensus(
         accepted=accepted[stop],
         attempts=used,
         executions=jnp.where(jnp.arange(attempts) <= stop, sets.size, 0).sum(dtype=jnp.int32),
-        outcome=drawn,
+        outcome=outcome,
         lead=lead[stop],
         latency=latency(used, params),
     )

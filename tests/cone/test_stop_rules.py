@@ -71,13 +71,15 @@ def test_hypergeometric_rule_against_a_literal_likelihood_ratio():
 def test_miracle_on_a_sum_of_squares_by_hand():
     # N = 1600, q = 1/80: bound ln(999) 2 q (1-q) N f (1-f) / (1-2f) = 143.25 at f = 0.3
     params = ConeParams(f_max=0.3, beta=1e-3)
-    for votes, accepted in [
-        ([[12, 1], [0, 0]], False),
-        ([[12, 0], [0, 0]], True),
-        ([[13, 5], [3, 3]], True),
-    ]:
-        case = tally(votes, 1600)._replace(share=jnp.full(len(votes), 1 / 80, jnp.float32))
-        leader, accept = jax.jit(lambda: STOP_RULES["miracle"](case, params))()
+
+    @jax.jit
+    def verdict(votes):
+        share = jnp.full(2, 1 / 80, jnp.float32)
+        return STOP_RULES["miracle"](tally(votes, 1600)._replace(share=share), params)
+
+    cases = [([[12, 1], [0, 0]], False), ([[12, 0], [0, 0]], True), ([[13, 5], [3, 3]], True)]
+    for votes, accepted in cases:
+        leader, accept = verdict(jnp.asarray(votes))
         assert bool(accept[-1]) == accepted
         assert int(leader[-1]) == 0
 
