@@ -1,0 +1,123 @@
+"""The same traces through the contract on the EVM and through the functional ledger."""
+
+import concurrent.futures
+import multiprocessing
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from d2m_jax import ledger as L
+from tests.ledger.traces import FIELDS, LAYOUT, random_action, random_world, seeded_draw
+
+NUM_TRACES, NUM_STEPS = 2_000, 40
+
+
+def legal_world(draw):
+    """A random world whose rules the contract accepts (a stake cannot outrun its judgement)."""
+    model, funds = random_world(draw)
+    model.rules["withdrawal_delay"] = max(model.rules["withdrawal_delay"], model.rules["timeout"])
+    return model, funds
+
+
+def as_dict(row):
+    """A tuple of the generator as a dictionary by field."""
+    return dict(zip(FIELDS, row, strict=True))
+
+
+def play_contract(artifact, seeds):
+    """Random traces on the EVM: per seed the actions, terms, funds, receipts, words, refusals."""
+    from contracts.market import Market
+
+    played = []
+    market = Market(artifact, LAYOUT, L.DEFAULT_RULES, [0] * LAYOUT.num_accounts)
+    for seed in seeds:
+        draw = seeded_draw(seed)
+        model, funds = legal_world(draw)
+        market.start_over(model.rules, funds)
+        rows, reasons, words, refused_at = [], [], [], set()
+        for _ in range(NUM_STEPS):
+            row = random_action(draw, model)
+            model.act(*row)  # the slow model only steers the generator
+            reason = market.act(as_dict(row))
+            rows.append(row)
+            reasons.append(int(reason))
+            # A revert undoes all: read again only what may have changed.
+            words.append(words[-1] if words and reason else market.words())
+            if reason and row[0] != L.Kind.WAIT:
+                refused_at.add(market.last.pc)
+        played.append((rows, model.rules, funds, reasons, np.stack(words), refused_at))
+    return played
+
+
+def play_in_processes(artifact, num_traces):
+    """`play_contract` on all cores, in order of the seeds."""
+    workers = min(os.cpu_count() or 1, 8)
+    chunks = np.array_split(np.arange(num_traces), 4 * workers)
+    seeds = [[int(seed) for seed in chunk] for chunk in chunks if len(chunk)]
+    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        parts = pool.map(play_contract, [artifact] * len(seeds), seeds)
+        return [trace for part in parts for trace in part]
+
+
+@jax.jit
+def genesis(funds):
+    """A ledger from the funds of all accounts [A]."""
+    return L.new_ledger(
+        LAYOUT,
+        buyer_funds=funds[LAYOUT.buyers],
+        seller_funds=funds[LAYOUT.sellers],
+        node_funds=funds[LAYOUT.nodes],
+        treasury_funds=funds[-1],
+    )
+
+
+def run(ledger, rules, actions):
+    """Every receipt and the whole ledger after every action."""
+
+    def step(before, action):
+        after, reason = L.apply(before, rules, action)
+        return after, (reason, after)
+
+    return jax.lax.scan(step, ledger, actions)[1]
+
+
+def typed(rules):
+    """Dictionaries of numbers as one Rules with leaves [T]."""
+    return L.Rules(**{name: np.asarray([r[name] for r in rules], np.int32) for name in rules[0]})
+
+
+def batch(rows):
+    """A list of lists of action tuples as one Action with leaves [T, S]."""
+    columns = zip(*(zip(*row) for row in rows))
+    return L.Action(**{f: np.asarray(c, np.int32) for f, c in zip(FIELDS, columns, strict=True)})
+
+
+def play_ledger(traces):
+    """The functional ledger on traces of `play_contract`: receipts [T, S], state by name."""
+    rows, rules, funds = zip(*(trace[:3] for trace in traces))
+    ledgers = jax.jit(jax.vmap(genesis))(jnp.asarray(np.asarray(funds, np.int32)))
+    reasons, states = jax.jit(jax.vmap(run))(ledgers, typed(rules), batch(rows))
+    return np.asarray(reasons), by_name(jax.device_get(states))
+
+
+def by_name(ledger):
+    """The fields of a ledger in one dictionary; those of the jobs as `jobs.<name>`."""
+    return {**vars(ledger), **{f"jobs.{name}": x for name, x in vars(ledger.jobs).items()}}
+
+
+def disagreement(contract, ledger):
+    """The first field in which two states differ, as text, or None.
+
+    Args:
+        contract: arrays by name, from `contracts.market.state`.
+        ledger: arrays by name, from `by_name`.
+    """
+    for name, got in contract.items():
+        differs = np.argwhere(got != ledger[name])
+        if differs.size:
+            where = tuple(int(i) for i in differs[0])
+            return f"{name}{list(where)}: {got[where]} on the EVM, {ledger[name][where]} in JAX"
+    return None
