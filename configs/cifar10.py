@@ -1,27 +1,17 @@
-"""CIFAR-10 with a plain three-layer CNN: 20 sellers, 6 of them flip signs ten-fold, Dirichlet 0.5.
+"""CIFAR-10 with a plain three-layer CNN, no augmentation, and the parties of `mnist.py`.
 
 python scripts/run_market.py --config=configs/cifar10.py --data_dir=DIR
 """
 
 from ml_collections import ConfigDict
 
-from d2m_jax import default_config
+from configs import mnist
 
 
 def get_config() -> ConfigDict:
-    return default_config(
-        data={"name": "cifar10", "partition": "dirichlet", "alpha": 0.5, "num_validation": 400},
-        spec={
-            "model": "cifar_cnn",
-            "num_rounds": 800,
-            "eval_every": 50,
-            "batch_size": 32,
-            "attack": "sign_flip",
-        },
-        hparams={
-            "tau": 0.5,
-            "learning": {"lr": 0.02, "lr_final": 0.1, "momentum": 0.9},
-            "attack": {"sign_flip": {"scale": 10.0}},
-            "population": {"num_byzantine": 6, "num_colluding": 12},
-        },
-    )
+    config = mnist.get_config()
+    config.data.name = "cifar10"
+    config.spec.model = "cifar_cnn"
+    config.spec.num_rounds = 800
+    config.hparams.tau = 0.5
+    return config

@@ -6,7 +6,7 @@ What the D2M paper says is that the arbiter resolves disputes; the steps are our
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,28 +16,13 @@ from d2m_jax import ledger as books
 from d2m_jax.hparams import HParams
 from d2m_jax.ledger import Layout, Ledger, Rules
 from d2m_jax.ledger.rules import BPS
+from d2m_jax.records import Closing, MarketState
 from d2m_jax.types import Key
-
-if TYPE_CHECKING:
-    from d2m_jax.market import MarketState
-
-
-class Closing(NamedTuple):
-    """How a job ended."""
-
-    metric: jax.Array  # [] float32, true accuracy on the verdict examples
-    reported_bps: jax.Array  # [] int32, what CONE reported, -1 for nothing
-    accepted_digest: jax.Array  # [] int32: 0 the true metric, > 0 a false one, -1 undecided
-    disputed: jax.Array  # [] bool
-    was_true: jax.Array  # [] bool, the dispute had a reason
-    upheld: jax.Array  # [] bool
-    slashed: jax.Array  # [N] bool, sellers punished on evidence of harm
-    weights: jax.Array  # [N] int32, payment weights
 
 
 def close_job(
     key: Key,
-    state: "MarketState",
+    state: MarketState,
     hparams: HParams,
     rules: Rules,
     layout: Layout,
@@ -138,7 +123,7 @@ def slash_harmful(
     ledger: Ledger,
     rules: Rules,
     layout: Layout,
-    state: "MarketState",
+    state: MarketState,
     hparams: HParams,
     job: int,
 ) -> tuple[Ledger, jax.Array]:

@@ -19,8 +19,8 @@ from d2m_jax import cone, incentives, models, sampling
 from d2m_jax import ledger as books
 from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack, bind
 from d2m_jax.attacks.market import claimed_sizes
-from d2m_jax.bidding import Auction, enrol, hold_auction
-from d2m_jax.closing import Closing, close_job
+from d2m_jax.bidding import enrol, hold_auction
+from d2m_jax.closing import close_job
 from d2m_jax.data import FederatedData, normalize
 from d2m_jax.defences import build_defence
 from d2m_jax.hparams import HParams
@@ -28,82 +28,11 @@ from d2m_jax.ledger import Layout, Ledger, Phase, Rules, Verdict
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.models import Model
 from d2m_jax.names import lookup
-from d2m_jax.population import Roles, draw_roles
+from d2m_jax.population import draw_roles
+from d2m_jax.records import JOB, Evaluation, MarketOutcome, MarketState, RoundInfo
 from d2m_jax.spec import Spec
 from d2m_jax.training import LearningState, RoundWork, train_round
 from d2m_jax.types import Key, Number
-
-JOB = 0  # the slot of the job that a market trains
-
-
-class MarketState(NamedTuple):
-    """Everything that the next round needs."""
-
-    key: Key  # of the whole run; rounds and purposes are folded in
-    round: jax.Array  # [] int32, rounds done
-    learning: LearningState
-    ledger: Ledger
-    roles: Roles
-    scores: jax.Array  # [N] float32, contributions credited so far
-    wrong_round: jax.Array  # [] int32, first round with a wrong result accepted, -1 for none
-    wrong_nodes: jax.Array  # [C] bool, nodes that voted for an accepted wrong result
-    auction: Auction
-    opening: Ledger  # the ledger before anybody acted
-
-
-class RoundInfo(NamedTuple):
-    """What happened in one round; stacked over rounds by `rounds` and `run`."""
-
-    round: jax.Array  # [] int32, from 1
-    sellers: jax.Array  # [S] int32, sampled
-    valid: jax.Array  # [S] bool, delivered something finite
-    accepted: jax.Array  # [S] bool, used by the defence
-    flagged: jax.Array  # [S] bool
-    credited: jax.Array  # [N] float32, contribution shares of this round
-    sampling: jax.Array  # [N] float32, distribution of the next draw
-    byzantine_mass: jax.Array  # [] float32, mass of bad sellers in it
-    byzantine_credit: jax.Array  # [] float32, their share of the round's contributions
-    refused: jax.Array  # [] int32, updates that were non-finite or too long
-    excluded: jax.Array  # [] int32, sellers excluded by the defence so far
-    direction_norm: jax.Array  # [] float32
-    accepted_digest: jax.Array  # [] int32: 0 right, > 0 wrong, -1 undecided
-    attempts: jax.Array  # [] int32, execution sets drawn
-    executions: jax.Array  # [] int32, nodes that executed
-    latency: jax.Array  # [] float32, simulated seconds of consensus
-    nodes_paid: jax.Array  # [] int32, money units
-
-
-class Evaluation(NamedTuple):
-    """Quality of the model after some round, on examples that nothing else sees."""
-
-    round: jax.Array  # [] int32
-    test_accuracy: jax.Array  # [] float32
-    test_loss: jax.Array  # [] float32
-
-
-class MarketOutcome(NamedTuple):
-    """What a finished market leaves behind."""
-
-    theta: jax.Array  # [D] float32
-    ledger: Ledger
-    opening: Ledger
-    roles: Roles
-    auction: Auction
-    closing: Closing
-    scores: jax.Array  # [N] float32
-    defence: sampling.DefenceState
-    rounds: RoundInfo  # [R, ...]
-    evaluations: Evaluation  # [R / eval_every]
-
-    @property
-    def phase(self) -> jax.Array:
-        """[] int32: where the job ended, a `ledger.Phase`."""
-        return self.ledger.jobs.phase[JOB]
-
-    @property
-    def test_accuracy(self) -> jax.Array:
-        """[] float32: of the last model."""
-        return self.evaluations.test_accuracy[-1]
 
 
 class Market(NamedTuple):
