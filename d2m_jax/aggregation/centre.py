@@ -16,7 +16,6 @@ from d2m_jax.aggregation.masks import (
     safe_sqrt,
     weighted_mean,
     weighted_sum,
-    zero_absent,
 )
 from d2m_jax.names import lookup
 
@@ -115,11 +114,12 @@ def centered_clipping(
     del f  # unused
     default_radius, default_steps = lookup(_CLIPPING, preset, "preset")
     radius = default_radius if radius is None else radius
-    rows = zero_absent(updates, mask)
     v = jnp.zeros(updates.shape[1], updates.dtype) if centre is None else centre
     here = present(updates, mask)
     count = jnp.maximum(jnp.asarray(num_present(updates, mask)), 1)
     for _ in range(default_steps if steps is None else steps):
-        factors = jnp.where(here, clip_factors(row_norms(rows - v[None]), radius), 0) / count
-        v = v + weighted_sum(factors, rows) - jnp.sum(factors) * v
+        factors = (
+            jnp.where(here, clip_factors(row_norms(updates - v[None], mask), radius), 0) / count
+        )
+        v = v + weighted_sum(factors, updates, mask) - jnp.sum(factors) * v
     return v

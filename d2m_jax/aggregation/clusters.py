@@ -103,7 +103,7 @@ def clipped_clustering(
     radius = masked_median(norms, mask) if radius is None else radius
     chosen = larger_cluster(1 - cosines(inner_products(updates, mask)), present(updates, mask))
     weights = chosen * clip_factors(norms, radius) / jnp.maximum(jnp.sum(chosen), 1)
-    return weighted_sum(weights, zero_absent(updates, mask))
+    return weighted_sum(weights, updates, mask)
 
 
 def signguard(

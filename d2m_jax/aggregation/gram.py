@@ -12,9 +12,7 @@ import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import median
 from d2m_jax.aggregation.masks import safe_sqrt, zero_absent
-from d2m_jax.aggregation.order_stats import fence
-
-COLUMN_BLOCK = 16384  # columns per product on a CPU: the centred block stays in the cache
+from d2m_jax.aggregation.order_stats import BLOCK_VALUES, fence
 
 
 def centred_gram(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -48,16 +46,17 @@ def _sum_of_products(prepare: Callable[[jax.Array], jax.Array], x: jax.Array) ->
     def product(part: jax.Array) -> jax.Array:
         return jnp.matmul(part, part.T, precision="highest")
 
-    if jax.default_backend() != "cpu" or dim <= COLUMN_BLOCK:
+    block = max(BLOCK_VALUES // n, 1)
+    if jax.default_backend() != "cpu" or dim <= block:
         return product(prepare(x))
 
     def body(gram: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        start = jnp.minimum(i * COLUMN_BLOCK, dim - COLUMN_BLOCK)
-        part = prepare(jax.lax.dynamic_slice(x, (0, start), (n, COLUMN_BLOCK)))
-        fresh = start + jnp.arange(COLUMN_BLOCK) >= i * COLUMN_BLOCK  # not in the block before
+        start = jnp.minimum(i * block, dim - block)
+        part = prepare(jax.lax.dynamic_slice(x, (0, start), (n, block)))
+        fresh = start + jnp.arange(block) >= i * block  # not in the block before
         return gram + product(jnp.where(fresh[None], part, 0)), None
 
-    steps = jnp.arange(-(-dim // COLUMN_BLOCK))
+    steps = jnp.arange(-(-dim // block))
     return jax.lax.scan(body, jnp.zeros((n, n), x.dtype), steps)[0]
 
 

@@ -12,6 +12,8 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks
+
 Count: TypeAlias = int | jax.Array
 
 
@@ -57,12 +59,33 @@ def check_f(f: Count, count: Count, factor: int = 2, extra: int = 0) -> Count:
     return jnp.clip(f, 0, most).astype(jnp.int32)
 
 
-def weighted_sum(weights: jax.Array, rows: jax.Array) -> jax.Array:
-    """`sum_i weights[i] rows[i]`, as a matmul (a sum over the first axis is far slower on CPU)."""
-    return jnp.matmul(weights, rows, precision="highest")
+def mix(weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Weighted sums of the present rows: `weights [K, S]` times `updates [S, D]`, `[K, D]`.
+
+    As a matrix product, because a sum over the first axis is far slower on a CPU; with a mask, by
+    blocks of columns there, so that no second matrix of absent rows set to 0 is written.
+    """
+    n, dim = updates.shape
+
+    def product(part: jax.Array) -> jax.Array:
+        return jnp.matmul(weights, zero_absent(part, mask), precision="highest")
+
+    block = max(BLOCK_VALUES // n, 1)
+    if mask is None or dim <= block or jax.default_backend() != "cpu":
+        return product(updates)
+    return by_blocks(product, updates, block)
 
 
-def weighted_mean(weights: jax.Array, updates: jax.Array, mask: jax.Array | None) -> jax.Array:
+def weighted_sum(
+    weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """`sum_i weights[i] updates[i]` over the present rows, `[D]`."""
+    return mix(weights.astype(updates.dtype)[None], updates, mask)[0]
+
+
+def weighted_mean(
+    weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
     """`sum_i w_i x_i / sum_i w_i` over present rows; 0 when the weights sum to 0.
 
     Args:
@@ -74,7 +97,7 @@ def weighted_mean(weights: jax.Array, updates: jax.Array, mask: jax.Array | None
     weights = weights if mask is None else jnp.where(mask, weights, 0)
     total = jnp.sum(weights)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
-    return weighted_sum(weights, zero_absent(updates, mask))
+    return weighted_sum(weights, updates, mask)
 
 
 def row_norms(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:

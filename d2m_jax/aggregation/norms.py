@@ -13,7 +13,6 @@ from d2m_jax.aggregation.masks import (
     row_norms,
     weighted_mean,
     weighted_sum,
-    zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
 
@@ -42,7 +41,7 @@ def cge(
         norms = jnp.where(mask, norms, jnp.inf)
     chosen = (rank_of(norms) < count - f) & present(updates, mask)
     if total:
-        return weighted_sum(chosen.astype(updates.dtype), zero_absent(updates, mask))
+        return weighted_sum(chosen, updates, mask)
     return weighted_mean(chosen, updates, mask)
 
 
@@ -77,7 +76,7 @@ def norm_clipping(
     radius = masked_median(norms, mask) if radius is None else radius
     weights = present(updates, mask) * clip_factors(norms, radius)
     share = weights / jnp.maximum(num_present(updates, mask), 1)
-    clipped = weighted_sum(share, zero_absent(updates, mask))
+    clipped = weighted_sum(share, updates, mask)
     if key is None:
         return clipped
     return clipped + noise * jax.random.normal(key, clipped.shape, clipped.dtype)

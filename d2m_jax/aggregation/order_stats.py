@@ -13,8 +13,9 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-NETWORK_LIMIT = 32  # rows above which a full sort leaves the unrolled network for `bitonic`
+NETWORK_LIMIT = 64  # rows above which a full sort leaves the unrolled network for `bitonic`
 PRUNED_LIMIT = 128  # the same for a pruned network, which keeps few values alive
+BLOCK_VALUES = 2**18  # values of a block of columns on a CPU, so that it stays in the cache
 Ranked: TypeAlias = tuple[int | jax.Array, jax.Array]  # a rank and the row that has it
 SORT_BLOCK = 512  # columns of one bitonic sort on a CPU, so that it stays in the cache
 
@@ -138,11 +139,11 @@ def on_sorted(
 
     def of_block(x: jax.Array) -> jax.Array:
         x = x if mask is None else jnp.where(mask[:, None], x, jnp.inf)
-        return fn([(jnp.arange(n)[:, None], bitonic(x))])[0]
+        return fn([(jnp.arange(n)[:, None], bitonic(x))])
 
     if jax.default_backend() != "cpu" or dim <= SORT_BLOCK:
-        return of_block(updates)
-    return by_blocks(of_block, updates, SORT_BLOCK)
+        return of_block(updates)[0]
+    return by_blocks(of_block, updates, SORT_BLOCK)[0]
 
 
 def total(parts: Sequence[jax.Array]) -> jax.Array:
@@ -171,18 +172,20 @@ def sorted_values(parts: Sequence[jax.Array]) -> list[Ranked]:
 
 
 def by_blocks(fn: Callable[[jax.Array], jax.Array], x: jax.Array, block: int) -> jax.Array:
-    """`fn(x[:, a:b])` `[b - a]` for every block of columns, joined to `[D]`; `block` <= D.
+    """`fn(x[:, a:b])` `[K, b - a]` for every block of columns, joined to `[K, D]`; `block` <= D.
 
     The last block starts early enough to be full: a few columns are computed twice, alike.
     """
     n, dim = x.shape
+    rows = jax.eval_shape(fn, jax.ShapeDtypeStruct((n, block), x.dtype)).shape[0]
 
     def body(out: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         start = jnp.minimum(i * block, dim - block)
         part = fn(jax.lax.dynamic_slice(x, (0, start), (n, block)))
-        return jax.lax.dynamic_update_slice(out, part, (start,)), None
+        return jax.lax.dynamic_update_slice(out, part, (0, start)), None
 
-    return jax.lax.scan(body, jnp.zeros(dim, x.dtype), jnp.arange(-(-dim // block)))[0]
+    steps = jnp.arange(-(-dim // block))
+    return jax.lax.scan(body, jnp.zeros((rows, dim), x.dtype), steps)[0]
 
 
 def fence(x: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ from d2m_jax.aggregation.masks import (
     Count,
     check_f,
     clip_factors,
+    mix,
     num_present,
     present,
     row_norms,
@@ -52,7 +53,7 @@ def nnm(
     here = present(updates, mask)
     near = (rank_of(squares) < keep) & here[:, None] & here[None, :]
     weights = near / jnp.maximum(jnp.asarray(keep), 1).astype(updates.dtype)
-    return jnp.matmul(weights, zero_absent(updates, mask), precision="highest"), f, mask
+    return mix(weights, updates, mask), f, mask
 
 
 def bucketing(
@@ -92,8 +93,7 @@ def bucketing(
     member = (place[None] // size == jnp.arange(buckets)[:, None]) & present(updates, mask)[None]
     filled = jnp.sum(member, axis=1)
     weights = member / jnp.maximum(filled, 1)[:, None].astype(updates.dtype)
-    mixed = jnp.matmul(weights, zero_absent(updates, mask), precision="highest")
-    return mixed, f, None if mask is None else filled > 0
+    return mix(weights, updates, mask), f, None if mask is None else filled > 0
 
 
 def clipping(

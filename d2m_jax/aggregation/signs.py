@@ -13,15 +13,14 @@ from d2m_jax.aggregation.masks import (
     num_present,
     present,
     weighted_mean,
-    weighted_sum,
     zero_absent,
 )
+from d2m_jax.aggregation.order_stats import rows_of, total
 
 
 def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Sum of the signs of the present rows, `[D]` whole numbers."""
-    signs = jnp.sign(zero_absent(updates, mask))
-    return weighted_sum(jnp.ones(updates.shape[0], updates.dtype), signs)
+    return total([jnp.sign(row) for row in rows_of(updates, mask, 0.0)])[0]
 
 
 def robust_learning_rate(

@@ -15,7 +15,6 @@ from d2m_jax.aggregation.masks import (
     safe_sqrt,
     weighted_mean,
     weighted_sum,
-    zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
 
@@ -39,15 +38,15 @@ def fltrust(
     Cost: three passes. Source: Cao et al., NDSS 2021.
     """
     del f  # unused
-    rows = zero_absent(updates, mask)
-    norms = row_norms(rows)
+    norms = row_norms(updates, mask)
     length = safe_sqrt(jnp.sum(jnp.square(root)))
-    inner = jnp.matmul(rows, root, precision="highest")
+    inner = jnp.matmul(updates, root, precision="highest")
+    inner = inner if mask is None else jnp.where(mask, inner, 0)
     scale = norms * length
     trust = jnp.where(scale > 0, jax.nn.relu(inner) / jnp.where(scale > 0, scale, 1), 0)
     total = jnp.sum(trust)
     weights = trust * jnp.where(norms > 0, length / jnp.where(norms > 0, norms, 1), 0)
-    return weighted_sum(weights / jnp.where(total > 0, total, 1), rows)
+    return weighted_sum(weights / jnp.where(total > 0, total, 1), updates, mask)
 
 
 def zeno(

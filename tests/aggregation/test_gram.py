@@ -32,7 +32,7 @@ def test_blocks_of_columns_give_the_same(monkeypatch):
     x[2] = np.nan
     want = gram.centred_gram(x, mask)
     plain = gram.inner_products(x, mask)
-    monkeypatch.setattr(gram, "COLUMN_BLOCK", 16)
+    monkeypatch.setattr(gram, "BLOCK_VALUES", 5 * 16)
     np.testing.assert_allclose(gram.centred_gram(x, mask), want, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(gram.inner_products(x, mask), plain, rtol=1e-5, atol=1e-4)
     squares = np.asarray(gram.squared_distances(want, mask))
