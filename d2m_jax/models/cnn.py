@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax import backend
-from d2m_jax.models import batch_minor
+from d2m_jax.models import batch_minor, toom_cook
 from d2m_jax.models.base import Model, flat_parameters, from_module, mean_cross_entropy
 from d2m_jax.models.layers import conv_im2col, max_pool
 
@@ -78,14 +78,14 @@ def conv_model(
     """Makes a `Model` of a `ConvNet` in the form that is fast on this backend."""
     chosen = backend.choices()
     model = from_module(name, module, input_shape, num_classes, chosen.map_conv)
-    if chosen.conv == "module":
+    if chosen.conv == "module" or module.kernel > toom_cook.LARGEST_KERNEL:
         return model
     unravel, num_params = flat_parameters(module, input_shape)
     pad = module.kernel // 2 if module.padding == "SAME" else 0
     net = batch_minor.Net(module.kernel, pad, len(module.filters))
 
     def apply(theta: jax.Array, images: jax.Array) -> jax.Array:
-        layers = batch_minor.layers(unravel(theta))
+        layers = batch_minor.prepare(net, unravel(theta))
         total = images.shape[0]
         num_blocks = -(-total // _BLOCK)
         size = -(-total // num_blocks)
@@ -95,12 +95,12 @@ def conv_model(
         return logits.reshape(num_blocks * size, num_classes)[:total]
 
     def gradient(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
-        layers = batch_minor.layers(unravel(theta))
+        layers = batch_minor.prepare(net, unravel(theta))
         blocks = batch_minor.gradient(net, layers, images, labels)
         return jnp.concatenate([block.ravel() for block in blocks])
 
     def gradients(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
-        layers = batch_minor.layers(unravel(theta))
+        layers = batch_minor.prepare(net, unravel(theta))
         return batch_minor.gradients(net, layers, images, labels, num_params)
 
     return model._replace(

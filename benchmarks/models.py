@@ -1,0 +1,192 @@
+"""How fast the models train and are evaluated on this machine.
+
+    python -m benchmarks.models [--repeats 7] [--only cnn]
+
+Every row is the median over interleaved repeats of one compiled call, which does the work three
+times inside `lax.scan`, as the market does; the figure is per time. Busy is processor time per
+second of the clock: near the number of cores when the work is spread well and nobody else computes.
+GFLOP/s counts the multiplications and additions of the layers only (patches, pooling and copies are
+overhead), beside the same for one large matmul.
+"""
+
+import argparse
+import functools
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax import backend
+from d2m_jax.models import Model, evaluate, losses_of_candidates, make_model
+
+SCAN = 3
+SELLERS, BATCH = 20, 25
+
+
+class Case(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    work: Callable[..., jax.Array]  # (theta, *args) -> anything that depends on theta
+    theta: jax.Array
+    args: tuple[jax.Array, ...]
+    gflop: float
+
+
+class Examples(NamedTuple):
+    """What `evaluate` wants."""
+
+    images: jax.Array
+    labels: jax.Array
+
+
+def forward_flops(model: Model) -> float:
+    """Multiplications and additions per image of one forward pass, layers only."""
+    theta = jax.ShapeDtypeStruct((model.num_params,), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, *model.input_shape), jnp.float32)
+    reference = jax.make_jaxpr(model.apply)(theta, images)
+    return _dot_flops(reference.jaxpr)
+
+
+def _dot_flops(jaxpr: Any) -> float:
+    total = 0.0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            contracted = equation.params["dimension_numbers"][0][0]
+            shape = equation.invars[0].aval.shape
+            depth = math.prod(shape[axis] for axis in contracted)
+            total += 2.0 * depth * math.prod(equation.outvars[0].aval.shape)
+        inner = [equation.params.get(name) for name in ("jaxpr", "call_jaxpr")]
+        total += sum(_dot_flops(getattr(sub, "jaxpr", sub)) for sub in inner if sub is not None)
+    return total
+
+
+def repeated(work: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """`work` SCAN times inside a scan, each time at another theta so that nothing is shared."""
+
+    @jax.jit
+    def run(theta: jax.Array, *args: jax.Array) -> jax.Array:
+        def body(theta: jax.Array, _: None) -> tuple[jax.Array, None]:
+            result = work(theta, *args)
+            weights = jnp.full(result.shape[:1], 1e-6)
+            change = weights @ result if result.ndim == 2 else weights @ result[:, None]
+            return theta + change, None
+
+        return jax.lax.scan(body, theta, None, length=SCAN)[0]
+
+    return run
+
+
+def gradients_of(form: str, name: str, shape: tuple[int, int, int]) -> tuple[Model, Callable]:
+    """A model in one of its forms: `chosen`, or the linen module under `map` or `vmap`."""
+    if form == "chosen":
+        model = make_model(name, shape, 10)
+        return model, model.gradients
+    chosen = backend.choices
+    try:
+        backend.choices = lambda *_: backend.Choices("module", form, form)  # type: ignore
+        model = make_model(name, shape, 10)
+    finally:
+        backend.choices = chosen
+    return model, model.gradients
+
+
+def cases() -> list[Case]:
+    """The rows, with random data (speed does not depend on it)."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    rows = []
+    sizes = {"mlp": (28, 28, 1), "mnist_cnn": (28, 28, 1), "cifar_cnn": (32, 32, 3)}
+    for name, shape in sizes.items():
+        images = jax.random.normal(keys[0], (SELLERS, BATCH, *shape))
+        labels = jax.random.randint(keys[1], (SELLERS, BATCH), 0, 10)
+        for form in ("chosen", "map", "vmap"):
+            if name == "cifar_cnn" and form != "chosen":
+                continue
+            model, gradients = gradients_of(form, name, shape)
+            theta = model.init(keys[2])
+            gflop = 3 * forward_flops(model) * SELLERS * BATCH / 1e9
+            label = f"{name} gradients 20 x 25, {form}"
+            rows.append(Case(label, gradients, theta, (images, labels), gflop))
+        model = make_model(name, shape, 10)
+        theta = model.init(keys[2])
+        for candidates, count in ((10, 100), (20, 200)):
+            rows.append(_candidates(model, theta, keys[3], candidates, count))
+        rows.append(_evaluation(model, theta, keys[3]))
+    return rows
+
+
+def _candidates(model: Model, theta: jax.Array, key: jax.Array, count: int, images: int) -> Case:
+    def work(
+        theta: jax.Array, updates: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> jax.Array:
+        return losses_of_candidates(model, theta, updates, 0.1, images, labels)
+
+    updates = 1e-3 * jax.random.normal(key, (count, model.num_params))
+    validation = jax.random.normal(key, (images, *model.input_shape))
+    labels = jax.random.randint(key, (images,), 0, 10)
+    label = f"{model.name} losses, {count} steps x {images}"
+    gflop = forward_flops(model) * count * images / 1e9
+    return Case(label, work, theta, (updates, validation, labels), gflop)
+
+
+def _evaluation(model: Model, theta: jax.Array, key: jax.Array) -> Case:
+    images = jax.random.randint(key, (10_000, *model.input_shape), 0, 256).astype(jnp.uint8)
+    labels = jax.random.randint(key, (10_000,), 0, 10)
+
+    def normalize(images: jax.Array) -> jax.Array:
+        return images.astype(jnp.float32) / 128.0 - 1.0
+
+    def work(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
+        return jnp.stack(evaluate(model, theta, Examples(images, labels), normalize))
+
+    gflop = forward_flops(model) * 1e4 / 1e9
+    return Case(f"{model.name} evaluation of 10,000", work, theta, (images, labels), gflop)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    options = parser.parse_args()
+    square = jnp.ones((2048, 2048))
+
+    @jax.jit
+    def matmul(a: jax.Array) -> jax.Array:
+        return a @ a
+
+    rows = [case for case in cases() if options.only in case.name]
+    runs: dict[str, tuple[Callable, float, int]] = {
+        "matmul 2048 x 2048": (functools.partial(matmul, square), 2 * 2048**3 / 1e9, 1)
+    }
+    compile_time = {}
+    for case in rows:
+        run = repeated(case.work)
+        start = time.perf_counter()
+        compiled = run.lower(case.theta, *case.args).compile()  # type: ignore[attr-defined]
+        compile_time[case.name] = time.perf_counter() - start
+        runs[case.name] = (functools.partial(compiled, case.theta, *case.args), case.gflop, SCAN)
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    busy: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(options.repeats + 1):
+        for name, (call, _, times) in runs.items():
+            start, cpu = time.perf_counter(), time.process_time()
+            jax.block_until_ready(call())
+            if repeat:  # the first is a warm-up
+                wall[name].append((time.perf_counter() - start) / times)
+                busy[name].append((time.process_time() - cpu) / times)
+    print(f"{jax.devices()[0]}, jax {jax.__version__}, medians of {options.repeats}")
+    print(f"{'':44s}{'ms':>9s}{'least':>9s}{'cpu ms':>9s}{'GFLOP/s':>9s}{'compile s':>11s}")
+    for name, (_, gflop, _) in runs.items():
+        median, cpu_time = statistics.median(wall[name]), statistics.median(busy[name])
+        print(
+            f"{name:44s}{median * 1e3:9.1f}{min(wall[name]) * 1e3:9.1f}{cpu_time * 1e3:9.1f}"
+            f"{gflop / median:9.0f}{compile_time.get(name, 0.0):11.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
