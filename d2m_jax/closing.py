@@ -67,14 +67,15 @@ def close_job(
 
     is_false = consensus.accepted > 0
     reported = jnp.where(is_false, BPS, true_bps)
-    told, _ = books.report_metric(
+    told, receipt = books.report_metric(
         ledger, rules, actor=arbiter, job=job, metric_bps=reported, weights=weights
     )
-    decided = consensus.accepted >= 0
-    ledger = jax.tree.map(lambda yes, no: jnp.where(decided, yes, no), told, ledger)
+    decided = (consensus.accepted >= 0) & (receipt == books.Reason.OK)
+    ledger = _choose(decided, told, ledger)
 
     # Whoever voted for an accepted wrong result can be accused.
-    wrong = state.wrong_nodes | ((consensus.outcome == books.Outcome.MATCHED) & is_false)
+    liars = (consensus.outcome == books.Outcome.MATCHED) & is_false & decided
+    wrong = state.wrong_nodes | liars
     has_reason = wrong.any()
     notice, lie = jax.random.uniform(notice_key, (2,))
     disputes = jnp.where(
@@ -92,16 +93,18 @@ def close_job(
         disputed_round=jnp.where(state.wrong_round >= 0, state.wrong_round, last),
     )
     disputed = disputes & (receipt == books.Reason.OK)
-    ledger = jax.tree.map(lambda yes, no: jnp.where(disputed, yes, no), opened, ledger)
+    ledger = _choose(disputed, opened, ledger)
 
     # A fresh and larger set; its honest nodes tell the truth of the matter.
     base = hparams.cone.base + consensus.executions
     larger = dataclasses.replace(hparams, cone=dataclasses.replace(hparams.cone, base=base))
     again = vote(again_key, state._replace(ledger=ledger), larger, rules)
     upheld = disputed & jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
-    ledger, _ = books.resolve_dispute(
+    resolved, _ = books.resolve_dispute(
         ledger, rules, actor=arbiter, job=job, upheld=upheld, guilty=wrong & has_reason
     )
+    # Without a decision the dispute stays open, times out, and the buyer is refunded.
+    ledger = _choose(again.accepted >= 0, resolved, ledger)
     ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
     ledger, _ = books.settle(ledger, rules, actor=arbiter, job=job)
     ledger, _ = books.advance(ledger, rules, blocks=rules.timeout)
@@ -109,7 +112,7 @@ def close_job(
     closing = Closing(
         metric=metric,
         reported_bps=jnp.where(decided, reported, -1),
-        accepted_digest=consensus.accepted,
+        accepted_digest=jnp.where(decided, consensus.accepted, -1),
         disputed=disputed,
         was_true=has_reason,
         upheld=upheld,
@@ -117,6 +120,10 @@ def close_job(
         weights=weights,
     )
     return ledger, closing
+
+
+def _choose(condition: jax.Array, yes: Ledger, no: Ledger) -> Ledger:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def slash_harmful(
@@ -139,6 +146,6 @@ def slash_harmful(
             ledger, rules, actor=layout.treasury, job=job, target=layout.seller(seller)
         )
         slashed = evidence[seller] & (receipt == books.Reason.OK)
-        return jax.tree.map(lambda a, b: jnp.where(slashed, a, b), new, ledger), slashed
+        return _choose(slashed, new, ledger), slashed
 
     return jax.lax.scan(one, ledger, jnp.arange(layout.num_sellers, dtype=jnp.int32))

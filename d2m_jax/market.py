@@ -142,11 +142,11 @@ def make_market(
         return books.make_rules(**{**hparams.rules, "num_rounds": spec.num_rounds + 1})
 
     def vote(key: Key, state: MarketState, hparams: HParams, rules: Rules) -> cone.Consensus:
-        """CONE decides one unit of work among the nodes that are still in good standing."""
-        consensus = cone.decide(
+        """CONE decides one unit of work of a matched job, among the nodes in good standing."""
+        return cone.decide(
             key,
             state.roles.behaviour,
-            books.eligible_nodes(state.ledger, rules),
+            books.eligible_nodes(state.ledger, rules) & state.ledger.jobs.matched[JOB].any(),
             hparams.cone,
             schedule=spec.set_schedule,
             stop_rule=spec.stop_rule,
@@ -154,16 +154,12 @@ def make_market(
             rice=spec.rice,
             stake=state.ledger.stakes[layout.nodes],
         )
-        # Without a decision nobody is proven wrong: only silence is punished.
-        silent = jnp.where(consensus.outcome == books.Outcome.SILENT, consensus.outcome, 0)
-        outcome = jnp.where(consensus.accepted < 0, silent, consensus.outcome)
-        return consensus._replace(outcome=outcome)
 
     def step(
         state: MarketState, hparams: HParams, data: FederatedData
     ) -> tuple[MarketState, RoundInfo]:
         """One round: the work, the vote on it, the model, the money."""
-        train_key, cone_key = jax.random.split(state.key)
+        train_key, cone_key, _ = jax.random.split(state.key, 3)
         rules = terms(hparams)
         account = state.ledger.jobs
         is_running = (account.phase[JOB] == Phase.MATCHED) | (account.phase[JOB] == Phase.TRAINING)
@@ -209,15 +205,18 @@ def make_market(
         guilty = (consensus.outcome == books.Outcome.MATCHED) & is_wrong
         first = (state.wrong_round < 0) & is_wrong
         bad = state.roles.bad_seller
+        mass = jnp.where(eligible, learning.defence.p, 0.0)
+        mass = mass / jnp.maximum(mass.sum(), 1e-30)
         info = RoundInfo(
             round=state.round + 1,
             sellers=work.selection.indices,
+            present=work.selection.present,
             valid=work.valid,
             accepted=work.info.accepted,
             flagged=work.info.flagged,
             credited=shares,
-            sampling=learning.defence.p,
-            byzantine_mass=jnp.where(bad, learning.defence.p, 0.0).sum(),
+            sampling=mass,
+            byzantine_mass=jnp.where(bad, mass, 0.0).sum(),
             byzantine_credit=jnp.where(bad, shares, 0.0).sum(),
             refused=work.refused,
             excluded=work.info.num_excluded,
@@ -257,8 +256,10 @@ def make_market(
         velocity = hparams.learning.momentum * old.velocity + direction
         moved = is_right | is_wrong
         keep = jax.tree.map(lambda a, b: jnp.where(is_right, a, b), new.defence, old.defence)
+        theta = old.theta - rate * velocity
+        moved = moved & jnp.isfinite(theta).all()  # a step that overflows is not taken
         return new._replace(
-            theta=jnp.where(moved, old.theta - rate * velocity, old.theta),
+            theta=jnp.where(moved, theta, old.theta),
             velocity=jnp.where(moved, velocity, old.velocity),
             previous=jnp.where(moved, direction, old.previous),
             defence=keep,
@@ -303,7 +304,7 @@ def make_market(
     ) -> MarketOutcome:
         """Verification, disputes, settlement. `info` is [R, ...] and only passed on."""
         rules = terms(hparams)
-        key = jax.random.fold_in(state.key, spec.num_rounds)
+        key = jax.random.split(state.key, 3)[2]
         metric, _ = models.evaluate(
             model, state.learning.theta, data.verdict, lambda images: normalize(data, images)
         )

@@ -46,7 +46,8 @@ class RoundInfo(NamedTuple):
     """What happened in one round; stacked over rounds by `rounds` and `run`."""
 
     round: jax.Array  # [] int32, from 1
-    sellers: jax.Array  # [S] int32, sampled
+    sellers: jax.Array  # [S] int32, sampled where present
+    present: jax.Array  # [S] bool, False where fewer than S sellers were left
     valid: jax.Array  # [S] bool, delivered something finite
     accepted: jax.Array  # [S] bool, used by the defence
     flagged: jax.Array  # [S] bool

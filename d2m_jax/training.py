@@ -129,7 +129,8 @@ def train_round(
     round_key = jax.random.fold_in(run_key, round_index)
     sample_key, part_key, train_key, attack_key, rule_key = jax.random.split(round_key, 5)
     learning = hparams.learning
-    selection = defence.sample(sample_key, state.defence, sizes > 0, hparams.defence)
+    params = hparams.defence._replace(horizon=float(spec.num_rounds))
+    selection = defence.sample(sample_key, state.defence, sizes > 0, params)
     who = selection.indices
     active = schedule.active(schedule_key, round_index, roles.byzantine, **hparams.schedule)
     byzantine = active[who] & selection.present
@@ -197,9 +198,7 @@ def train_round(
     def aggregate(
         updates: jax.Array, mask: jax.Array
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
-        return defence.aggregate(
-            rule_key, state.defence, selection, updates, mask, context, hparams.defence
-        )
+        return defence.aggregate(rule_key, state.defence, selection, updates, mask, context, params)
 
     def damage(direction: jax.Array) -> jax.Array:
         images = normalize(data, data.correction.images)

@@ -8,13 +8,14 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
 from d2m_jax import aggregation, cone, incentives, models, sampling, sellers
 from d2m_jax.attacks import ATTACKS, SCHEDULES, bind
 from d2m_jax.data import PARTITIONS, SOURCES
 from d2m_jax.hparams import HParams
-from d2m_jax.ledger import check_rules, check_supply
+from d2m_jax.ledger import DEFAULT_RULES, INT_MAX, check_rules, check_supply
 from d2m_jax.names import lookup
 from d2m_jax.spec import DataSpec, Spec
 
@@ -36,6 +37,8 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list
     if data is not None:
         lookup(SOURCES, data.name, "data set")
         lookup(PARTITIONS, data.partition, "partition")
+        if data.seed < 0:
+            raise ValueError(f"data.seed must not be negative, not {data.seed}")
         if data.num_validation < 2:
             raise ValueError(
                 f"num_validation = {data.num_validation} leaves nothing to hold the metric against "
@@ -51,7 +54,12 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list
     _people(spec, hparams)
     _numbers(hparams)
     _money(spec, hparams)
-    return cone.validate(
+    warnings = []
+    who = hparams.population
+    matched = spec.num_sellers - who.num_strangers
+    if matched < hparams.rules.get("min_sellers", 1):
+        warnings.append(f"Only {matched} sellers carry the tags, so the job will be aborted.")
+    return warnings + cone.validate(
         hparams.cone,
         spec.num_nodes,
         schedule=spec.set_schedule,
@@ -78,6 +86,11 @@ def _names(spec: Spec) -> None:
     bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
         lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
+    if spec.aggregator == "own" and (spec.pre_aggregators or spec.preset != "paper"):
+        raise ValueError(
+            "pre_aggregators and preset change a named aggregator; with aggregator 'own' they do "
+            "nothing: name one, or leave them out"
+        )
     if spec.aggregator != "own":
         aggregation.make_aggregator(spec.aggregator, spec.pre_aggregators, spec.preset)
     if spec.sampler == "corrected_osmd" and spec.aggregator != "own":
@@ -137,38 +150,40 @@ def _people(spec: Spec, hparams: HParams) -> None:
         )
 
 
+# Ranges of numbers, both ends allowed; every other number must only be finite.
+_RANGES: dict[str, tuple[float, float]] = {
+    "learning.lr": (1e-30, 1e6),
+    "learning.lr_local": (1e-30, 1e6),
+    "learning.lr_final": (0, 1e6),
+    "learning.momentum": (0, 0.9999),
+    "learning.client_momentum": (0, 0.9999),
+    "learning.proximal": (0, 1e6),
+    "learning.weight_decay": (0, 1e6),
+    "learning.drop_out": (0, 1),
+    "learning.straggle": (0, 1),
+    "learning.max_norm": (1e-30, 1e18),
+    "conduct.spoil": (-1e6, 1e6),
+    "conduct.vigilance": (0, 1),
+    "conduct.false_dispute": (0, 1),
+    "conduct.size_lie_bps": (1, 200_000),
+    "defence.alpha": (1e-6, 1),
+}
+
+
 def _numbers(hparams: HParams) -> None:
-    if not 0 < hparams.tau <= 1:
-        raise ValueError(f"tau must lie in (0, 1], not {hparams.tau}")
-    shares = {
-        "learning": ("drop_out", "straggle"),
-        "conduct": ("vigilance", "false_dispute"),
-    }
-    for group, names in shares.items():
-        for name in names:
-            value = getattr(getattr(hparams, group), name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{group}.{name} is a probability in [0, 1], not {value}")
-    learning = hparams.learning
-    for name, top in (("lr", math.inf), ("lr_local", math.inf), ("max_norm", 1e18)):
-        if not (0 < getattr(learning, name) <= top and math.isfinite(getattr(learning, name))):
-            limit = f" and at most {top:g}" if math.isfinite(top) else ""
-            raise ValueError(
-                f"learning.{name} must be positive{limit}, not {getattr(learning, name)}"
-            )
-    for name in ("momentum", "client_momentum"):
-        if not 0 <= getattr(learning, name) < 1:
-            raise ValueError(f"learning.{name} must lie in [0, 1), not {getattr(learning, name)}")
-    if not 0 < hparams.defence.alpha <= 1:
-        raise ValueError(f"defence.alpha must lie in (0, 1], not {hparams.defence.alpha}")
-    for field, numbers in (("attack", hparams.attack), ("schedule", hparams.schedule)):
-        for name, value in numbers.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{field}.{name} must be finite, not {value}")
+    for path, leaf in jax.tree_util.tree_flatten_with_path(hparams)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if isinstance(leaf, str) or not math.isfinite(leaf):
+            raise ValueError(f"{name} must be a finite number, not {leaf!r}")
+        low, top = _RANGES.get(name, (-math.inf, math.inf))
+        if not low <= leaf <= top:
+            raise ValueError(f"{name} must lie in [{low:g}, {top:g}], not {leaf}")
+    if not 0 < hparams.tau <= 1 or round(1e4 * hparams.tau) < 1:
+        raise ValueError(f"tau must lie in [0.0001, 1], not {hparams.tau}")
 
 
 def _money(spec: Spec, hparams: HParams) -> None:
-    money, rules = hparams.money, hparams.rules
+    money, rules = hparams.money, {**DEFAULT_RULES, **hparams.rules}
     check_rules({**rules, "num_rounds": spec.num_rounds + 1})
     for name in ("buyer_values", "buyer_shading_bps"):
         if len(getattr(money, name)) != spec.num_buyers:
@@ -176,6 +191,16 @@ def _money(spec: Spec, hparams: HParams) -> None:
                 f"money.{name} has {len(getattr(money, name))} entries for num_buyers = "
                 f"{spec.num_buyers}"
             )
+        for value in getattr(money, name):
+            if not isinstance(value, int) or not 0 <= value <= INT_MAX:
+                raise ValueError(f"money.{name} holds {value!r}, which is no amount of units")
+    windows = ("auction_window", "challenge_window", "timeout")
+    blocks = sum(rules[name] for name in windows) + 64 * (spec.num_rounds + spec.num_blocks + 1)
+    if blocks > INT_MAX:
+        raise ValueError(
+            f"the windows of the rules and the rounds add up to {blocks} blocks; a ledger counts "
+            f"to 2**31 - 1"
+        )
     check_supply(
         np.full(spec.num_buyers, money.buyer_funds, object),
         np.full(spec.num_sellers, money.seller_funds, object),

@@ -7,9 +7,12 @@
 Every field of the configuration can be overridden; `--help` lists the flags.
 """
 
+import contextlib
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -21,13 +24,28 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from d2m_jax import as_arrays, make_market, parse_config, report, validate
-from d2m_jax.data import describe, seller_rows
+from d2m_jax import Market, as_arrays, make_market, parse_config, report, validate
+from d2m_jax.config import Config
+from d2m_jax.data import FederatedData, RawDataset, describe, seller_rows
 from d2m_jax.data import report as holdings
 from d2m_jax.world import load_world
 
-CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "the configuration file")
-SEED = flags.DEFINE_integer("seed", None, "seed of the run (default: that of the configuration)")
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turns what is wrong with a configuration into one sentence."""
+    try:
+        yield
+    except (AttributeError, KeyError) as error:
+        field = str(error.args[0]).strip("'\"")
+        sys.exit(f"error: the configuration has no field {field}")
+    except (ValueError, TypeError) as error:
+        sys.exit(f"error: {error}")
+
+
+with one_sentence():  # absl reads overrides of the default file already here
+    CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "configuration file")
+SEED = flags.DEFINE_integer("seed", None, "seed of the run", lower_bound=0, upper_bound=2**31 - 1)
 OUT = flags.DEFINE_string("out", None, "results folder (default: results/<config>-seed<seed>)")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "folder of the official data archives")
 
@@ -36,13 +54,28 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
-    try:
-        run()
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    with one_sentence():
+        world = prepare()
+    run(world)
 
 
-def run() -> None:
+def parse_flags(argv: list[str]) -> list[str]:
+    with one_sentence():
+        return app.parse_flags_with_usage(argv)
+
+
+class World(NamedTuple):
+    """Everything that could be wrong with the input has been checked."""
+
+    config: Config
+    folder: pathlib.Path
+    raw: RawDataset
+    data: FederatedData
+    market: Market
+    warnings: list[str]
+
+
+def prepare() -> World:
     config = parse_config(CONFIG.value)
     if SEED.value is not None:
         config = config._replace(seed=SEED.value)
@@ -51,7 +84,11 @@ def run() -> None:
     folder = report.prepare_folder(OUT.value or f"results/{name}-seed{config.seed}")
     raw, data = load_world(config.data, config.spec.num_sellers, DATA_DIR.value)
     market = make_market(config.spec, raw.train_images.shape[1:], len(raw.class_names))
+    return World(config, folder, raw, data, market, warnings)
 
+
+def run(world: World) -> None:
+    config, folder, raw, data, market, warnings = world
     console = Console(width=100 if not sys.stdout.isatty() else None, highlight=False)
     report.print_header(console, config, market)
     for warning in warnings:
@@ -83,11 +120,11 @@ def run() -> None:
     outcome = jax.device_get(outcome)
     seconds = time.perf_counter() - started
 
-    report.print_account(console, config, outcome, market.layout)
     report.write_results(folder, config, outcome, market.layout)
     held.to_csv(folder / "holdings.csv", index_label="seller")
+    report.print_account(console, config, outcome, market.layout)
     console.print(f"\n{seconds:.1f} s with compilation. Results: {folder}/")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

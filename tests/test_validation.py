@@ -34,7 +34,7 @@ BAD = {
     "k > n": ({"spec.num_sampled": 21}, "num_sampled = 21 .* num_sellers = 20"),
     "no round": ({"spec.num_rounds": 0}, "num_rounds must be at least 1"),
     "uneven evaluation": ({"spec.eval_every": 7}, "eval_every = 7 must divide num_rounds = 100"),
-    "tau above one": ({"hparams.tau": 1.2}, r"tau must lie in \(0, 1\], not 1.2"),
+    "tau above one": ({"hparams.tau": 1.2}, r"tau must lie in .*, not 1.2"),
     "tau zero": ({"hparams.tau": 0.0}, "tau must lie"),
     "deposit": (
         {"hparams.money.seller_stake": 10},
@@ -46,11 +46,24 @@ BAD = {
     "buyers": ({"spec.num_buyers": 3}, "4 entries for num_buyers = 3"),
     "rule": ({"hparams.rules.fee_bps": 20_000}, "fee_bps must lie in"),
     "split": ({"hparams.rules.seller_bps": 9_900}, "together must not exceed"),
-    "probability": ({"hparams.conduct.vigilance": 2.0}, "probability in \\[0, 1\\], not 2.0"),
-    "momentum": ({"hparams.learning.momentum": 1.0}, "must lie in \\[0, 1\\)"),
-    "rate": ({"hparams.learning.lr": float("nan")}, "learning.lr must be positive"),
+    "probability": (
+        {"hparams.conduct.vigilance": 2.0},
+        "vigilance must lie in .*not 2.0",
+    ),
+    "momentum": (
+        {"hparams.learning.momentum": 1.0},
+        "momentum must lie in .*0.9999",
+    ),
+    "rate": ({"hparams.learning.lr": float("nan")}, "learning.lr must be a finite"),
     "alpha": ({"hparams.defence.alpha": 0.0}, "defence.alpha must lie"),
     "f_max": ({"hparams.cone.f_max": 0.5}, "f_max"),
+    "lost in time": ({"hparams.rules.timeout": 2**31 - 1}, "withdrawal_delay|2\\*\\*31"),
+    "NaN": ({"hparams.defence.clip": float("nan")}, "defence.clip must be a finite number"),
+    "spoil": ({"hparams.conduct.spoil": float("inf")}, "conduct.spoil must be a finite"),
+    "no size": ({"hparams.conduct.size_lie_bps": 0}, "size_lie_bps must lie in"),
+    "negative value": ({"hparams.money.buyer_values": (-5, 1, 1, 1)}, "-5, which is no amount"),
+    "ignored": ({"spec.pre_aggregators": ("nnm",)}, "with aggregator 'own' they do nothing"),
+    "tiny tau": ({"hparams.tau": 1e-6}, "tau must lie"),
     "beta": ({"hparams.cone.beta": 0.7}, "beta"),
     "base": ({"hparams.cone.base": 0}, "base"),
 }
@@ -105,7 +118,8 @@ def test_unwritable_results_folder(tmp_path):
         (["--config.spec.num_sampled=50"], "error: num_sampled = 50 sellers cannot be drawn"),
         (["--config=configs/mnist.py", "--data_dir={tmp}"], "error: .*mnist.*train-images"),
         (["--config.data.name=imagenet"], "error: unknown data set 'imagenet'"),
-        (["--config.spec.nonsense=1"], "nonsense"),
+        (["--config.spec.nonsense=1"], "error: the configuration has no field .*nonsense"),
+        (["--seed=99999999999999999999"], "seed"),
     ],
 )
 def test_the_script_says_it_too(flags, sentence, tmp_path):
@@ -124,5 +138,5 @@ def test_the_script_says_it_too(flags, sentence, tmp_path):
         check=False,
     )
     assert out.returncode != 0
-    assert "Traceback" not in out.stderr or "nonsense" in out.stderr
+    assert "Traceback" not in out.stderr
     assert re.search(sentence, out.stderr), out.stderr[-500:]

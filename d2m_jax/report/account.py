@@ -66,9 +66,12 @@ def print_account(console: Console, config: Config, outcome: MarketOutcome, layo
             f"  buyer {job['buyer']} wins and pays {job['price']:,} "
             f"({price} price); {int(job['matched'].sum())} sellers matched\n"
         )
-    console.print(_sellers(sellers))
-    console.print(_cone(rounds))
-    console.print(_verdict(config, outcome, job))
+    if job["phase"] in (Phase.IDLE, Phase.ABORTED):
+        console.print(Text("Ending: ", style="bold").append(*_ENDINGS[Phase(int(job["phase"]))]))
+    else:
+        console.print(_sellers(sellers))
+        console.print(_cone(rounds))
+        console.print(_verdict(config, outcome, job))
     console.print(_money(tables.money_table(outcome, layout)))
     console.print(_incomes(sellers, tables.nodes_table(outcome, layout)))
 
@@ -143,7 +146,7 @@ def _cone(rounds: pd.DataFrame) -> Text:
 def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray]) -> Text:
     closing, tau = outcome.closing, config.hparams.tau
     ending, colour = _ENDINGS[Phase(int(job["phase"]))]
-    reached = "reaches" if float(closing.metric) >= tau else "misses"
+    reached = "reaches" if round(1e4 * float(closing.metric)) >= job["tau_bps"] else "misses"
     text = Text("Verdict: ", style="bold")
     text.append(
         f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} tau = {tau:.0%}; "

@@ -1,4 +1,4 @@
-"""The plots of one market run. Not here: sweeps (see `scripts/report.py`)."""
+"""The plots of one market run. Host only."""
 
 import pathlib
 

@@ -12,7 +12,7 @@ def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:
     """One row per round: every scalar of `RoundInfo`, and who was sampled and accepted."""
     info = {name: np.asarray(value) for name, value in outcome.rounds._asdict().items()}
     table = pd.DataFrame({name: value for name, value in info.items() if value.ndim == 1})
-    bad = np.asarray(outcome.roles.bad_seller)[info["sellers"]]
+    bad = np.asarray(outcome.roles.bad_seller)[info["sellers"]] & info["present"]
     table["num_accepted"] = info["accepted"].sum(1)
     table["num_flagged"] = info["flagged"].sum(1)
     table["bad_sampled"] = bad.sum(1)
@@ -34,8 +34,9 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """One row per seller: role, work, standing and money."""
     info, num_sellers = outcome.rounds, layout.num_sellers
     sampled = np.asarray(info.sellers)
-    accepted = np.asarray(info.accepted)
-    flagged = np.asarray(info.flagged)
+    counted = (np.asarray(info.accepted_digest) == 0)[:, None]  # other rounds were not applied
+    accepted = np.asarray(info.accepted) & counted
+    flagged = np.asarray(info.flagged) & counted
     roles = outcome.roles
     role = np.select(
         [np.asarray(roles.byzantine), np.asarray(roles.tag_liar), np.asarray(roles.stranger)],

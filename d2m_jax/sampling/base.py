@@ -42,7 +42,7 @@ class DefenceParams(NamedTuple):
 
     alpha: Any = 0.4  # floor mass of the sampling distribution, p >= alpha / N
     eta: Any = 1.0  # multiplies the derived learning rate of the mirror step
-    horizon: Any = 200.0  # rounds, enters the learning rate
+    horizon: Any = 200.0  # rounds, enters the learning rate (a market sets its own)
     clip: Any = 1.5  # an update is clipped to clip * R
     radius_rate: Any = 0.1  # R moves this much towards the median norm
     duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
