@@ -58,9 +58,9 @@ class DefenceParams(NamedTuple):
     flag_penalty: Any = 0.5  # taken from log p of a flagged seller
     reputation_rate: Any = 0.1
     reputation_floor: Any = 0.05
-    flag_rate_honest: Any = 0.15  # CUSUM: q0, rate of flags of an honest seller
-    flag_rate_bad: Any = 0.6  # CUSUM: q1
-    exclusion_log_odds: Any = 6.907755  # CUSUM: ln 1000
+    flag_rate_honest: Any = 0.35  # CUSUM: q0, rate of flags of an honest seller late in training
+    flag_rate_bad: Any = 0.75  # CUSUM: q1
+    exclusion_log_odds: Any = 9.21034  # CUSUM: ln 10,000
     harm_rounds: Any = 3  # slashing: harmful in at least so many sampled rounds
 
 
