@@ -162,7 +162,7 @@ def check_supply(*funds: object) -> None:
     Raises:
         ValueError: a negative or fractional fund, or a total of 2**31 or more.
     """
-    arrays = [np.asarray(fund).astype(object) for fund in funds]
+    arrays = [np.atleast_1d(np.asarray(fund)).astype(object) for fund in funds]
     if any((a % 1 != 0).any() for a in arrays):
         raise ValueError("funds must be whole numbers of units")
     if any((a < 0).any() for a in arrays):

@@ -27,11 +27,10 @@ class Net(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """A fully connected layer; both orders, so that no matmul has to transpose."""
+    """A fully connected layer."""
 
     bias: jax.Array  # [Out]
     kernel: jax.Array  # [In, Out]
-    transposed: jax.Array  # [Out, In]
 
 
 class Layers(NamedTuple):
@@ -56,12 +55,11 @@ def prepare(net: Net, params: Any) -> Layers:
     flat = [(layer["bias"], layer["kernel"]) for _, layer in sorted(params["params"].items())]
     first, *convs = flat[: net.num_convs]
     dense = flat[net.num_convs :]
-    layers = Layers(
+    return Layers(
         first_conv.prepare(*first),
         tuple(toom_cook.prepare(*conv) for conv in convs),
-        tuple(Dense(bias, kernel, kernel.T) for bias, kernel in dense),
+        tuple(Dense(*layer) for layer in dense),
     )
-    return _barrier(layers)
 
 
 def forward(net: Net, layers: Layers, images: jax.Array) -> jax.Array:
@@ -98,7 +96,7 @@ def gradient(net: Net, layers: Layers, images: jax.Array, labels: jax.Array) -> 
     grads: list[jax.Array] = []  # last layer first: kernel, bias
     for layer, x in zip(layers.dense[::-1], trace.dense[::-1]):
         grads += [x.T @ delta, delta.sum(0)]
-        delta = _barrier(delta @ layer.transposed)  # else XLA moves a transpose into the matmul
+        delta = _barrier(delta @ layer.kernel.T)  # else XLA moves a transpose into the matmul
         if x is not trace.dense[0]:
             delta = jnp.where(x > 0, delta, 0.0)
 

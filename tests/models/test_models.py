@@ -18,7 +18,7 @@ from d2m_jax.models.layers import conv_im2col, max_pool
         ("logreg", (28, 28, 1), 10, 7_850),
         ("mlp", (28, 28, 1), 10, 79_510),
         ("mnist_cnn", (28, 28, 1), 10, 431_080),
-        ("cifar_cnn", (32, 32, 3), 10, 896 + 18_496 + 36_928 + 65_600 + 650),
+        ("cifar_cnn", (32, 32, 3), 10, 117_866),
     ],
 )
 def test_parameter_counts(name, shape, classes, count):
@@ -44,7 +44,7 @@ def test_protocol(name):
     "name, shape, classes, words",
     [
         ("mnist_cnn", (8, 8, 1), 10, "mnist_cnn needs images of at least 16 x 16"),
-        ("cifar_cnn", (28, 6, 1), 10, "cifar_cnn needs images of at least 8 x 8"),
+        ("cifar_cnn", (28, 15, 1), 10, "cifar_cnn needs images of at least 16 x 16"),
         ("mpl", (8, 8, 1), 10, "unknown model 'mpl' .did you mean 'mlp'"),
         ("mlp", (8, 8), 10, "input_shape must be"),
         ("mlp", (8, 8, 0), 10, "input_shape must be"),
