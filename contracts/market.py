@@ -5,6 +5,7 @@ the fields of `ledger.Action` and answers with a `Reason`, and reads the whole s
 names of the functional ledger, so that the two can be compared field by field.
 """
 
+import bisect
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -66,13 +67,15 @@ class Artifact(NamedTuple):
     selectors: dict[str, bytes]  # by name
     slots: dict[str, int]  # first storage slot of each variable
     immutables: int  # bytes of them behind the running code, the rules first
+    refusals: dict[int, int]  # source line of each refusal, by position in the running code
+    first_refusals: dict[int, int]  # the same for the code that creates the contract
 
 
 def compile_market(source: str | None = None) -> Artifact:
     """Compiles the contract, or a changed text of it."""
     import vyper  # here, so that a worker that is handed an artifact need not load a compiler
 
-    formats = ["bytecode", "method_identifiers", "layout"]
+    formats = ["bytecode", "method_identifiers", "layout", "source_map", "source_map_runtime"]
     made = vyper.compile_code(source or SOURCE.read_text(), output_formats=formats)
     selectors = {
         signature.split("(")[0]: bytes.fromhex(selector[2:].rjust(8, "0"))
@@ -80,7 +83,29 @@ def compile_market(source: str | None = None) -> Artifact:
     }
     slots = {name: at["slot"] for name, at in made["layout"]["storage_layout"].items()}
     immutables = max(at["offset"] + at["length"] for at in made["layout"]["code_layout"].values())
-    return Artifact(bytes.fromhex(made["bytecode"][2:]), selectors, slots, immutables)
+    return Artifact(
+        bytes.fromhex(made["bytecode"][2:]),
+        selectors,
+        slots,
+        immutables,
+        _refusals(made["source_map_runtime"]),
+        _refusals(made["source_map"]),
+    )
+
+
+def _refusals(source_map: dict[str, Any]) -> dict[int, int]:
+    """Where the code reverts with a reason: position -> line of the `assert` or `raise`.
+
+    The compiler gives no line for the revert itself; that of the last position before it is the
+    condition.
+    """
+    lines = {pc: where[0] for pc, where in source_map["pc_pos_map"].items()}
+    known = sorted(lines)
+    return {
+        pc: lines[known[bisect.bisect(known, pc) - 1]]
+        for pc, error in source_map["error_map"].items()
+        if error == "user revert with reason"
+    }
 
 
 def encode(*values: int | Sequence[int]) -> bytes:

@@ -1,6 +1,7 @@
 """The same traces through the contract on the EVM and through the functional ledger."""
 
 import concurrent.futures
+import functools
 import multiprocessing
 import os
 
@@ -8,10 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from contracts.market import Market, compile_market
 from d2m_jax import ledger as L
 from tests.ledger.traces import FIELDS, LAYOUT, random_action, random_world, seeded_draw
 
 NUM_TRACES, NUM_STEPS = 2_000, 40
+
+
+@functools.cache
+def artifact():
+    """The compiled contract."""
+    return compile_market()
+
+
+@functools.cache
+def played():
+    """NUM_TRACES traces: `traces` from the EVM, `reasons` and `states` from the ledger."""
+    traces = play_in_processes(artifact(), NUM_TRACES)
+    reasons, states = play_ledger(traces)
+    return {"traces": traces, "reasons": reasons, "states": states}
 
 
 def legal_world(draw):
@@ -26,12 +42,10 @@ def as_dict(row):
     return dict(zip(FIELDS, row, strict=True))
 
 
-def play_contract(artifact, seeds):
+def play_contract(compiled, seeds):
     """Random traces on the EVM: per seed the actions, terms, funds, receipts, words, refusals."""
-    from contracts.market import Market
-
     played = []
-    market = Market(artifact, LAYOUT, L.DEFAULT_RULES, [0] * LAYOUT.num_accounts)
+    market = Market(compiled, LAYOUT, L.DEFAULT_RULES, [0] * LAYOUT.num_accounts)
     for seed in seeds:
         draw = seeded_draw(seed)
         model, funds = legal_world(draw)
@@ -51,14 +65,14 @@ def play_contract(artifact, seeds):
     return played
 
 
-def play_in_processes(artifact, num_traces):
+def play_in_processes(compiled, num_traces):
     """`play_contract` on all cores, in order of the seeds."""
     workers = min(os.cpu_count() or 1, 8)
     chunks = np.array_split(np.arange(num_traces), 4 * workers)
     seeds = [[int(seed) for seed in chunk] for chunk in chunks if len(chunk)]
     spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        parts = pool.map(play_contract, [artifact] * len(seeds), seeds)
+        parts = pool.map(play_contract, [compiled] * len(seeds), seeds)
         return [trace for part in parts for trace in part]
 
 

@@ -8,16 +8,16 @@ from eth.vm.forks.prague.computation import PragueComputation
 from contracts import evm, market
 from contracts.market import Market, address_of, encode, state
 from d2m_jax import ledger as L
-from tests.contracts.machines import NUM_STEPS, as_dict, legal_world
+from tests.contracts.machines import NUM_STEPS, artifact, as_dict, legal_world
 from tests.ledger.traces import LAYOUT, random_action, seeded_draw
 
 SEED = 39  # its trace ends with two jobs in CHALLENGE, and somebody banned
 
 
-def new_market(artifact, seed):
+def new_market(seed):
     """A contract with the terms and funds of a random world."""
     model, funds = legal_world(seeded_draw(seed))
-    return Market(artifact, LAYOUT, model.rules, funds)
+    return Market(artifact(), LAYOUT, model.rules, funds)
 
 
 def play(world, seed):
@@ -33,13 +33,13 @@ def play(world, seed):
     return seen
 
 
-def test_starting_over_is_being_created_anew(artifact):
-    used = new_market(artifact, 9)
+def test_starting_over_is_being_created_anew():
+    used = new_market(9)
     for seed in range(3):
         play(used, 9)
         model, funds = legal_world(seeded_draw(seed))
         used.start_over(model.rules, funds)
-        fresh = new_market(artifact, seed)
+        fresh = new_market(seed)
         read = used.evm.state, fresh.evm.state
         codes = [s.get_code(used.address) for s in read]
         assert codes[0] == codes[1] and len(codes[0]) > 20_000
@@ -48,11 +48,11 @@ def test_starting_over_is_being_created_anew(artifact):
         assert play(used, seed) == play(fresh, seed)
 
 
-def test_the_faster_loop_is_plain_py_evm(artifact, monkeypatch):
+def test_the_faster_loop_is_plain_py_evm(monkeypatch):
     """Same receipts, storage and gas, to the unit, without our `Computation`."""
-    fast = [play(new_market(artifact, seed), seed) for seed in range(3)]
+    fast = [play(new_market(seed), seed) for seed in range(3)]
     monkeypatch.setattr(evm, "Computation", PragueComputation)
-    assert fast == [play(new_market(artifact, seed), seed) for seed in range(3)]
+    assert fast == [play(new_market(seed), seed) for seed in range(3)]
 
 
 def test_arguments_are_encoded_as_the_abi_says():
@@ -64,9 +64,9 @@ def test_arguments_are_encoded_as_the_abi_says():
         assert encode(*values) == eth_abi.encode(types, values)
 
 
-def test_the_words_mean_what_the_views_of_the_contract_say(artifact):
+def test_the_words_mean_what_the_views_of_the_contract_say():
     """`state` unpacks lanes in Python; the contract unpacks the same words in its views."""
-    world = new_market(artifact, SEED)
+    world = new_market(SEED)
     play(world, SEED)
     got = {name: x.astype(int) for name, x in state(world.words(), LAYOUT).items()}
     assert got["jobs.matched"].any() and got["stakes"].any() and got["exits"].any()
@@ -94,8 +94,8 @@ def test_the_words_mean_what_the_views_of_the_contract_say(artifact):
         assert view("job", job) == expected
 
 
-def test_a_failure_without_a_reason_is_an_error(artifact):
+def test_a_failure_without_a_reason_is_an_error():
     with pytest.raises(ValueError, match="without a reason: 0x"):
         market.reason_text(b"")
     with pytest.raises(ValueError, match="refused to start: RULES"):
-        Market(artifact, LAYOUT, {**L.DEFAULT_RULES, "num_rounds": 0}, [])
+        Market(artifact(), LAYOUT, {**L.DEFAULT_RULES, "num_rounds": 0}, [])

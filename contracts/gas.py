@@ -1,0 +1,201 @@
+"""What the actions of the market cost on the EVM: a job is played and every transaction weighed.
+
+`measure_job` plays one market and returns rows; `fit` turns rows of many markets into the table of
+`d2m_jax/ledger/gas.py`; `estimate` is what protocol constants alone would say (reference 3.9).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from contracts.market import UNIT, Artifact, Market, address_of
+from d2m_jax.ledger import DEFAULT_RULES, Kind, Layout, Reason
+
+
+class Size(NamedTuple):
+    """How large a market is; what the gas of an action may depend on."""
+
+    num_sellers: int
+    num_matched: int  # sellers that the job is matched with
+    num_nodes: int
+    num_drawn: int  # nodes with an outcome in a round
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """One, then the counts, in the order of `FEATURES`."""
+        return (1, *self)
+
+
+class Weighed(NamedTuple):
+    """One transaction."""
+
+    action: str  # a kind of the ledger in lower case, or a variant of one
+    job: int  # which job of the market, 0 is the first that the slot ever holds
+    size: Size
+    gas: int
+
+
+PRICE, STAKE = 1_000_000, 2_000
+RULES = {**DEFAULT_RULES, "min_sellers": 1, "auction_window": 2, "challenge_window": 2}
+ASKED = 1  # tags of the request; the unmatched sellers have other data
+BUYERS = 3
+
+
+def measure_job(
+    artifact: Artifact, size: Size, *, num_rounds: int = 2, num_jobs: int = 2, num_slots: int = 1
+) -> list[Weighed]:
+    """Plays whole jobs, one after the other in the same slot, and weighs every transaction.
+
+    From the second job on, storage has been used before: the steady state of a market. Money and
+    weights are of ordinary size, so that calldata has an ordinary number of zero bytes.
+
+    Args:
+        artifact: the compiled contract.
+        size: sellers, nodes, and how many of them a job is about.
+        num_rounds: rounds per job.
+        num_jobs: jobs in sequence.
+        num_slots: slots of the market (opening an auction looks at all).
+    """
+    layout = Layout(BUYERS, size.num_sellers, size.num_nodes, num_slots)
+    funds = [2**31 // (2 * layout.num_accounts)] * layout.num_accounts
+    funds[:BUYERS] = [10 * PRICE] * BUYERS
+    rules = {**RULES, "num_rounds": num_rounds}
+    world = Market(artifact, layout, rules, funds)
+    rows: list[Weighed] = []
+    blank: dict[str, Any] = dict.fromkeys(("job", "target", "amount", "tags", "value"), 0)
+    length = layout.payload_size
+
+    def do(kind: Kind, actor: int = 0, name: str = "", job: int = 0, **fields: Any) -> None:
+        payload = [*fields.pop("payload", ()), *[0] * length][:length]
+        action = {**blank, **fields, "kind": kind, "actor": actor, "payload": payload}
+        reason = world.act(action)
+        if reason != Reason.OK:
+            raise AssertionError(f"{kind.name}: {reason.name}")
+        if kind != Kind.WAIT and world.last:
+            rows.append(Weighed(name or kind.name.lower(), job, size, world.last.gas))
+
+    arbiter, sellers, nodes = layout.treasury, layout.sellers, layout.nodes
+    for i, seller in enumerate(range(sellers.start, sellers.stop)):
+        tags = ASKED if i < size.num_matched else 2 * ASKED
+        do(Kind.REGISTER_SELLER, seller, tags=tags, value=600, target=2**31 - 1 - i, amount=STAKE)
+    for node in range(nodes.start, nodes.stop):
+        do(Kind.REGISTER_NODE, node, amount=STAKE)
+
+    drawn = size.num_drawn
+    wrong, silent = drawn // 8, drawn // 16
+    outcomes = [2] * wrong + [3] * silent + [1] * (drawn - wrong - silent)
+    verdicts = [1] * size.num_matched
+    weights = [300 + i for i in range(size.num_matched)]
+    for job in range(num_jobs):
+        do(Kind.BID, 0, "bid (opens)", job, tags=ASKED, amount=PRICE, value=9_000)
+        do(Kind.BID, 1, "", job, tags=ASKED, amount=2 * PRICE, value=9_000)
+        do(Kind.WAIT, amount=2)
+        do(Kind.CLOSE_AUCTION, 2, "", job)
+        do(Kind.MATCH, 2, "", job)
+        for _ in range(num_rounds):
+            do(Kind.SETTLE_ROUND, arbiter, "", job, payload=outcomes)
+            do(Kind.RATE_SELLERS, arbiter, "", job, payload=verdicts)
+        do(Kind.REPORT_METRIC, arbiter, "", job, amount=9_100, value=1_000, payload=weights)
+        do(Kind.OPEN_DISPUTE, 1, "", job, target=nodes.start, value=0)
+        do(Kind.RESOLVE_DISPUTE, arbiter, "resolve_dispute (rejected)", job, amount=0)
+        do(Kind.WAIT, amount=2)
+        do(Kind.SETTLE, 2, "", job)
+        do(Kind.RESET_JOB, 2, "", job)
+        for node in range(nodes.start, nodes.start + wrong + silent):
+            do(Kind.TOP_UP, node, "", job, amount=STAKE)  # who was slashed fills up again
+    # the other ways out, in the steady state
+    job = num_jobs
+    for ending in ("missed", "timed out", "upheld"):
+        do(Kind.BID, 0, "bid (opens)", job, tags=ASKED, amount=PRICE, value=9_000)
+        do(Kind.WAIT, amount=2)
+        do(Kind.CLOSE_AUCTION, 2, "", job)
+        do(Kind.MATCH, 2, "", job)
+        for _ in range(num_rounds):
+            do(Kind.SETTLE_ROUND, arbiter, "settle_round (all agree)", job, payload=[1] * drawn)
+        if ending == "timed out":
+            do(Kind.WAIT, amount=rules["timeout"])
+            do(Kind.TIME_OUT, 2, "", job)
+        elif ending == "missed":
+            name = "report_metric (missed)"
+            do(Kind.REPORT_METRIC, arbiter, name, job, amount=8_000, value=0, payload=weights)
+        else:
+            do(Kind.REPORT_METRIC, arbiter, "", job, amount=9_100, value=1_000, payload=weights)
+            do(Kind.SLASH_SELLER, arbiter, "", job, target=sellers.start)
+            do(Kind.OPEN_DISPUTE, 1 if ending != "upheld" else 0, "", job, target=nodes.start)
+            guilty = [1] * max(drawn // 4, 1)
+            do(Kind.RESOLVE_DISPUTE, arbiter, "", job, amount=1, payload=guilty)
+        do(Kind.RESET_JOB, 2, "", job)
+        job += 1
+    last = nodes.stop - 1
+    do(Kind.TOP_UP, last, "", job, amount=10)
+    do(Kind.REQUEST_WITHDRAWAL, last, "", job, amount=10)
+    do(Kind.WAIT, amount=rules["withdrawal_delay"])
+    do(Kind.WITHDRAW, last, "", job)
+    do(Kind.BAN, arbiter, "", job, target=last, amount=1)
+    rows += _edges(world, size, job)
+    return rows
+
+
+def _edges(world: Market, size: Size, job: int) -> Iterable[Weighed]:
+    """Ether in and out, admission, and a refusal."""
+    buyer = address_of(0)
+    world.evm.state.set_balance(buyer, 100 * UNIT)
+    yield Weighed("pay_in", job, size, world.call(buyer, "pay_in", value=50 * UNIT).gas)
+    yield Weighed("pay_out", job, size, world.call(buyer, "pay_out", 50).gas)
+    yield Weighed("refused", job, size, world.call(buyer, "settle", 0).gas)
+
+
+def fit(rows: Sequence[Weighed], first_job: int = 1) -> dict[str, tuple[int, ...]]:
+    """Least squares of gas on `Size.features`, per action, over jobs from `first_job` on.
+
+    Counts on which an action does not depend get a coefficient near zero, which is dropped before
+    a second fit: below 10 gas per seller or node. Registrations happen once and count always.
+
+    Returns:
+        For each action its coefficients, rounded to whole gas.
+    """
+    table = {}
+    for action in sorted({row.action for row in rows}):
+        mine = [row for row in rows if row.action == action]
+        mine = [row for row in mine if row.job >= first_job or action.startswith("register")]
+        x = np.asarray([row.size.features for row in mine], float)
+        y = np.asarray([row.gas for row in mine], float)
+        used = np.ones(x.shape[1], bool)
+        used[1:] = np.ptp(x[:, 1:], axis=0) > 0
+        for _ in range(2):
+            solved = np.zeros(x.shape[1])
+            solved[used] = np.linalg.lstsq(x[:, used], y, rcond=None)[0]
+            used[1:] &= np.abs(solved[1:]) >= 10
+        table[action] = tuple(int(round(value)) for value in solved)
+    return table
+
+
+# Constants of the protocol (reference 3.9) and what an action needs of them.
+TX, NEW_SLOT, UPDATE, READ = 21_000, 22_100, 5_000, 2_100
+LOG, TOPIC, LOG_BYTE = 375, 375, 8
+
+
+def estimate(
+    *, new: int = 0, updated: int = 0, read: int = 0, topics: int = 0, log_bytes: int = 0
+) -> int:
+    """Gas by counting slots and one log: 21000 + 22100 new + 5000 updated + 2100 read + log.
+
+    Calldata and the work in between are left out, as in the reference.
+    """
+    log = LOG + TOPIC * topics + LOG_BYTE * log_bytes if topics else 0
+    return TX + NEW_SLOT * new + UPDATE * updated + READ * read + log
+
+
+# Read off the contract: a seat and three words of a job are read, one or two words written.
+ESTIMATES = {
+    "bid": estimate(updated=4, read=2, topics=3, log_bytes=96),
+    "close_auction": estimate(updated=3, read=2, topics=2, log_bytes=32),
+    "settle": estimate(updated=4, read=1, topics=2, log_bytes=128),
+    "open_dispute": estimate(updated=4, read=3, topics=3, log_bytes=32),
+    "top_up": estimate(updated=1, read=1, topics=2, log_bytes=32),
+    "withdraw": estimate(updated=1, read=1, topics=2, log_bytes=32),
+}
+# Votes of CONE are not in the contract; had every drawn node to commit and reveal on chain:
+COMMIT = estimate(new=1, read=1)
+REVEAL = estimate(updated=1, read=1, topics=2, log_bytes=32)
