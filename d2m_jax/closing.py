@@ -62,7 +62,7 @@ def close_job(
     ledger, _ = books.settle_round(
         state.ledger, rules, actor=arbiter, job=job, outcomes=consensus.outcome
     )
-    ledger, slashed = slash_harmful(ledger, rules, layout, state, hparams, job)
+    ledger, slashed = slash_harmful(ledger, rules, layout, state, job)
     weights = incentives.to_weights(jnp.where(slashed, 0.0, state.scores))
 
     is_false = consensus.accepted > 0
@@ -131,7 +131,6 @@ def slash_harmful(
     rules: Rules,
     layout: Layout,
     state: MarketState,
-    hparams: HParams,
     job: int,
 ) -> tuple[Ledger, jax.Array]:
     """Slashes the matched sellers against whom the defence holds evidence of harm.
@@ -139,7 +138,7 @@ def slash_harmful(
     Returns:
         The ledger and the [N] bool of those slashed.
     """
-    evidence = sampling.slashable(state.learning.defence, hparams.defence.harm_rounds)
+    evidence = sampling.slashable(state.learning.defence)
 
     def one(ledger: Ledger, seller: jax.Array) -> tuple[Ledger, jax.Array]:
         new, receipt = books.slash_seller(

@@ -1,6 +1,6 @@
 """Joins the sampling and the aggregation rooms: the defence that a spec names."""
 
-from d2m_jax.aggregation import make_aggregator, median
+from d2m_jax.aggregation import make_aggregator
 from d2m_jax.hparams import HParams
 from d2m_jax.sampling import Defence, make_defence
 from d2m_jax.spec import Spec
@@ -23,6 +23,5 @@ def build_defence(spec: Spec, hparams: HParams) -> Defence:
         spec.sampler,
         num_sampled=spec.num_sampled,
         aggregator=rule,
-        median=lambda updates, mask: median(updates, 0, mask=mask),
         horizon=spec.num_rounds,
     )

@@ -22,7 +22,6 @@ from d2m_jax.sampling.baselines import MABS, UNIFORM, VRB, Sampler, osmd_sampler
 from d2m_jax.sampling.corrected import corrected_defence
 from d2m_jax.sampling.draws import draw_distinct, draw_independent
 from d2m_jax.sampling.osmd import optimal, osmd_init, osmd_update
-from d2m_jax.sampling.robust import sorted_median
 from d2m_jax.sampling.simplex import kl_project
 from d2m_jax.sampling.weighted import StatelessRule, bandit_defence, uniform_defence
 
@@ -55,7 +54,6 @@ def make_defence(
     *,
     num_sampled: int,
     aggregator: Aggregator | Callable[..., jax.Array] | None = None,
-    median: Callable[[jax.Array, jax.Array], jax.Array] = sorted_median,
     horizon: int = 1000,
 ) -> Defence:
     """Returns the defence of this name.
@@ -66,7 +64,6 @@ def make_defence(
         aggregator: from `aggregation.make_aggregator`, or a plain `rule(updates, f, mask=)`; None
             is the sampler's own weighted mean.
             "corrected_osmd" brings its own aggregate and takes none.
-        median: coordinate-wise masked median, `(updates [S, D], mask [S]) -> [D]`.
         horizon: rounds; for "osmd" it fixes the number of experts.
 
     Raises:
@@ -79,7 +76,7 @@ def make_defence(
         raise ValueError("corrected_osmd brings its own aggregate; give it no aggregator")
     if aggregator is not None and not hasattr(aggregator, "apply"):
         aggregator = StatelessRule(aggregator)
-    return build(num_sampled=num_sampled, aggregator=aggregator, median=median, horizon=horizon)
+    return build(num_sampled=num_sampled, aggregator=aggregator, horizon=horizon)
 
 
 SAMPLERS: dict[str, Callable[..., Defence]] = {
@@ -89,5 +86,5 @@ SAMPLERS: dict[str, Callable[..., Defence]] = {
     ),
     "mabs": lambda num_sampled, aggregator, **_: bandit_defence(num_sampled, MABS, aggregator),
     "vrb": lambda num_sampled, aggregator, **_: bandit_defence(num_sampled, VRB, aggregator),
-    "corrected_osmd": lambda num_sampled, median, **_: corrected_defence(num_sampled, median),
+    "corrected_osmd": lambda num_sampled, **_: corrected_defence(num_sampled),
 }

@@ -44,24 +44,21 @@ class DefenceParams(NamedTuple):
     eta: Any = 1.0  # multiplies the derived learning rate of the mirror step
     horizon: Any = 200.0  # rounds, enters the learning rate (a market sets its own)
     clip: Any = 1.5  # an update is clipped to clip * R
-    radius_rate: Any = 0.1  # R moves this much towards the median norm
     duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
-    momentum: Any = 0.8  # memory of the reference direction
-    reference_mix: Any = 0.5  # share of the momentum in the reference
-    warm_up: Any = 3.0  # rounds before the momentum joins the reference
-    anchor_ratio: Any = 0.02  # reference may raise L_V by this share before the anchor replaces it
-    mad_factor: Any = 3.0  # harm: this many robust deviations above the median loss change
-    harm_ratio: Any = 0.05  # harm: and this share of L_V
-    loss_floor: Any = 0.05  # L_V counts as at least this much in both ratios
     free_ratio: Any = 0.05  # a norm below this share of R is a free-rider's
+    moment_rate: Any = 0.1  # of the running mean and variance of the agreement
+    useless: Any = -0.5  # trust: mean agreement of a useless seller, in means of the trusted
+    harmful: Any = -2.0  # suspicion: mean agreement of a harmful seller, in means of the trusted
+    evidence_cap: Any = 2.0  # log odds that one round can move either account
+    trust_memory: Any = 0.97  # share of the trust kept in the next sampled round
+    trust_limit: Any = 3.0  # log odds
+    reject: Any = 0.03  # an update of a seller with less trust, a probability, is left out
+    exclusion_log_odds: Any = 20.0  # suspicion at which a seller is excluded
+    drift_memory: Any = 0.95  # of the slow mean of all updates
+    drift_deviations: Any = 4.0  # more than so many robust deviations along it ...
+    drift_gap: Any = 0.2  # ... and than this cosine is steered
     exponent_cap: Any = 3.0  # of one mirror step
-    flag_penalty: Any = 0.5  # taken from log p of a flagged seller
-    reputation_rate: Any = 0.1
-    reputation_floor: Any = 0.05
-    flag_rate_honest: Any = 0.35  # CUSUM: q0, rate of flags of an honest seller late in training
-    flag_rate_bad: Any = 0.75  # CUSUM: q1
-    exclusion_log_odds: Any = 9.21034  # CUSUM: ln 10,000
-    harm_rounds: Any = 3  # slashing: harmful in at least so many sampled rounds
+    distrust_penalty: Any = 0.5  # taken from log p, per unit of negative trust, at most one unit
 
 
 class DefenceState(NamedTuple):
@@ -70,9 +67,8 @@ class DefenceState(NamedTuple):
     p: jax.Array  # [N] float32, sampling distribution
     reputation: jax.Array  # [N] float32 in [0, 1]
     active: jax.Array  # [N] bool, False when excluded
-    suspicion: jax.Array  # [N] float32, CUSUM of flags, log odds
-    harm_rounds: jax.Array  # [N] int32, sampled rounds with evidence of harm
-    damage: jax.Array  # [N] float32, summed change of validation loss, harm is positive
+    suspicion: jax.Array  # [N] float32, CUSUM of evidence of harm, log odds
+    damage: jax.Array  # [N] float32, summed first-order rise of the validation loss
     memory: PyTree  # of this defence
 
 
@@ -81,9 +77,8 @@ class DefenceInfo(NamedTuple):
 
     accepted: jax.Array  # [S] bool, the update is in the aggregate (z)
     flagged: jax.Array  # [S] bool
-    harmful: jax.Array  # [S] bool, evidence of harm on validation data
     duplicate: jax.Array  # [S] bool
-    gain: jax.Array  # [S] float32, z * max(0, L_V(theta) - L_V(theta - lr u)); 0 without V
+    gain: jax.Array  # [S] float32, fall of the validation loss by accepted updates; 0 without V
     num_excluded: jax.Array  # [] int32, sellers excluded so far
     num_invalid: jax.Array  # [] int32, present but non-finite or refused rows of this round
     skipped: jax.Array  # [] bool, nothing was accepted: the aggregate is zero
@@ -132,18 +127,16 @@ def initial_state(num_sellers: int, memory: PyTree) -> DefenceState:
         reputation=zeros + 0.5,
         active=jnp.ones(num_sellers, bool),
         suspicion=zeros,
-        harm_rounds=jnp.zeros(num_sellers, jnp.int32),
         damage=zeros,
         memory=memory,
     )
 
 
-def slashable(state: DefenceState, min_rounds: jax.Array | int = 3) -> jax.Array:
+def slashable(state: DefenceState) -> jax.Array:
     """Returns [N] bool: who may be slashed.
 
-    Exclusion needs flags only; slashing needs exclusion and evidence of harm: harmful in at least
-    `min_rounds` sampled rounds, and a positive sum of validation-loss changes. Our choice (the
-    paper's rule is not known). Without the first condition heterogeneous honest sellers, who now
-    and then raise the validation loss, would lose deposits over a long training.
+    Exclusion is not enough; slashing needs a positive sum of measured rises of the validation loss
+    as well, hence validation data. Our choice (the paper's rule is not known): honest sellers of
+    rare classes would else lose deposits without evidence of harm.
     """
-    return ~state.active & (state.harm_rounds >= min_rounds) & (state.damage > 0)
+    return ~state.active & (state.damage > 0)

@@ -2,12 +2,13 @@
 
 The D2M paper says that it exists, not what it is; everything here is our choice, argued from the
 measurements in `docs/corrected_osmd.md`. Plain OSMD samples in proportion to the norm of an
-update, so who inflates the norm is sampled more; hence the correction acts on the update (clip,
-drop copies, reference, validation), on the feedback (only accepted, clipped norms) and on the
-sampling mass.
+update, so who inflates the norm is sampled more. The correction judges every update by its
+agreement with the buyer's validation gradient and keeps two accounts per seller, in log odds:
+
+    trust      is this seller helpful?   weighs its update and its sampling mass; it forgets
+    suspicion  does it point the other way?   a CUSUM; past a limit the seller is excluded
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from d2m_jax.sampling.base import (
 )
 from d2m_jax.sampling.draws import draw_distinct
 from d2m_jax.sampling.osmd import mirror_step
-from d2m_jax.sampling.robust import masked_deviation, masked_median, safe_norms, sorted_median
+from d2m_jax.sampling.robust import masked_deviation, masked_median, safe_norms, weighted_median
 from d2m_jax.types import Key
 
 _TINY = 1e-30
@@ -33,20 +34,32 @@ _TINY = 1e-30
 class CorrectedMemory(NamedTuple):
     """What Corrected OSMD remembers beside the common state."""
 
-    momentum: jax.Array  # [D] float32, running mean of the aggregates
     radius: jax.Array  # [] float32, typical norm R; 0 before the first update
-    abar: jax.Array  # [] float32, largest accepted feedback of the first round with one
+    largest: jax.Array  # [] float32, largest feedback of the first round with one
+    mean: jax.Array  # [] float32, mean agreement of trusted sellers
+    variance: jax.Array  # [] float32, its variance
+    trust: jax.Array  # [N] float32, log odds that a seller is helpful
+    drift: jax.Array  # [D] float32, slow mean of all updates
 
 
-def corrected_defence(
-    num_sampled: int, median: Callable[[jax.Array, jax.Array], jax.Array] = sorted_median
-) -> Defence:
-    """Returns the Corrected OSMD defence; `median(updates [S, D], mask [S]) -> [D]` is injected."""
+class Rows(NamedTuple):
+    """The updates of a round, clipped and in units of R, so that no square overflows."""
+
+    values: jax.Array  # [S, D] float32
+    length: jax.Array  # [S] float32, at most `clip`
+    use: jax.Array  # [S] bool, present and finite
+    copy: jax.Array  # [S] bool, an earlier row is the same
+    free: jax.Array  # [S] bool, next to nothing: a free-rider's
+
+
+def corrected_defence(num_sampled: int) -> Defence:
+    """Returns the Corrected OSMD defence for S = `num_sampled` sellers a round."""
 
     def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
         del lam
         zero = jnp.float32(0)
-        return initial_state(num_sellers, CorrectedMemory(jnp.zeros(dim), zero, zero))
+        memory = CorrectedMemory(zero, zero, zero, zero, jnp.zeros(num_sellers), jnp.zeros(dim))
+        return initial_state(num_sellers, memory)
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -65,170 +78,184 @@ def corrected_defence(
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
         del key
         memory: CorrectedMemory = state.memory
-        norms = safe_norms(updates)
-        use = valid & selection.present & jnp.isfinite(norms)
+        present, who = selection.present, selection.indices
+        before = memory.trust[who]
+        radius, rows = _clip(updates, valid & present, jax.nn.sigmoid(before), memory, params)
+        counted = rows.use & ~rows.copy
 
-        # Clip. Rows are kept in units of R, so that no square overflows.
-        radius = _next_radius(memory.radius, norms, use, params.radius_rate)
-        length = jnp.minimum(norms, params.clip * radius)
-        scale = length / jnp.maximum(norms, _TINY) / jnp.maximum(radius, _TINY)
-        rows = jnp.where(use[:, None], updates * scale[:, None], 0.0)
-        length = jnp.where(use, length, 0.0)
+        weights = jnp.where(counted, jax.nn.sigmoid(before), 0.0)
+        agreement, gain = _agreement(rows, weights, radius, context)
+        mean, variance = _moments(agreement, weights, memory, params)
+        steered = counted & _steered(rows, counted, memory, params)
+        lost = (present & ~rows.use) | steered
 
-        duplicate = use & _copies(rows, use, params.duplicate_cosine)
-        reference = _reference(rows, use & ~duplicate, memory, radius, context, params, median)
-        change, loss, reference = _validate(rows, reference, radius, context, params)
-        harmful = use & _harmful(change, loss, use, params)
+        helpful = _log_odds(agreement, mean, variance, params.useless, params)
+        helpful = jnp.where(rows.free, jnp.minimum(helpful, -0.5 * params.evidence_cap), helpful)
+        helpful = jnp.where(lost, -params.evidence_cap, helpful)
+        trust = jnp.minimum(params.trust_memory * before + helpful, params.trust_limit)
 
-        along = jnp.matmul(rows, reference, precision="highest")
-        suspect = use & ((along < 0) | harmful | (norms < params.free_ratio * radius))
-        flagged = suspect | (selection.present & ~use)
-        accepted = use & ~suspect & ~duplicate
+        harmless = _log_odds(agreement, mean, variance, params.harmful, params)
+        harmless = jnp.where(lost, -0.5 * params.evidence_cap, harmless)
+        suspicion = jnp.maximum(state.suspicion[who] - harmless, 0.0)
 
-        lam = context.lam[selection.indices]
-        reputation = state.reputation[selection.indices]
+        rank = jax.nn.sigmoid(trust)
+        flagged = lost | (rows.use & ((rank < params.reject) | rows.free))
+        accepted = counted & ~flagged
+        lam = context.lam[who]
         fair = num_sampled * lam / jnp.maximum(selection.weights, _TINY)
-        weights = jnp.where(accepted, reputation * jnp.minimum(fair, 1 / params.alpha), 0.0)
+        weights = jnp.where(accepted, rank * jnp.minimum(fair, 1 / params.alpha), 0.0)
         mass = weights.sum()
-        total = radius * ((weights / jnp.maximum(mass, _TINY)) @ rows)
+        total = radius * ((weights / jnp.maximum(mass, _TINY)) @ rows.values)
         total = jnp.where((mass > 0) & jnp.isfinite(total).all(), total, 0.0)
-        skipped = ~(mass > 0)
-        momentum = params.momentum * memory.momentum + (1 - params.momentum) * total
-        momentum = jnp.where(skipped, memory.momentum, momentum)
 
-        feedback = jnp.where(accepted, jnp.square(jnp.minimum(lam * length, 1e15)), 0.0)
-        abar = jnp.where(memory.abar > 0, memory.abar, feedback.max())
-        state = state._replace(memory=CorrectedMemory(momentum, radius, abar))
-        state = _learn(state, selection, feedback, flagged, accepted, params)
-        seen = jnp.where(use & jnp.isfinite(change), change, 0.0)
-        state = state._replace(
-            harm_rounds=state.harm_rounds.at[selection.indices].add(harmful.astype(jnp.int32)),
-            damage=state.damage.at[selection.indices].add(seen),
+        useful = jnp.minimum(lam * radius * rows.length * jnp.maximum(agreement, 0.0), 1e15)
+        feedback = jnp.where(accepted, rank * jnp.square(useful), 0.0)
+        mixed = (counted / jnp.maximum(counted.sum(), 1)) @ rows.values
+        memory = CorrectedMemory(
+            radius=radius,
+            largest=jnp.where(memory.largest > 0, memory.largest, feedback.max()),
+            mean=mean,
+            variance=variance,
+            trust=_put(memory.trust, selection, trust),
+            drift=params.drift_memory * memory.drift + (1 - params.drift_memory) * radius * mixed,
         )
+        state = state._replace(
+            memory=memory,
+            suspicion=_put(state.suspicion, selection, suspicion),
+            reputation=jax.nn.sigmoid(memory.trust),
+            damage=state.damage.at[who].add(jnp.where(rows.use, -gain, 0.0)),
+        )
+        state = _sampling_mass(state, selection, feedback, trust, params)
         info = DefenceInfo(
             accepted=accepted,
             flagged=flagged,
-            harmful=harmful,
-            duplicate=duplicate,
-            gain=jnp.where(accepted, jnp.maximum(-seen, 0.0), 0.0),
+            duplicate=rows.copy,
+            gain=jnp.where(accepted, jnp.maximum(gain, 0.0), 0.0),
             num_excluded=jnp.sum(~state.active, dtype=jnp.int32),
-            num_invalid=jnp.sum(selection.present & ~use, dtype=jnp.int32),
-            skipped=skipped,
+            num_invalid=jnp.sum(present & ~rows.use, dtype=jnp.int32),
+            skipped=~(mass > 0),
         )
         return total, state, info
 
     return Defence(init, sample, aggregate)
 
 
-def _next_radius(
-    radius: jax.Array, norms: jax.Array, use: jax.Array, rate: jax.Array | float
-) -> jax.Array:
-    """R <- (1 - rate) R + rate min(median, 2 R); the first median starts it."""
-    median = masked_median(norms, use)
-    moved = (1 - rate) * radius + rate * jnp.minimum(median, 2 * radius)
-    return jnp.where(radius > 0, jnp.where(use.any(), moved, radius), median)
-
-
-def _copies(rows: jax.Array, use: jax.Array, threshold: jax.Array | float) -> jax.Array:
-    """Returns [S] bool: an earlier row in use has a cosine above `threshold` with this one."""
-    gram = jnp.matmul(rows, rows.T, precision="highest")
-    size = jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 0.0))
-    outer = size[:, None] * size[None, :]
-    same = (gram > threshold * outer) & (outer > 0) & use[None, :]
-    return jnp.tril(same, -1).any(axis=1)
-
-
-def _reference(
-    rows: jax.Array,
-    distinct: jax.Array,
+def _clip(
+    updates: jax.Array,
+    given: jax.Array,
+    trust: jax.Array,
     memory: CorrectedMemory,
-    radius: jax.Array,
-    context: Context,
     params: DefenceParams,
-    median: Callable[[jax.Array, jax.Array], jax.Array],
-) -> jax.Array:
-    """The direction updates are compared with, in units of R: median, later mixed with momentum."""
-    centre = median(rows, distinct)
-    mixed = (1 - params.reference_mix) * centre + params.reference_mix * memory.momentum / (
-        jnp.maximum(radius, _TINY)
+) -> tuple[jax.Array, Rows]:
+    """The next R, the trusted median of the norms within [R/2, 2R], and the rows in units of it."""
+    norms = safe_norms(updates)
+    use = given & jnp.isfinite(norms)
+    median = weighted_median(norms, jnp.where(use, trust, 0.0))
+    moved = jnp.clip(median, 0.5 * memory.radius, 2 * memory.radius)
+    radius = jnp.where(memory.radius > 0, jnp.where(use.any(), moved, memory.radius), median)
+    length = jnp.minimum(norms / jnp.maximum(radius, _TINY), params.clip)
+    length = jnp.where(use & (radius > 0), length, 0.0)
+    values = jnp.where(use[:, None], updates * (length / jnp.maximum(norms, _TINY))[:, None], 0.0)
+
+    gram = jnp.matmul(values, values.T, precision="highest")
+    outer = length[:, None] * length[None, :]
+    same = (gram > params.duplicate_cosine * outer) & (outer > 0)
+    copy = jnp.tril(same, -1).any(axis=1)
+    return radius, Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
+
+
+def _agreement(
+    rows: Rows, weights: jax.Array, radius: jax.Array, context: Context
+) -> tuple[jax.Array, jax.Array]:
+    """Returns ([S] cosines, [S] first-order falls of the validation loss, lr <u, grad L_V>).
+
+    The cosine is with the validation gradient; without validation data with the weighted mean of
+    the others, and nothing is known of the loss.
+    """
+    units = rows.values / jnp.maximum(rows.length, _TINY)[:, None]
+    if context.grad_of_validation is not None:
+        gradient = context.grad_of_validation()
+        norm = safe_norms(gradient[None])[0]
+        cosine = units @ (gradient / jnp.maximum(norm, _TINY))
+        cosine = jnp.where(jnp.isfinite(cosine), cosine, 0.0)
+        return cosine, context.lr * radius * norm * rows.length * cosine
+    gram = jnp.matmul(units, units.T, precision="highest")
+    pull = gram @ weights
+    own = jnp.diagonal(gram) * weights
+    others = jnp.maximum(weights @ pull - 2 * weights * pull + weights * own, 1e-6)
+    return (pull - own) / jnp.sqrt(others), jnp.zeros_like(weights)
+
+
+def _moments(
+    agreement: jax.Array, weights: jax.Array, memory: CorrectedMemory, params: DefenceParams
+) -> tuple[jax.Array, jax.Array]:
+    """Running mean and variance of the agreement of trusted sellers; round one starts them."""
+    total = jnp.maximum(weights.sum(), _TINY)
+    mean = agreement @ weights / total
+    variance = jnp.square(agreement - mean) @ weights / total
+    rate = jnp.where(memory.variance > 0, params.moment_rate, 1.0)
+    return (
+        memory.mean + rate * (mean - memory.mean),
+        memory.variance + rate * (variance - memory.variance),
     )
-    return jnp.where(context.round > params.warm_up, mixed, centre)
 
 
-def _validate(
-    rows: jax.Array,
-    reference: jax.Array,
-    radius: jax.Array,
-    context: Context,
-    params: DefenceParams,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns (change of L_V by each row [S], L_V, reference anchored by L_V); one call for all."""
-    if context.losses_of is None:
-        return jnp.zeros(rows.shape[0]), jnp.float32(1), reference
-    candidates = jnp.concatenate([rows, reference[None], jnp.zeros_like(rows[:1])])
-    losses = context.losses_of(radius * candidates)
-    loss = losses[-1]
-    change = losses[:-2] - loss
-    gradient = context.grad_of_validation
-    if gradient is not None:
-        floor = jnp.maximum(loss, params.loss_floor)
-        lost = ~(losses[-2] <= loss + params.anchor_ratio * floor)
-        reference = jax.lax.cond(lost, lambda: _unit(gradient()), lambda: reference)
-    return change, loss, reference
-
-
-def _unit(direction: jax.Array) -> jax.Array:
-    return direction / jnp.maximum(safe_norms(direction[None])[0], _TINY)
-
-
-def _harmful(
-    change: jax.Array, loss: jax.Array, use: jax.Array, params: DefenceParams
+def _steered(
+    rows: Rows, counted: jax.Array, memory: CorrectedMemory, params: DefenceParams
 ) -> jax.Array:
-    """Raises the validation loss, much more than the others do, and by a share that matters."""
-    finite = use & jnp.isfinite(change)
-    spread = masked_deviation(change, finite)
-    limit = masked_median(change, finite) + params.mad_factor * spread
-    matters = params.harm_ratio * jnp.maximum(loss, params.loss_floor)
-    return ~jnp.isfinite(change) | ((change > limit) & (change > matters))
+    """[S] bool: much more along the slow mean of all updates than the others are.
+
+    Colluders that push the same way round after round (ALIE, IPM) become a part of that mean;
+    honest noise averages out of it.
+    """
+    drift = memory.drift / jnp.maximum(safe_norms(memory.drift[None])[0], _TINY)
+    along = (rows.values @ drift) / jnp.maximum(rows.length, _TINY)
+    spread = jnp.maximum(
+        params.drift_deviations * masked_deviation(along, counted), params.drift_gap
+    )
+    return along > masked_median(along, counted) + spread
 
 
-def _learn(
+def _log_odds(
+    agreement: jax.Array,
+    mean: jax.Array,
+    variance: jax.Array,
+    ratio: jax.Array | float,
+    params: DefenceParams,
+) -> jax.Array:
+    """log N(z; mean, variance) - log N(z; ratio * mean, variance), capped; 0 while mean <= 0."""
+    mean = jnp.maximum(mean, 0.0)
+    odds = (1 - ratio) * mean * (agreement - 0.5 * (1 + ratio) * mean)
+    return jnp.clip(odds / jnp.maximum(variance, 1e-4), -params.evidence_cap, params.evidence_cap)
+
+
+def _put(values: jax.Array, selection: Selection, new: jax.Array) -> jax.Array:
+    """[N] values with those of the sampled sellers replaced."""
+    who = jnp.where(selection.present, selection.indices, values.shape[0])
+    return values.at[who].set(new, mode="drop")
+
+
+def _sampling_mass(
     state: DefenceState,
     selection: Selection,
     feedback: jax.Array,
-    flagged: jax.Array,
-    accepted: jax.Array,
+    trust: jax.Array,
     params: DefenceParams,
 ) -> DefenceState:
-    """Mirror step with penalty, reputation, CUSUM of flags and exclusion of at most half."""
+    """Mirror step with a penalty for distrust, and exclusion of at most half of the sellers."""
     num = state.p.shape[0]
-    who = jnp.where(selection.present, selection.indices, num)  # num: dropped by the scatters
-    abar = jnp.maximum(state.memory.abar, _TINY)
-
     p = state.p[selection.indices]
     log_n = jnp.log(jnp.float32(max(num, 2)))
     rate = 4 * params.eta * (params.alpha / num) ** 3 * jnp.sqrt(log_n / (2 * params.horizon))
-    step = jnp.minimum(rate * (feedback / abar) / jnp.maximum(p, _TINY) ** 3, params.exponent_cap)
-    step = step - params.flag_penalty * flagged
+    relative = feedback / jnp.maximum(state.memory.largest, _TINY)
+    step = jnp.minimum(rate * relative / jnp.maximum(p, _TINY) ** 3, params.exponent_cap)
+    step = step + params.distrust_penalty * jnp.clip(trust, -1.0, 0.0)
 
-    odds = jnp.where(
-        flagged,
-        jnp.log(params.flag_rate_bad / params.flag_rate_honest),
-        jnp.log((1 - params.flag_rate_bad) / (1 - params.flag_rate_honest)),
-    )
-    suspicion = jnp.maximum(state.suspicion[selection.indices] + odds, 0.0)
-    suspicion = state.suspicion.at[who].set(suspicion, mode="drop")
-    order = jnp.argsort(-suspicion)
+    order = jnp.argsort(-state.suspicion)
     rank = jnp.zeros(num, jnp.int32).at[order].set(jnp.arange(num, dtype=jnp.int32))
-    active = ~((suspicion >= params.exclusion_log_odds) & (rank < num // 2))
-
-    old = state.reputation[selection.indices]
-    rated = (1 - params.reputation_rate) * old + params.reputation_rate * accepted
-    reputation = state.reputation.at[who].set(
-        jnp.clip(rated, params.reputation_floor, 1.0), mode="drop"
-    )
-    slope = jnp.zeros(num).at[who].set(step, mode="drop")
+    active = ~((state.suspicion >= params.exclusion_log_odds) & (rank < num // 2))
     back = active & (state.p <= 0)  # excluded before, let in again: at the floor
     p = jnp.where(back, params.alpha / num, state.p)
+    slope = _put(jnp.zeros(num), selection, step)
     p = mirror_step(p, slope, 1.0, params.alpha, active, exponent_cap=params.exponent_cap)
-    return state._replace(p=p, reputation=reputation, suspicion=suspicion, active=active)
+    return state._replace(p=p, active=active)

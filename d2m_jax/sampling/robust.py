@@ -32,17 +32,14 @@ def masked_deviation(values: jax.Array, mask: jax.Array) -> jax.Array:
     return 1.4826 * masked_median(jnp.abs(values - centre), mask)
 
 
-def sorted_median(updates: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns the coordinate-wise median [D] of the rows where mask, by a plain sort.
-
-    The market injects a faster one with the same signature (a compare-exchange network).
+def weighted_median(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """Returns the smallest value that half of the weight does not exceed; 0 without any weight.
 
     Args:
-        updates: [S, D] float32.
-        mask: [S] bool.
+        values: [S] float32; those of weight 0 may be anything.
+        weights: [S] float32, at least 0.
     """
-    count = mask.sum()
-    ordered = jnp.sort(jnp.where(mask[:, None], updates, jnp.inf), axis=0)
-    low = ordered[jnp.maximum((count - 1) // 2, 0)]
-    high = ordered[jnp.minimum(count // 2, updates.shape[0] - 1)]
-    return jnp.where(count > 0, 0.5 * low + 0.5 * high, 0.0)
+    order = jnp.argsort(jnp.where(weights > 0, values, jnp.inf))
+    reached = jnp.cumsum(weights[order])
+    middle = jnp.argmax(reached >= 0.5 * reached[-1])
+    return jnp.where(reached[-1] > 0, values[order][middle], 0.0)

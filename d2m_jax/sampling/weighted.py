@@ -67,7 +67,6 @@ def _plain_info(use: jax.Array, selection: Selection, gain: jax.Array) -> Defenc
     return DefenceInfo(
         accepted=use,
         flagged=invalid,
-        harmful=no,
         duplicate=no,
         gain=gain,
         num_excluded=jnp.int32(0),
