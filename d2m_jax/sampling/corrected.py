@@ -84,17 +84,17 @@ def corrected_defence(num_sampled: int) -> Defence:
         counted = rows.use & ~rows.copy
 
         weights = jnp.where(counted, jax.nn.sigmoid(before), 0.0)
-        agreement, gain = _agreement(rows, weights, radius, context)
+        agreement, gain = agreement_of(rows, weights, radius, context)
         mean, variance = _moments(agreement, weights, memory, params)
         steered = counted & _steered(rows, counted, memory, params)
         lost = (present & ~rows.use) | steered
 
-        helpful = _log_odds(agreement, mean, variance, params.useless, params)
+        helpful = log_odds(agreement, mean, variance, params.useless, params)
         helpful = jnp.where(rows.free, jnp.minimum(helpful, -0.5 * params.evidence_cap), helpful)
         helpful = jnp.where(lost, -params.evidence_cap, helpful)
         trust = jnp.minimum(params.trust_memory * before + helpful, params.trust_limit)
 
-        harmless = _log_odds(agreement, mean, variance, params.harmful, params)
+        harmless = log_odds(agreement, mean, variance, params.harmful, params)
         harmless = jnp.where(lost, -0.5 * params.evidence_cap, harmless)
         suspicion = jnp.maximum(state.suspicion[who] - harmless, 0.0)
 
@@ -164,7 +164,7 @@ def _clip(
     return radius, Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
 
 
-def _agreement(
+def agreement_of(
     rows: Rows, weights: jax.Array, radius: jax.Array, context: Context
 ) -> tuple[jax.Array, jax.Array]:
     """Returns ([S] cosines, [S] first-order falls of the validation loss, lr <u, grad L_V>).
@@ -216,7 +216,7 @@ def _steered(
     return along > masked_median(along, counted) + spread
 
 
-def _log_odds(
+def log_odds(
     agreement: jax.Array,
     mean: jax.Array,
     variance: jax.Array,

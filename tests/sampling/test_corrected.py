@@ -1,0 +1,215 @@
+"""Corrected OSMD against float64 formulas, and on a problem whose optimum is known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from d2m_jax import sampling
+from d2m_jax.sampling import Context, DefenceParams, Selection
+from d2m_jax.sampling.corrected import Rows, agreement_of, log_odds
+from d2m_jax.sampling.robust import weighted_median
+
+N, S, D = 12, 8, 40
+LR = 0.1
+PARAMS = DefenceParams(horizon=120.0)
+DEFENCE = sampling.make_defence("corrected_osmd", num_sampled=S)
+EQUAL = jnp.full(N, 1 / N)
+EVERYBODY = Selection(jnp.arange(S), jnp.full(S, S / N), jnp.ones(S, bool))
+
+
+def context(gradient=None):
+    return Context(
+        lam=EQUAL,
+        lr=jnp.float32(LR),
+        round=jnp.int32(0),
+        grad_of_validation=None if gradient is None else (lambda: gradient),
+    )
+
+
+@jax.jit
+def one_round(updates, gradient, valid):
+    state = DEFENCE.init(N, D, EQUAL)
+    return DEFENCE.aggregate(
+        jax.random.key(0), state, EVERYBODY, updates, valid, context(gradient), PARAMS
+    )
+
+
+def play(updates, gradient, valid=None):
+    valid = jnp.ones(S, bool) if valid is None else valid
+    return one_round(jnp.asarray(updates, jnp.float32), jnp.asarray(gradient, jnp.float32), valid)
+
+
+def crowd(seed=0):
+    """Honest updates around a common direction, and that direction."""
+    rng = np.random.default_rng(seed)
+    direction = rng.normal(size=D)
+    return direction + 0.5 * rng.normal(size=(S, D)), direction
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weighted_median_splits_the_weight(seed):
+    rng = np.random.default_rng(seed)
+    values, weights = rng.normal(size=9), rng.uniform(size=9) * (rng.uniform(size=9) < 0.7)
+    median = float(weighted_median(jnp.float32(values), jnp.float32(weights)))
+    values = np.float32(values)
+    assert median in values[weights > 0]
+    assert weights[values < median].sum() < 0.5 * weights.sum() + 1e-6
+    assert weights[values > median].sum() <= 0.5 * weights.sum() + 1e-6
+
+
+def test_weighted_median_of_nothing_is_zero():
+    assert weighted_median(jnp.array([3.0, jnp.nan]), jnp.zeros(2)) == 0
+
+
+@pytest.mark.parametrize("ratio", [-0.5, -2.0])
+def test_evidence_is_the_log_likelihood_ratio_of_two_normals(ratio):
+    z = np.linspace(-1, 1, 21)
+    mean, variance = 0.3, 0.09
+    here = stats.norm(mean, variance**0.5).logpdf(z)
+    there = stats.norm(ratio * mean, variance**0.5).logpdf(z)
+    wide = PARAMS._replace(evidence_cap=1e9)
+    measured = log_odds(jnp.float32(z), jnp.float32(mean), jnp.float32(variance), ratio, wide)
+    np.testing.assert_allclose(measured, here - there, rtol=1e-4, atol=1e-4)
+
+
+def test_agreement_without_validation_is_the_cosine_with_the_weighted_others():
+    updates, gradient = crowd()
+    values = np.float32(updates / np.linalg.norm(updates, axis=1, keepdims=True))
+    weights = np.linspace(0.1, 0.9, S)
+    yes = jnp.ones(S, bool)
+    rows = Rows(jnp.asarray(values), jnp.ones(S), yes, ~yes, ~yes)
+    measured, gain = agreement_of(rows, jnp.float32(weights), jnp.float32(1), context())
+    for m in range(S):
+        others = sum(weights[j] * values[j].astype(float) for j in range(S) if j != m)
+        expected = values[m] @ others / np.linalg.norm(others)
+        np.testing.assert_allclose(measured[m], expected, atol=1e-5)
+    assert not gain.any()
+
+
+def test_the_first_aggregate_is_the_trust_weighted_mean_of_clipped_updates():
+    updates, gradient = crowd()
+    updates[2] *= 7  # longer than the clip
+    aggregate, state, info = play(updates, gradient)
+    assert info.accepted.all()
+    norms = np.linalg.norm(updates, axis=1)
+    radius = np.sort(norms)[(S - 1) // 2]  # equal trust: the lower median
+    rows = updates * np.minimum(1, PARAMS.clip * radius / norms)[:, None]
+    z = rows @ gradient / np.linalg.norm(rows, axis=1) / np.linalg.norm(gradient)
+    here, there = stats.norm(z.mean(), z.std()), stats.norm(-0.5 * z.mean(), z.std())
+    evidence = np.clip(here.logpdf(z) - there.logpdf(z), -2, 2)
+    trust = 1 / (1 + np.exp(-evidence))
+    np.testing.assert_allclose(aggregate, trust @ rows / trust.sum(), atol=2e-4)
+    np.testing.assert_allclose(info.gain, np.maximum(LR * rows @ gradient, 0), rtol=1e-4)
+
+
+def test_norm_inflation_buys_neither_influence_nor_sampling_mass():
+    updates, gradient = crowd()
+    plain, before, _ = play(updates, gradient)
+    updates[0] *= 1e6
+    inflated, after, _ = play(updates, gradient)
+    assert np.linalg.norm(inflated) < 2 * np.linalg.norm(plain)
+    assert after.p[0] <= 1.5 * before.p.max()
+
+
+def test_copies_count_once_and_are_no_crime():
+    updates, gradient = crowd()
+    updates[3] = updates[5] = updates[1]
+    _, state, info = play(updates, gradient)
+    np.testing.assert_array_equal(info.duplicate, np.isin(np.arange(S), (3, 5)))
+    np.testing.assert_array_equal(info.accepted, ~np.isin(np.arange(S), (3, 5)))
+    assert not info.flagged.any() and not state.suspicion.any()
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, 3e38])
+def test_bad_values_touch_nobody_else(poison):
+    updates, gradient = crowd()
+    updates[4] = poison
+    valid = jnp.arange(S) != 4
+    aggregate, state, info = play(np.where(np.arange(S)[:, None] == 4, 0, updates), gradient, valid)
+    assert info.flagged[4] and not info.accepted[4] and info.num_invalid == 1
+    same, _, _ = play(updates, gradient)  # the defence itself refuses what is not finite
+    assert np.isfinite(same).all()
+    for leaf in jax.tree.leaves((aggregate, state)):
+        assert np.isfinite(leaf).all()
+
+
+def test_nothing_valid_changes_nothing():
+    updates, gradient = crowd()
+    aggregate, state, info = play(updates, gradient, jnp.zeros(S, bool))
+    assert not aggregate.any() and info.skipped and not info.accepted.any()
+    np.testing.assert_allclose(state.p.sum(), 1, atol=1e-5)
+
+
+ATTACKS = {
+    "sign flip x10": lambda honest, mean, key: -10 * honest,
+    "mean, reversed": lambda honest, mean, key: jnp.broadcast_to(-mean, honest.shape),
+    "large noise": lambda honest, mean, key: 30 * jax.random.normal(key, honest.shape),
+    "free-riding": lambda honest, mean, key: 1e-4 * honest,
+    "norm inflation of the reverse": lambda honest, mean, key: -1e4 * honest,
+}
+
+
+@functools.partial(jax.jit, static_argnames=("attack", "validate"))
+def descend(key, attack, validate):
+    """f(x) = |x - x*|^2 / 2 with x* = 1: sellers differ in their optima and add noise.
+
+    Four of twelve are Byzantine. Returns the distance to x* after 120 rounds and the state.
+    """
+    optimum, bad = jnp.ones(D), jnp.arange(N) < N // 3
+    world_key, key = jax.random.split(key)
+    centres = 1.0 + 0.3 * jax.random.normal(world_key, (N, D))
+
+    def step(carry, key):
+        x, state = carry
+        sample_key, noise_key, bad_key = jax.random.split(key, 3)
+        selection = DEFENCE.sample(sample_key, state, jnp.ones(N, bool), PARAMS)
+        who = selection.indices
+        honest = x[None] - centres[who] + jax.random.normal(noise_key, (S, D))
+        forged = ATTACKS[attack](honest, honest.mean(0), bad_key)
+        updates = jnp.where(bad[who][:, None], forged, honest)
+        gradient = x - optimum + 0.1 * jax.random.normal(bad_key, (D,))
+        total, state, info = DEFENCE.aggregate(
+            key,
+            state,
+            selection,
+            updates,
+            selection.present,
+            context(gradient if validate else None),
+            PARAMS,
+        )
+        return (x - LR * total, state), (info.accepted & bad[who]).sum()
+
+    start = (jnp.full(D, 4.0), DEFENCE.init(N, D, EQUAL))
+    (x, state), taken = jax.lax.scan(step, start, jax.random.split(key, 120))
+    return jnp.linalg.norm(x - optimum), state, taken
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_descends_to_the_optimum_under_attack(attack):
+    distance, state, taken = descend(jax.random.key(1), attack, True)
+    assert distance < 2.0  # from 19; the mean of the honest optima is 0.7 away
+    assert state.active[N // 3 :].all()  # nobody honest is excluded
+    assert not sampling.slashable(state)[N // 3 :].any()
+    floor = PARAMS.alpha / N
+    np.testing.assert_array_less(state.p[: N // 3], 1.5 * floor)
+    if attack != "large noise":  # at the optimum every gradient is noise
+        assert taken[40:].sum() == 0
+
+
+def test_reversed_updates_are_excluded_and_slashable():
+    """All but one of four; at the floor of the sampling mass evidence comes slowly."""
+    _, state, _ = descend(jax.random.key(1), "sign flip x10", True)
+    excluded = ~state.active[: N // 3]
+    assert excluded.sum() >= 3
+    np.testing.assert_array_equal(sampling.slashable(state)[: N // 3], excluded)
+    assert not state.p[: N // 3][excluded].any()
+
+
+def test_without_validation_the_honest_majority_decides_and_nobody_is_slashed():
+    distance, state, _ = descend(jax.random.key(1), "sign flip x10", False)
+    assert distance < 2.0
+    assert state.active[N // 3 :].all() and not sampling.slashable(state).any()
