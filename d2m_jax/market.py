@@ -274,7 +274,7 @@ def make_market(
     ) -> jax.Array:
         """[N] shares of the round: by contribution, or to the adversary's own sellers."""
         who, present = work.selection.indices, work.selection.present
-        evidence = incentives.Evidence(work.info.accepted, work.info.gain, learning.defence.p[who])
+        evidence = work.evidence._replace(mass=learning.defence.p[who])
         ours = jnp.where(is_right, credit(evidence), 0.0)
         byzantine = (state.roles.byzantine[who] & present).astype(jnp.float32)
         theirs = jnp.where(is_wrong, byzantine / jnp.maximum(byzantine.sum(), 1.0), 0.0)

@@ -13,6 +13,7 @@ from d2m_jax.attacks import Attack, AttackContext, Schedule
 from d2m_jax.attacks.data import off_topic
 from d2m_jax.data import FederatedData, normalize
 from d2m_jax.hparams import HParams
+from d2m_jax.incentives import Evidence
 from d2m_jax.models import Model
 from d2m_jax.population import Roles
 from d2m_jax.sampling import Context, Defence, DefenceInfo, DefenceState, Selection
@@ -39,16 +40,18 @@ class RoundWork(NamedTuple):
     valid: jax.Array  # [S] bool, delivered and neither non-finite nor too long
     refused: jax.Array  # [] int32, delivered but non-finite or too long
     info: DefenceInfo
+    evidence: Evidence  # what the work of each seller was worth is read off this
 
 
 def validation_losses(
     model: Model, theta: jax.Array, lr: jax.Array, data: FederatedData
 ) -> tuple[Any, Any] | tuple[None, None]:
-    """The two things a defence may ask of the buyer's correction examples, as callables.
+    """The two things that may be asked of the buyer's correction examples, as callables.
 
     Returns:
         `losses_of(updates [C, D]) -> [C]`, the loss after each candidate step, and
-        `gradient() -> [D]`; a pair of None when the buyer gave no examples.
+        `gradient(update [D] = 0) -> [D]`, its gradient in the model after one; a pair of None when
+        the buyer gave no examples.
     """
     labels = data.correction.labels
     if labels.shape[0] == 0:
@@ -58,8 +61,9 @@ def validation_losses(
     def losses_of(updates: jax.Array) -> jax.Array:
         return models.losses_of_candidates(model, theta, updates, lr, images, labels)
 
-    def gradient() -> jax.Array:
-        return jax.grad(model.loss)(theta, images, labels)
+    def gradient(update: jax.Array | None = None) -> jax.Array:
+        there = theta if update is None else theta - lr * update
+        return jax.grad(model.loss)(there, images, labels)
 
     return losses_of, gradient
 
@@ -230,5 +234,16 @@ def train_round(
         valid=valid,
         refused=(present & ~good).sum(dtype=jnp.int32),
         info=info,
+        evidence=Evidence(
+            accepted=info.accepted,
+            gain=info.gain,
+            mass=defence_state.p[who],
+            updates=updates,
+            weights=context.lam[who] / jnp.maximum(selection.weights, 1e-30),
+            reputation=defence_state.reputation[who],
+            lr=lr,
+            losses_of=losses_of,
+            gradient_at=gradient,
+        ),
     )
     return state._replace(momentum=momentum, defence=defence_state, attack=memory), work

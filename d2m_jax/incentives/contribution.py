@@ -3,21 +3,42 @@
 Each measure maps the evidence of a round to shares that sum to one over the sampled sellers, or to
 all zeros when nobody contributed. The market adds the shares up over the rounds and turns the sums
 into integer weights with `to_weights`. The D2M paper does not say how sellers are paid; `gain` as
-the default is our choice.
+the default is our choice. Read next: `federated.py`, where the values of a round come from.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.incentives.coalitions import all_coalitions
+from d2m_jax.incentives.federated import (
+    clipped_parts,
+    gradient_similarity,
+    path_value,
+    round_utility,
+)
+from d2m_jax.incentives.sampled import permutation_shapley
+from d2m_jax.incentives.values import shapley
+from d2m_jax.types import Number
+
 
 class Evidence(NamedTuple):
-    """What CONE knows of the sampled sellers after a round."""
+    """What CONE knows of the sampled sellers after a round; made inside the market's trace.
+
+    The three measures that existed first need only the first three fields.
+    """
 
     accepted: jax.Array  # [S] bool: the defence used this update
     gain: jax.Array  # [S] float32: fall of the validation loss by this update alone, >= 0
     mass: jax.Array  # [S] float32: probability with which the sampler draws this seller
+    updates: jax.Array | None = None  # [S, D] float32, finite
+    weights: jax.Array | None = None  # [S] float32: data weight over inclusion probability
+    reputation: jax.Array | None = None  # [S] float32 in [0, 1]
+    lr: Number = 1.0  # [] server's rate
+    losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C]
+    gradient_at: Callable[..., jax.Array] | None = None  # candidate [D] -> [D]
 
 
 def _shares(scores: jax.Array) -> jax.Array:
@@ -25,11 +46,22 @@ def _shares(scores: jax.Array) -> jax.Array:
     return jnp.where(total > 0, scores / jnp.where(total > 0, total, 1.0), 0.0)
 
 
+def _positive_shares(evidence: Evidence, values: jax.Array) -> jax.Array:
+    """Accepted sellers with a positive value share the round in proportion to it.
+
+    Clipping and normalising per round (our choice) bounds what one round can be worth: without it
+    the first rounds, where the loss falls fastest, would decide the pay by the luck of the draw.
+    """
+    good = evidence.accepted & jnp.isfinite(values)
+    return _shares(jnp.where(good, jnp.maximum(values, 0.0), 0.0))
+
+
 def gain(evidence: Evidence) -> jax.Array:
     """Shares in proportion to the validation gain of accepted updates -> [S] float32.
 
     c_m = z_m max(0, L(theta) - L(theta - lr u_m)), normalised over the round. A useless or harmful
-    update earns nothing, which is what makes honesty pay. O(S).
+    update earns nothing, which is what makes honesty pay. So does an honest one of few classes that
+    helps only beside others (`round_shapley` pays it). O(S).
     """
     return _shares(jnp.where(evidence.accepted, jnp.maximum(evidence.gain, 0.0), 0.0))
 
@@ -42,6 +74,73 @@ def count(evidence: Evidence) -> jax.Array:
 def mass(evidence: Evidence) -> jax.Array:
     """Shares in proportion to the sampling mass of accepted sellers -> [S] float32."""
     return _shares(jnp.where(evidence.accepted, evidence.mass, 0.0))
+
+
+def reputation(evidence: Evidence) -> jax.Array:
+    """Shares in proportion to the reputation of accepted sellers -> [S] float32."""
+    assert evidence.reputation is not None
+    return _shares(jnp.where(evidence.accepted, evidence.reputation, 0.0))
+
+
+def similarity(evidence: Evidence) -> jax.Array:
+    """Shares by cosine with the mean direction (CGSV), accepted sellers only -> [S] float32."""
+    assert evidence.updates is not None
+    cosine = gradient_similarity(evidence.updates, evidence.accepted)
+    return _shares(jnp.maximum(cosine, 0.0))
+
+
+def _parts(evidence: Evidence) -> jax.Array:
+    assert evidence.updates is not None
+    return clipped_parts(evidence.updates, evidence.accepted)
+
+
+def path(evidence: Evidence) -> jax.Array:
+    """Aumann-Shapley value of the accepted updates along the mean step -> [S] shares.
+
+    One gradient of the validation loss at the midpoint of the step, instead of the S + 1 losses of
+    `gain`: see `federated.path_value`. Zero for all without validation examples.
+    """
+    if evidence.gradient_at is None:
+        return jnp.zeros_like(evidence.gain)
+    return _positive_shares(
+        evidence, path_value(evidence.gradient_at, _parts(evidence), evidence.lr)
+    )
+
+
+def leave_one_out(evidence: Evidence) -> jax.Array:
+    """Leave-one-out value in the mean of the accepted updates -> [S] shares. S + 2 losses.
+
+    The worth of the mean without seller i is measured against the mean with it.
+    """
+    if evidence.losses_of is None:
+        return jnp.zeros_like(evidence.gain)
+    num = evidence.accepted.shape[0]
+    masks = jnp.concatenate([~jnp.eye(num, dtype=bool), jnp.ones((1, num), bool)])
+    worth = _game(evidence)(masks)
+    return _positive_shares(evidence, worth[-1] - worth[:-1])
+
+
+def round_shapley(evidence: Evidence, num_orders: int = 8) -> jax.Array:
+    """Shapley value of the round's reconstructed game -> [S] shares.
+
+    Exact up to 8 sampled sellers (2^S losses), else over `num_orders` orders, the same in every
+    round (the draw of the sellers is random enough). Fairer than `gain` to sellers of few classes,
+    whose update alone harms but helps beside others: see docs/incentives.md.
+    """
+    if evidence.losses_of is None:
+        return jnp.zeros_like(evidence.gain)
+    num = evidence.accepted.shape[0]
+    if num <= 8:
+        return _positive_shares(evidence, shapley(_game(evidence)(all_coalitions(num))))
+    estimate = permutation_shapley(jax.random.key(0), _game(evidence), num, num_orders)
+    return _positive_shares(evidence, estimate.values)
+
+
+def _game(evidence: Evidence) -> Callable[[jax.Array], jax.Array]:
+    assert evidence.losses_of is not None and evidence.updates is not None
+    num = jnp.maximum(evidence.accepted.sum(), 1)
+    rows = _parts(evidence) * num  # clipped updates
+    return round_utility(evidence.losses_of, rows, evidence.accepted.astype(jnp.float32))
 
 
 def to_weights(scores: jax.Array, levels: int = 10_000) -> jax.Array:

@@ -5,10 +5,17 @@ import pytest
 
 from d2m_jax.incentives import CONTRIBUTIONS, Evidence, to_weights
 
+VALIDATION = jnp.array([0.3, 0.1, 9.0, -0.5])  # gradient of a linear validation loss
 EVIDENCE = Evidence(
     accepted=jnp.array([True, True, False, True]),
     gain=jnp.array([0.3, 0.1, 9.0, -0.5]),
     mass=jnp.array([0.1, 0.2, 0.6, 0.1]),
+    updates=jnp.eye(4),
+    weights=jnp.ones(4),
+    reputation=jnp.array([0.5, 0.2, 0.9, 0.3]),
+    lr=0.5,
+    losses_of=lambda updates: (updates @ VALIDATION) * -0.5,
+    gradient_at=lambda update: VALIDATION,
 )
 
 
@@ -18,6 +25,11 @@ EVIDENCE = Evidence(
         ("gain", [0.75, 0.25, 0, 0]),
         ("count", [1 / 3, 1 / 3, 0, 1 / 3]),
         ("mass", [0.25, 0.5, 0, 0.25]),
+        ("reputation", [0.5, 0.2, 0, 0.3]),
+        ("similarity", [1 / 3, 1 / 3, 0, 1 / 3]),
+        ("path", [0.75, 0.25, 0, 0]),
+        ("leave_one_out", [5 / 7, 2 / 7, 0, 0]),
+        ("round_shapley", [43 / 59, 16 / 59, 0, 0]),
     ],
 )
 def test_shares_by_hand(name, expected):
@@ -37,3 +49,29 @@ def test_weights_never_exceed_the_levels_and_ignore_bad_scores():
     many = jax.random.uniform(jax.random.key(0), (64, 37)) ** 8
     assert int(jax.vmap(to_weights)(many).sum(-1).max()) <= 10_000
     np.testing.assert_array_equal(to_weights(jnp.zeros(3)), np.zeros(3))
+
+
+def test_an_update_that_helps_only_beside_others_is_paid_by_shapley_not_by_gain():
+    # two sellers pull x and y; the first overshoots alone, and the second brings it back
+    target = jnp.array([0.0, 1.0])
+    rows = jnp.array([[-4.0, 1.0], [4.0, 1.0], [0.0, 1.0]])
+    losses_of = lambda updates: jnp.square(updates - target[None]).sum(1)
+    losses = losses_of(jnp.concatenate([rows, jnp.zeros((1, 2))]))
+    evidence = Evidence(
+        accepted=jnp.ones(3, bool),
+        gain=jnp.maximum(losses[-1] - losses[:-1], 0.0),
+        mass=jnp.ones(3) / 3,
+        updates=rows,
+        lr=1.0,
+        losses_of=losses_of,
+        gradient_at=lambda update: 2 * (target - update),
+    )
+    np.testing.assert_allclose(CONTRIBUTIONS["gain"](evidence), [0, 0, 1])
+    paid = CONTRIBUTIONS["path"](evidence)
+    np.testing.assert_allclose(paid, np.ones(3) / 3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["leave_one_out", "round_shapley", "path"])
+def test_without_validation_examples_nobody_is_credited(name):
+    blind = EVIDENCE._replace(losses_of=None, gradient_at=None)
+    np.testing.assert_array_equal(CONTRIBUTIONS[name](blind), np.zeros(4))
