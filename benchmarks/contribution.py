@@ -92,7 +92,6 @@ class Lab:
             gain=jnp.maximum(losses[-1] - losses[:-1], 0.0),
             mass=even,
             updates=rows,
-            weights=even,
             reputation=even,
             lr=LR,
             losses_of=losses_of,

@@ -70,12 +70,14 @@ def hold_auction(
     *,
     job: int | jax.Array,
     num_blocks: int,
+    jump: bool = False,
 ) -> tuple[Ledger, Auction]:
     """Open ascending auction among the buyers of one tag set, until the window is over.
 
     In every block each buyer, in random order, bids the least that the ledger accepts if that is
     within its limit, its shaded value. Bidding up to one's value is then optimal whatever the
-    others do, and the price is about the second highest value.
+    others do, and the price is about the second highest value. With `jump` a buyer bids its whole
+    limit at once: the sealed auction of the textbooks, if the winner pays its bid (first price).
 
     Args:
         key: consumed; decides who speaks first in each block.
@@ -86,6 +88,7 @@ def hold_auction(
         tau_bps: [] int32 threshold that the buyers ask for.
         job: slot.
         num_blocks: static, blocks in which buyers act; later ones pass in silence.
+        jump: static, whether buyers bid their limit at once.
 
     Returns:
         The ledger with the auction closed (if anybody bid), and what happened.
@@ -98,7 +101,7 @@ def hold_auction(
         ledger, highest = carry
         offer = books.minimum_bid(ledger, rules, job)
         # A buyer that has reached its limit stays silent: a bid of 0 is refused by the ledger.
-        offer = jnp.where(offer <= limits[buyer], offer, 0)
+        offer = jnp.where(offer <= limits[buyer], limits[buyer] if jump else offer, 0)
         ledger, receipt = books.bid(
             ledger,
             rules,

@@ -50,6 +50,15 @@ class Roles:
         return claimed_tags(truth.astype(jnp.int32), self.tag_liar, REQUEST_TAGS)
 
 
+@struct.dataclass
+class Profile:
+    """Who does what, name by name, in the place of a `Population`: for audits of single parties."""
+
+    byzantine: jax.Array  # [N] bool
+    tag_liar: jax.Array  # [N] bool
+    behaviour: jax.Array  # [C] int32, codes of `cone.Behaviour`
+
+
 def _slots(rank: jax.Array, counts: list[jax.Array | int]) -> list[jax.Array]:
     """Consecutive ranks to consecutive kinds: kind i holds `counts[i]` of the ranks."""
     start: jax.Array | int = 0
@@ -60,15 +69,21 @@ def _slots(rank: jax.Array, counts: list[jax.Array | int]) -> list[jax.Array]:
     return kinds
 
 
-def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: int) -> Roles:
+def draw_roles(
+    key: Key, population: Population | Profile, num_sellers: int, num_nodes: int
+) -> Roles:
     """Draws who misbehaves, uniformly, exactly as many as asked for.
 
     Args:
         key: consumed.
-        population: counts, traced; their sums are checked by `validate`.
+        population: counts, traced; their sums are checked by `validate`. A `Profile` is taken as it
+            is.
         num_sellers: N.
         num_nodes: C.
     """
+    if isinstance(population, Profile):
+        stranger = jnp.zeros(num_sellers, bool)
+        return Roles(population.byzantine, population.tag_liar, stranger, population.behaviour)
     seller_key, node_key = jax.random.split(key)
     who = population
     byzantine, tag_liar, stranger = _slots(

@@ -239,7 +239,6 @@ def train_round(
             gain=info.gain,
             mass=defence_state.p[who],
             updates=updates,
-            weights=context.lam[who] / jnp.maximum(selection.weights, 1e-30),
             reputation=defence_state.reputation[who],
             lr=lr,
             losses_of=losses_of,

@@ -34,7 +34,6 @@ class Evidence(NamedTuple):
     gain: jax.Array  # [S] float32: fall of the validation loss by this update alone, >= 0
     mass: jax.Array  # [S] float32: probability with which the sampler draws this seller
     updates: jax.Array | None = None  # [S, D] float32, finite
-    weights: jax.Array | None = None  # [S] float32: data weight over inclusion probability
     reputation: jax.Array | None = None  # [S] float32 in [0, 1]
     lr: Number = 1.0  # [] server's rate
     losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C]

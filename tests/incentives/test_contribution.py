@@ -11,7 +11,6 @@ EVIDENCE = Evidence(
     gain=jnp.array([0.3, 0.1, 9.0, -0.5]),
     mass=jnp.array([0.1, 0.2, 0.6, 0.1]),
     updates=jnp.eye(4),
-    weights=jnp.ones(4),
     reputation=jnp.array([0.5, 0.2, 0.9, 0.3]),
     lr=0.5,
     losses_of=lambda updates: (updates @ VALIDATION) * -0.5,

@@ -1,0 +1,318 @@
+"""The market as a game: what each role could do instead of being honest, and what it then earns.
+
+Joins the rooms for audits (`scripts/best_response.py`, `scripts/evolve.py`): a repertoire of seller
+strategies picked by a traced code, and one pure payoff function per role. Statistics of payoffs are
+in `incentives/best_response.py`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax import cone
+from d2m_jax import ledger as books
+from d2m_jax.attacks import ATTACKS, Attack, AttackContext
+from d2m_jax.bidding import enrol, hold_auction
+from d2m_jax.cone import Behaviour
+from d2m_jax.hparams import HParams, Money
+from d2m_jax.ledger import Layout, Ledger, Rules
+from d2m_jax.ledger.rules import BPS
+from d2m_jax.names import lookup
+from d2m_jax.population import REQUEST_TAGS, Population, Profile, Roles
+from d2m_jax.records import MarketOutcome
+from d2m_jax.types import Key, Number
+
+HONEST = 0
+EFFORT = {  # share of the training work that a strategy still does; everything else does all of it
+    "half_effort": 0.5,
+    "gaussian": 0.0,
+    "free_rider_zero": 0.0,
+    "free_rider_replay": 0.0,
+    "free_rider_disguised": 0.0,
+    "mimic": 0.0,
+    "nan": 0.0,
+    "inf": 0.0,
+    "huge": 0.0,
+}
+
+
+def half_effort(
+    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, **_: Any
+) -> tuple[jax.Array, jax.Array]:
+    """A seller that computes on half of its batch only: the second half repeats the first."""
+    del key, num_classes
+    rows = jnp.arange(labels.shape[0]) % max(labels.shape[0] // 2, 1)
+    return images[rows], labels[rows]
+
+
+def seller_strategies(names: tuple[str, ...]) -> dict[str, Attack]:
+    """The named strategies of a seller; "honest" comes first and need not be named.
+
+    A name is "half_effort" or one of `ATTACKS` that keeps no memory and does not search against
+    the rule (those are audited one at a time, as `spec.attack`).
+
+    Raises:
+        ValueError: an unknown name, or an attack that cannot be picked by a code.
+    """
+    known = {**ATTACKS, "half_effort": Attack(poison=half_effort)}
+    chosen = {"honest": Attack()}
+    for name in names:
+        attack = lookup(known, name, "seller strategy")
+        if attack.observe is not None or "defence" in attack.needs:
+            raise ValueError(
+                f"seller strategy {name!r} remembers or searches; run it as spec.attack instead"
+            )
+        chosen[name] = attack
+    return chosen
+
+
+def repertoire(
+    strategies: Mapping[str, Attack], numbers: Mapping[str, Mapping[str, Number]] | None = None
+) -> Attack:
+    """One attack whose number `strategy` [N] says which entry each seller plays.
+
+    Every entry is computed in every round and the right row taken, so that one program serves all
+    profiles; with the strategies of the default list that costs about as much as the round itself.
+
+    Args:
+        strategies: name to attack, honest first.
+        numbers: other numbers than the defaults of each attack.
+    """
+    hyper = {
+        name: {**attack.hyper, **(numbers or {}).get(name, {})}
+        for name, attack in strategies.items()
+    }
+
+    def forge(
+        key: Key,
+        updates: jax.Array,
+        byzantine: jax.Array,
+        *,
+        context: AttackContext,
+        strategy: jax.Array,
+    ) -> jax.Array:
+        code = strategy[context.ids]
+        result = updates
+        for index, (name, attack) in enumerate(strategies.items()):
+            if attack.forge is not None:
+                mine = byzantine & (code == index)
+                key_k = jax.random.fold_in(key, index)
+                forged = attack.forge(key_k, updates, mine, context=context, **hyper[name])
+                result = jnp.where(mine[:, None], forged, result)
+        return result
+
+    def poison(
+        key: Key,
+        images: jax.Array,
+        labels: jax.Array,
+        num_classes: int,
+        *,
+        seller: jax.Array,
+        strategy: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        result = images, labels
+        for index, (name, attack) in enumerate(strategies.items()):
+            if attack.poison is not None:
+                bad = attack.poison(key, images, labels, num_classes, seller=seller, **hyper[name])
+                mine = strategy[seller] == index
+                result = jax.tree.map(lambda a, b, m=mine: jnp.where(m, a, b), bad, result)
+        return result
+
+    return Attack(forge, poison, hyper={"strategy": 0.0})
+
+
+def play(hparams: HParams, sellers: jax.Array, nodes: jax.Array) -> HParams:
+    """`hparams` (as arrays) in which everybody's strategy is given by name.
+
+    Args:
+        hparams: of a market made with a `repertoire`; its declared f is kept if it is given.
+        sellers: [N] int32, entries of the repertoire.
+        nodes: [C] int32, `cone.Behaviour`.
+    """
+    bad = sellers != HONEST
+    profile = Profile(bad, jnp.zeros_like(bad), nodes)
+    strategy = {"strategy": sellers.astype(jnp.float32)}
+    return dataclasses.replace(
+        hparams, population=cast(Population, profile), attack=cast(dict, strategy)
+    )
+
+
+class Payoffs(NamedTuple):
+    """What one market paid, per party."""
+
+    sellers: jax.Array  # [N] int32, change of balance and stake
+    rounds: jax.Array  # [N] int32, rounds in which the seller was drawn
+    slashed: jax.Array  # [N] bool
+    nodes: jax.Array  # [C] int32
+    buyers: jax.Array  # [U] int32, without the worth of the model
+    winner: jax.Array  # [] int32
+    settled: jax.Array  # [] bool
+    accuracy: jax.Array  # [] float32, on the test set
+
+
+def payoffs(outcome: MarketOutcome, layout: Layout) -> Payoffs:
+    """Reads the payoffs off a finished market."""
+    change = wealth(outcome.ledger) - wealth(outcome.opening)
+    info = outcome.rounds
+    who = jnp.where(info.present, info.sellers, layout.num_sellers)
+    drawn = jnp.zeros(layout.num_sellers, jnp.int32).at[who.reshape(-1)].add(1, mode="drop")
+    return Payoffs(
+        sellers=change[layout.sellers],
+        rounds=drawn,
+        slashed=outcome.closing.slashed,
+        nodes=change[layout.nodes],
+        buyers=change[: layout.num_buyers],
+        winner=outcome.ledger.jobs.buyer[0],
+        settled=outcome.phase == books.Phase.SETTLED,
+        accuracy=outcome.test_accuracy,
+    )
+
+
+def wealth(ledger: Ledger) -> jax.Array:
+    """[A] int32: balance plus stake of every account."""
+    return ledger.balances + ledger.stakes
+
+
+def auction_game(
+    key: Key,
+    values: jax.Array,
+    bids_bps: jax.Array,
+    rules: Rules,
+    *,
+    num_blocks: int,
+    jump: bool,
+) -> jax.Array:
+    """Utility of every buyer of one auction whose job is then delivered: 1[win] (value - price).
+
+    Args:
+        key: consumed; order of the bids.
+        values: [U] int32.
+        bids_bps: [U] int32, limit over value.
+        rules: terms of the ledger.
+        num_blocks: static.
+        jump: static; sealed bids, see `hold_auction`.
+
+    Returns:
+        [U] int32.
+    """
+    num = values.shape[0]
+    layout = Layout(num, 1, 1)
+    funds = jnp.full(num, 2**28 // num, jnp.int32)
+    ledger = books.new_ledger(layout, buyer_funds=funds, seller_funds=0, node_funds=0)
+    money = Money(buyer_values=tuple(values), buyer_shading_bps=tuple(bids_bps))
+    ledger, _ = hold_auction(
+        key, ledger, rules, layout, money, jnp.int32(BPS), job=0, num_blocks=num_blocks, jump=jump
+    )
+    job = jax.tree.map(lambda x: x[0], ledger.jobs)
+    won = (jnp.arange(num) == job.buyer) & (job.phase == books.Phase.CLOSED)
+    return jnp.where(won, values - job.price, 0)
+
+
+class NodeGame(NamedTuple):
+    """Payoffs of nodes, [C] each."""
+
+    money: jax.Array  # int32, rewards minus slashed stake
+    executed: jax.Array  # int32, executions really computed
+    wins: jax.Array  # int32, votes for a wrong result that was accepted
+    seats: jax.Array  # int32, units of work in which the node sat and was judged
+
+
+def node_game(
+    key: Key,
+    behaviour: jax.Array,
+    params: cone.ConeParams,
+    rules: Rules,
+    stake: Number,
+    vigilance: Number,
+    *,
+    num_rounds: int,
+    price: int = 1_000_000,
+    options: Mapping[str, Any] | None = None,
+) -> NodeGame:
+    """What compute nodes earn in one job, by the real vote and the real ledger, without learning.
+
+    The rounds of a job are voted on and settled; if a wrong result was accepted, the buyer disputes
+    with probability `vigilance` and wins, and all nodes that voted for it lose their stakes.
+
+    Args:
+        key: consumed.
+        behaviour: [C] int32.
+        params: of CONE.
+        rules: terms; `num_rounds` must be at least one more than here.
+        stake: of every node.
+        vigilance: probability of a dispute after a wrong acceptance.
+        num_rounds: static, units of work.
+        price: of the job, of which rules take the compute pool.
+        options: static names for `cone.decide`.
+
+    Returns:
+        `NodeGame`.
+    """
+    num_nodes = behaviour.shape[0]
+    layout = Layout(1, 1, num_nodes)
+    ledger = books.new_ledger(layout, buyer_funds=2 * price, seller_funds=0, node_funds=stake)
+    nobody = jnp.zeros(1, bool)
+    roles = Roles(nobody, nobody, nobody, behaviour)
+    money = Money(seller_stake=0, node_stake=stake)
+    free = dataclasses.replace(rules, seller_deposit=jnp.int32(0), min_sellers=jnp.int32(1))
+    ledger = enrol(ledger, free, layout, money, roles, jnp.ones(1, jnp.int32))
+    ledger, _ = books.bid(
+        ledger, free, buyer=0, job=0, tags=REQUEST_TAGS, amount=price, tau_bps=BPS
+    )
+    ledger, _ = books.advance(ledger, free, blocks=rules.auction_window)
+    ledger, _ = books.close_auction(ledger, free, actor=layout.treasury, job=0)
+    ledger, _ = books.match(ledger, free, actor=layout.treasury, job=0)
+    start = wealth(ledger)[layout.nodes]
+    works = (behaviour == Behaviour.HONEST) | (behaviour == Behaviour.ADAPTIVE)
+    vote_key, notice_key = jax.random.split(key)
+
+    def unit(ledger: Ledger, i: jax.Array) -> tuple[Ledger, tuple[jax.Array, ...]]:
+        can = books.eligible_nodes(ledger, free)
+        vote = cone.decide(
+            jax.random.fold_in(vote_key, i), behaviour, can, params, **(options or {})
+        )
+        ledger, _ = books.settle_round(
+            ledger, free, actor=layout.treasury, job=0, outcomes=vote.outcome
+        )
+        sat = vote.outcome != cone.Outcome.NOT_DRAWN
+        won = (vote.outcome == cone.Outcome.MATCHED) & (vote.accepted > 0)
+        return ledger, (sat & works, won & ~works, sat)
+
+    ledger, parts = jax.lax.scan(unit, ledger, jnp.arange(num_rounds))
+    executed, wins, seats = (part.sum(0, dtype=jnp.int32) for part in parts)
+    guilty = wins > 0
+    told, _ = books.report_metric(
+        ledger, free, actor=layout.treasury, job=0, metric_bps=BPS, weights=jnp.zeros(1, jnp.int32)
+    )
+    opened, _ = books.open_dispute(
+        told, free, actor=0, job=0, accused=layout.node(jnp.argmax(guilty)), disputed_round=0
+    )
+    judged, _ = books.resolve_dispute(
+        opened, free, actor=layout.treasury, job=0, upheld=True, guilty=guilty
+    )
+    noticed = guilty.any() & (jax.random.uniform(notice_key) < vigilance)
+    ledger = jax.tree.map(lambda a, b: jnp.where(noticed, a, b), judged, ledger)
+    return NodeGame(wealth(ledger)[layout.nodes] - start, executed, wins, seats)
+
+
+def random_others(
+    key: Key, num: int, strategies: jax.Array, share: jax.Array | None = None
+) -> jax.Array:
+    """A random profile: a random share of the parties misbehaves, each in a random way.
+
+    Args:
+        key: consumed.
+        num: parties.
+        strategies: [P] int32 codes of misbehaviour.
+        share: [] of those who misbehave; by default uniform in [0, 1].
+
+    Returns:
+        [num] int32 codes, 0 for honest.
+    """
+    share_key, who_key, kind_key = jax.random.split(key, 3)
+    share = jax.random.uniform(share_key) if share is None else share
+    kind = jax.random.choice(kind_key, strategies, (num,))
+    return jnp.where(jax.random.uniform(who_key, (num,)) < share, kind, 0).astype(jnp.int32)

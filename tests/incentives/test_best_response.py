@@ -1,0 +1,165 @@
+"""Regret and thresholds against closed forms, on the real auction, vote and ledger."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import hypergeom
+
+from d2m_jax import cone
+from d2m_jax import ledger as books
+from d2m_jax.deviations import auction_game, node_game, random_others, seller_strategies
+from d2m_jax.hparams import MARKET_RULES
+from d2m_jax.incentives import best_response as br
+
+KEYS = jax.vmap(jax.random.key)(jnp.arange(1500))
+BIDS = jnp.array([10_000, 5_000, 7_500, 9_000, 11_000, 13_000])
+TOP = 1_200_000  # values are uniform up to here
+
+
+def auction_regret(*, second_price, jump, num_blocks, increment):
+    rules = books.make_rules(
+        **{
+            **MARKET_RULES,
+            "second_price": second_price,
+            "min_increment_bps": increment,
+            "reserve": 1 if jump else 200_000,
+        }
+    )
+
+    def utility(bid, key):
+        value_key, order_key = jax.random.split(key)
+        values = jax.random.randint(value_key, (4,), 1, TOP)
+        bids = jnp.full(4, 10_000).at[0].set(bid)
+        return auction_game(order_key, values, bids, rules, num_blocks=num_blocks, jump=jump)[0]
+
+    both = jax.vmap(jax.vmap(utility, (None, 0)), (0, None))
+    return br.regret(np.asarray(jax.jit(both)(BIDS, KEYS)))
+
+
+def test_truthful_bidding_is_not_dominant_in_a_first_price_auction():
+    found = auction_regret(second_price=0, jump=True, num_blocks=1, increment=0)
+    assert found.low > 0 and BIDS[found.best] == 7_500  # (n - 1) / n of four buyers
+    # against truthful rivals U(b) = E[(v - b v) b^3 (v / TOP)^3] = (1 - b) b^3 TOP / 5, v uniform
+    for bid, gain, margin in zip(np.asarray(BIDS) / 1e4, found.gains, found.margins):
+        if bid < 1:
+            assert abs(gain - (1 - bid) * bid**3 * TOP / 5) < 1.5 * margin
+    assert br.shading(4) == 0.75
+
+
+def test_truthful_bidding_is_best_in_the_default_auction_up_to_an_increment():
+    found = auction_regret(second_price=1, jump=False, num_blocks=20, increment=500)
+    assert found.high < 0.05 * TOP / 10
+    assert found.gains[1] < -10_000 and found.gains[-1] < -10_000
+
+
+def vote_payoffs(stakes, num_bad, gain, cost):
+    """Per world and stake: what a coalition gets by colluding and by honesty; sets of 3, 2 win."""
+    reward = 1_000
+    rules = books.make_rules(
+        **{**MARKET_RULES, "num_rounds": 2, "node_stake": 1, "reward_cap": reward}
+    )
+    member = jnp.arange(24) < num_bad
+
+    def one(behaviour, stake, key):
+        game = node_game(
+            key,
+            jnp.where(member, behaviour, 0).astype(jnp.int32),
+            cone.ConeParams(size=3),
+            rules,
+            stake,
+            0.0,
+            num_rounds=1,
+            options={"schedule": "fixed", "stop_rule": "majority_last"},
+        )
+        worth = game.money - cost * game.executed + gain * game.wins
+        return jnp.where(member, worth, 0).sum(), jnp.where(member, game.seats, 0).sum()
+
+    codes = jnp.array([cone.Behaviour.HONEST, cone.Behaviour.COLLUDE], jnp.int32)
+    run = jax.vmap(jax.vmap(jax.vmap(one, (None, None, 0)), (None, 0, None)), (0, None, None))
+    worth, seats = jax.jit(run)(codes, jnp.asarray(stakes), KEYS)
+    return np.asarray(worth), np.asarray(seats), reward
+
+
+def test_the_stake_that_deters_collusion_agrees_with_the_closed_form():
+    gain, cost, num_bad = 20_000, 300, 6
+    seats = hypergeom(24, num_bad, 3)
+    drawn = np.arange(4)
+    error = (drawn * seats.pmf(drawn) * (drawn >= 2)).sum() / seats.mean()
+    closed = br.node_stake_bound(error, 1_000, gain, cost)
+    worth, _, _ = vote_payoffs([1, 40_000, round(closed)], num_bad, gain, cost)
+    honest, colluding = worth[0], worth[1]
+    solved = br.break_even(colluding[0] - honest[0], colluding[1] - honest[1], 39_999)
+    assert solved.low < closed - 1 < solved.high
+    assert solved.high - solved.low < 0.5 * closed
+    assert br.regret(np.stack([honest[0], colluding[0]])).low > 0  # without a stake it pays
+    assert br.regret(np.stack([honest[1], colluding[1]])).high < 0
+    repaired = br.regret(np.stack([honest[2], colluding[2]]))
+    assert repaired.low < 0 < repaired.high
+
+
+def test_regret_by_hand():
+    found = br.regret(np.array([[1.0, 3.0, 2.0], [2.0, 4.0, 3.0], [0.0, 2.0, 4.0]]))
+    assert found.best == 1 and found.value == found.low == 1.0 < found.high
+    np.testing.assert_allclose(found.gains, [0, 1, 0])
+    assert found.margins[1] == 0  # the same gain in every world: no doubt about it
+
+
+def test_intervals_of_the_regret_cover_the_truth():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(400):
+        common = rng.normal(size=40)
+        payoffs = np.stack([common, common + 0.3 + rng.normal(size=40), common - 1])
+        found = br.regret(payoffs)
+        inside += found.low <= 0.3 <= found.high
+    assert inside >= 370  # at least 95 % less sampling noise
+
+
+def test_break_even_interval_covers_the_root():
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(400):
+        start = 5 + rng.normal(size=60)
+        slope = 2 + rng.normal(size=60)
+        found = br.break_even(start, start - 10 * slope, 10.0)
+        inside += found.low <= 2.5 <= found.high
+    assert 365 <= inside <= 395
+    flat = br.break_even(np.array([1.0, 2.0]), np.array([2.0, 1.0]), 1.0)
+    assert np.isinf(flat.high)
+
+
+def test_verdicts():
+    def at(low, high):
+        return br.Regret(1, (low + high) / 2, low, high, np.zeros(2), np.zeros(2))
+
+    assert br.verdict(at(-2, -1), at(-2, -1)) == "dominant"
+    assert br.verdict(at(-2, -1), at(1, 2)) == "Nash only"
+    assert br.verdict(at(1, 2), at(-2, -1)) == "fails"
+    assert br.verdict(at(-1, 1), at(-2, -1)) == "undecided"
+    assert br.verdict(at(-1, 1), at(-2, -1), tolerance=1.5) == "dominant"
+
+
+def test_bounds_make_the_two_utilities_equal():
+    deposit = br.seller_deposit_bound(0.6, 100.0, 40.0, 500.0, 10.0)
+    assert 0.4 * (40 + 500) - 0.6 * deposit == pytest.approx(100 - 10)
+    assert br.detection_bound(deposit, 100.0, 40.0, 500.0, 10.0) == pytest.approx(0.6)
+    stake = br.node_stake_bound(0.2, 50.0, 300.0, 5.0)
+    assert 0.2 * (50 + 300) - 0.8 * stake == pytest.approx(50 - 5)
+
+
+def test_random_profiles_and_bad_input():
+    codes = random_others(jax.random.key(0), 400, jnp.array([2, 5]), jnp.float32(0.25))
+    assert set(np.unique(codes)) == {0, 2, 5} and 60 < int((codes != 0).sum()) < 140
+    with pytest.raises(ValueError, match="two strategies in two worlds"):
+        br.regret(np.zeros((1, 5)))
+    with pytest.raises(ValueError, match="detection must lie in"):
+        br.seller_deposit_bound(0.0, 1, 1, 1, 1)
+    with pytest.raises(ValueError, match="error must lie in"):
+        br.node_stake_bound(1.0, 1, 1, 1)
+    with pytest.raises(ValueError, match="deposit must not be negative"):
+        br.detection_bound(-1.0, 1, 1, 1, 1)
+    with pytest.raises(ValueError, match="unknown seller strategy"):
+        seller_strategies(("lazy",))
+    with pytest.raises(ValueError, match="remembers or searches"):
+        seller_strategies(("mimic_variance",))
