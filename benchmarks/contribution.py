@@ -78,7 +78,7 @@ class Lab:
         one = lambda mask: self.trained(data, mask, key)  # noqa: E731
         return jax.lax.map(one, all_coalitions(SELLERS), batch_size=32)
 
-    def evidence(self, data: FederatedData, theta, rows):
+    def evidence(self, data: FederatedData, theta, rows, previous):
         """What the market would know of the round."""
         images, labels = normalize(data, data.correction.images), data.correction.labels
 
@@ -93,6 +93,7 @@ class Lab:
             mass=even,
             updates=rows,
             reputation=even,
+            previous=previous,
             lr=LR,
             losses_of=losses_of,
             gradient_at=lambda update: jax.grad(self.model.loss)(
@@ -103,20 +104,21 @@ class Lab:
     def _measured(self, data: FederatedData, key):
         """Sums of the shares of every measure over the rounds, {name: [N]}."""
 
-        def step(theta, i):
+        def step(carry, i):
+            theta, previous = carry
             draw, train = jax.random.split(jax.random.fold_in(key, i))
             who = jax.random.permutation(draw, SELLERS)[:SAMPLED]
             rows = self.updates(data, train, theta, who)
-            evidence = self.evidence(data, theta, rows)
+            evidence = self.evidence(data, theta, rows, previous)
             shares = {
                 name: jnp.zeros(SELLERS).at[who].set(measure(evidence))
                 for name, measure in CONTRIBUTIONS.items()
             }
             shares["claimed size"] = jnp.zeros(SELLERS).at[who].set(data.sizes[who])
-            return theta - LR * rows.mean(0), shares
+            return (theta - LR * rows.mean(0), rows.mean(0)), shares
 
         start = self.model.init(jax.random.key(0))
-        _, shares = jax.lax.scan(step, start, jnp.arange(self.num_rounds))
+        _, shares = jax.lax.scan(step, (start, 0 * start), jnp.arange(self.num_rounds))
         return jax.tree.map(lambda x: x.sum(0), shares)
 
 
@@ -170,7 +172,7 @@ def speed(lab: Lab, raw) -> None:
     rows = jax.jit(lab.updates)(data, key, theta, jnp.arange(SELLERS))
 
     def game(theta, rows):
-        evidence = lab.evidence(data, theta, rows)
+        evidence = lab.evidence(data, theta, rows, 0 * theta)
         return federated.round_utility(evidence.losses_of, rows, jnp.ones(SELLERS)), evidence
 
     methods = {

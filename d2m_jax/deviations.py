@@ -17,9 +17,11 @@ from d2m_jax import ledger as books
 from d2m_jax.attacks import ATTACKS, Attack, AttackContext
 from d2m_jax.bidding import enrol, hold_auction
 from d2m_jax.cone import Behaviour
+from d2m_jax.data import Examples, FederatedData
 from d2m_jax.hparams import HParams, Money
 from d2m_jax.ledger import Layout, Ledger, Rules
 from d2m_jax.ledger.rules import BPS
+from d2m_jax.market import Market
 from d2m_jax.names import lookup
 from d2m_jax.population import REQUEST_TAGS, Population, Profile, Roles
 from d2m_jax.records import MarketOutcome
@@ -257,7 +259,9 @@ def node_game(
     nobody = jnp.zeros(1, bool)
     roles = Roles(nobody, nobody, nobody, behaviour)
     money = Money(seller_stake=0, node_stake=stake)
-    free = dataclasses.replace(rules, seller_deposit=jnp.int32(0), min_sellers=jnp.int32(1))
+    free = dataclasses.replace(
+        rules, seller_deposit=jnp.int32(0), min_sellers=jnp.int32(1), second_price=jnp.int32(0)
+    )
     ledger = enrol(ledger, free, layout, money, roles, jnp.ones(1, jnp.int32))
     ledger, _ = books.bid(
         ledger, free, buyer=0, job=0, tags=REQUEST_TAGS, amount=price, tau_bps=BPS
@@ -316,3 +320,63 @@ def random_others(
     share = jax.random.uniform(share_key) if share is None else share
     kind = jax.random.choice(kind_key, strategies, (num,))
     return jnp.where(jax.random.uniform(who_key, (num,)) < share, kind, 0).astype(jnp.int32)
+
+
+class Play(NamedTuple):
+    """One profile of a whole market, for `market_game`."""
+
+    sellers: jax.Array  # [N] int32, entries of the repertoire
+    nodes: jax.Array  # [C] int32, `cone.Behaviour`
+    rows: jax.Array  # [N, M] int32, who holds which rows of the pool
+    sizes: jax.Array  # [N] int32; 0 for an account that stays away
+    deposit: jax.Array  # [] int32, locked from each seller
+    size_lie_bps: jax.Array  # [] int32, of the sellers that are not honest
+    false_dispute: jax.Array  # [] float32, probability that the winner disputes for no reason
+    wrong_labels: jax.Array  # [] int32, added to the labels of the buyer's verdict examples
+
+
+def honest_play(market: Market, hparams: HParams, data: FederatedData) -> Play:
+    """The profile in which everybody is honest."""
+    spec = market.spec
+    return Play(
+        sellers=jnp.zeros(spec.num_sellers, jnp.int32),
+        nodes=jnp.full(spec.num_nodes, Behaviour.HONEST, jnp.int32),
+        rows=data.index,
+        sizes=data.sizes,
+        deposit=jnp.asarray(hparams.rules["seller_deposit"], jnp.int32),
+        size_lie_bps=jnp.int32(BPS),
+        false_dispute=jnp.float32(0),
+        wrong_labels=jnp.int32(0),
+    )
+
+
+def market_game(
+    market: Market, key: Key, profile: Play, hparams: HParams, data: FederatedData
+) -> Payoffs:
+    """Payoffs of a whole market in which everybody plays as the profile says.
+
+    Args:
+        market: made with `attack=repertoire(...)`.
+        key: of the run; the same key means the same auction, model, draws and votes.
+        profile: who does what; may be batched.
+        hparams: from `as_arrays`.
+        data: of all parties.
+    """
+    labels = (data.verdict.labels + profile.wrong_labels) % market.model.num_classes
+    data = dataclasses.replace(
+        data,
+        index=profile.rows,
+        sizes=profile.sizes,
+        verdict=Examples(data.verdict.images, labels),
+    )
+    conduct = dataclasses.replace(
+        hparams.conduct,
+        size_lie_bps=profile.size_lie_bps,
+        false_dispute=profile.false_dispute,
+    )
+    hparams = dataclasses.replace(
+        play(hparams, profile.sellers, profile.nodes),
+        conduct=conduct,
+        rules={**hparams.rules, "seller_deposit": profile.deposit},
+    )
+    return payoffs(market.run(key, hparams, data), market.layout)

@@ -240,6 +240,7 @@ def train_round(
             mass=defence_state.p[who],
             updates=updates,
             reputation=defence_state.reputation[who],
+            previous=state.previous,
             lr=lr,
             losses_of=losses_of,
             gradient_at=gradient,

@@ -3,6 +3,7 @@
 from d2m_jax.incentives.contribution import (
     Evidence,
     count,
+    fresh,
     gain,
     leave_one_out,
     mass,
@@ -22,6 +23,7 @@ CONTRIBUTIONS = {
     "leave_one_out": leave_one_out,
     "round_shapley": round_shapley,
     "path": path,
+    "fresh": fresh,
 }
 
 __all__ = ["CONTRIBUTIONS", "Evidence", "count", "gain", "mass", "to_weights"]

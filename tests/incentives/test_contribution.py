@@ -12,6 +12,7 @@ EVIDENCE = Evidence(
     mass=jnp.array([0.1, 0.2, 0.6, 0.1]),
     updates=jnp.eye(4),
     reputation=jnp.array([0.5, 0.2, 0.9, 0.3]),
+    previous=jnp.array([0.0, 2.0, 0.0, 0.0]),
     lr=0.5,
     losses_of=lambda updates: (updates @ VALIDATION) * -0.5,
     gradient_at=lambda update: VALIDATION,
@@ -27,6 +28,7 @@ EVIDENCE = Evidence(
         ("reputation", [0.5, 0.2, 0, 0.3]),
         ("similarity", [1 / 3, 1 / 3, 0, 1 / 3]),
         ("path", [0.75, 0.25, 0, 0]),
+        ("fresh", [1, 0, 0, 0]),
         ("leave_one_out", [5 / 7, 2 / 7, 0, 0]),
         ("round_shapley", [43 / 59, 16 / 59, 0, 0]),
     ],
@@ -70,7 +72,26 @@ def test_an_update_that_helps_only_beside_others_is_paid_by_shapley_not_by_gain(
     np.testing.assert_allclose(paid, np.ones(3) / 3, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["leave_one_out", "round_shapley", "path"])
+@pytest.mark.parametrize("name", ["leave_one_out", "round_shapley", "path", "fresh"])
 def test_without_validation_examples_nobody_is_credited(name):
     blind = EVIDENCE._replace(losses_of=None, gradient_at=None)
     np.testing.assert_array_equal(CONTRIBUTIONS[name](blind), np.zeros(4))
+
+
+def test_sending_the_last_aggregate_again_is_paid_by_gain_but_not_by_fresh():
+    previous = jnp.array([1.0, 1.0, 0.0, 0.0])
+    rows = jnp.stack([previous, jnp.array([1.0, 0, 0, 0]), jnp.array([0.0, 0.2, 0, 0])])
+    slope = jnp.array([1.0, 1.0, 0.0, 0.0])
+    evidence = Evidence(
+        accepted=jnp.ones(3, bool),
+        gain=rows @ slope,
+        mass=jnp.ones(3) / 3,
+        updates=rows,
+        previous=jnp.array([1.0, 0.5, 0.0, 0.0]),
+        lr=1.0,
+        gradient_at=lambda update: slope,
+    )
+    assert CONTRIBUTIONS["gain"](evidence)[0] > 0.5
+    again = evidence._replace(updates=rows.at[0].set(2 * evidence.previous))
+    assert CONTRIBUTIONS["path"](again)[0] > 0.3
+    assert CONTRIBUTIONS["fresh"](again)[0] < 1e-6
