@@ -5,7 +5,8 @@
 For each strategy of a buyer, node and seller, and for coalitions of nodes: U(s) - U(honest) with
 simultaneous confidence intervals, given honest others and given random others (a random share of
 them misbehaves, each in a random way). Then what it takes to deter those that pay, solved for on
-the simulated payoffs and by the closed conditions. The configuration's own bad parties are left out.
+the simulated payoffs and by the closed conditions. The configuration's own bad parties are not
+there.
 """
 
 import functools
