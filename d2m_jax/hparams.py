@@ -35,6 +35,15 @@ class Learning:
 
 
 @struct.dataclass
+class Privacy:
+    """Differential privacy at the sellers, with spec.privacy example or update."""
+
+    clip: Number = 1.0  # bound on the norm of one example's gradient, or of one update
+    noise: Number = 1.0  # standard deviation of the noise over the clip
+    delta: Number = 1e-5  # of the epsilons that are reported
+
+
+@struct.dataclass
 class Conduct:
     """How far the bad go, and how watchful the others are (our choice)."""
 
@@ -75,6 +84,7 @@ class HParams:
     tau: Number = 0.9
     tolerated_f: Number = -1  # declared Byzantine rows of a sample; -1: the expected number
     learning: Learning = dataclasses.field(default_factory=Learning)
+    privacy: Privacy = dataclasses.field(default_factory=Privacy)
     population: Population = dataclasses.field(default_factory=Population)
     conduct: Conduct = dataclasses.field(default_factory=Conduct)
     attack: dict[str, Number] = dataclasses.field(default_factory=dict)  # keys of the named attack

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax import cone, incentives, models, sampling
+from d2m_jax import cone, incentives, models, privacy, sampling
 from d2m_jax import ledger as books
 from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack, bind
 from d2m_jax.attacks.market import claimed_sizes
@@ -256,7 +256,7 @@ def make_market(
         velocity = hparams.learning.momentum * old.velocity + direction
         moved = is_right | is_wrong
         keep = jax.tree.map(lambda a, b: jnp.where(is_right, a, b), new.defence, old.defence)
-        theta = old.theta - rate * velocity
+        theta = privacy.release(old.theta - rate * velocity, "model")
         moved = moved & jnp.isfinite(theta).all()  # a step that overflows is not taken
         return new._replace(
             theta=jnp.where(moved, theta, old.theta),
@@ -278,7 +278,7 @@ def make_market(
         ours = jnp.where(is_right, credit(evidence), 0.0)
         byzantine = (state.roles.byzantine[who] & present).astype(jnp.float32)
         theirs = jnp.where(is_wrong, byzantine / jnp.maximum(byzantine.sum(), 1.0), 0.0)
-        shares = jnp.where(present, ours + theirs, 0.0)
+        shares = privacy.release(jnp.where(present, ours + theirs, 0.0), "contributions")
         return jnp.zeros(spec.num_sellers).at[who].add(shares)
 
     def rounds(
@@ -308,6 +308,7 @@ def make_market(
         metric, _ = models.evaluate(
             model, state.learning.theta, data.verdict, lambda images: normalize(data, images)
         )
+        metric = privacy.release(metric, "metric")
         ledger, closing = close_job(
             key,
             state,

@@ -44,6 +44,7 @@ class Spec:
     attack: str = "none"
     attack_options: tuple[tuple[str, Any], ...] = ()  # static choices, (("search", "exact"),)
     attack_schedule: str = "fixed"  # in which rounds
+    privacy: str = "none"  # unit of differential privacy at the sellers: none | example | update
     contribution: str = "gain"  # how a round's work is valued, see CONTRIBUTIONS
     num_buyers: int = 4
     num_blocks: int = 20  # blocks of the auction in which buyers act

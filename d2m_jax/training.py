@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax import models, sellers
+from d2m_jax import models, privacy, sellers
 from d2m_jax.attacks import Attack, AttackContext, Schedule
 from d2m_jax.attacks.data import off_topic
 from d2m_jax.data import FederatedData, normalize
@@ -92,6 +92,56 @@ def _off_topic(
     return jax.tree.map(lambda new, old: jnp.where(is_liar, new, old), other, (images, labels))
 
 
+def _train(
+    key: Key,
+    theta: jax.Array,
+    who: jax.Array,
+    steps: jax.Array,
+    tamper: sellers.Tamper,
+    hparams: HParams,
+    data: FederatedData,
+    spec: Spec,
+    model: Model,
+) -> jax.Array:
+    """What the sampled sellers compute, [S, D], with differential privacy if it is asked for."""
+    learning, private = hparams.learning, hparams.privacy
+    if spec.privacy == "example":
+        return privacy.private_sellers(
+            model.gradient,
+            key,
+            theta,
+            data,
+            who,
+            normalize=lambda images: normalize(data, images),
+            batch_size=spec.batch_size,
+            clip=private.clip,
+            noise=private.noise,
+            tamper=tamper,
+        )
+    updates = sellers.train_sellers(
+        model,
+        key,
+        theta,
+        data,
+        who,
+        normalize=lambda images: normalize(data, images),
+        batch_size=spec.batch_size,
+        local_steps=spec.local_steps,
+        lr_local=learning.lr_local,
+        mu=learning.proximal,
+        weight_decay=learning.weight_decay,
+        steps=steps,
+        tamper=tamper,
+    )
+    if spec.privacy == "update":
+        noise_key = jax.random.fold_in(key, spec.num_sellers)  # no seller's own
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(noise_key, who)
+        updates = jax.vmap(privacy.private_update, in_axes=(0, 0, None, None))(
+            keys, updates, private.clip, private.noise
+        )
+    return updates
+
+
 def train_round(
     key: Key,
     state: LearningState,
@@ -156,21 +206,7 @@ def train_round(
         bad = attack.poison(key, *batch, model.num_classes, seller=seller, **hparams.attack)
         return jax.tree.map(lambda new, old: jnp.where(active[seller], new, old), bad, batch)
 
-    updates = sellers.train_sellers(
-        model,
-        train_key,
-        state.theta,
-        data,
-        who,
-        normalize=lambda images: normalize(data, images),
-        batch_size=spec.batch_size,
-        local_steps=spec.local_steps,
-        lr_local=learning.lr_local,
-        mu=learning.proximal,
-        weight_decay=learning.weight_decay,
-        steps=part.steps,
-        tamper=tamper,
-    )
+    updates = _train(train_key, state.theta, who, part.steps, tamper, hparams, data, spec, model)
     momentum = state.momentum
     if spec.client_momentum != "none":
         average = sellers.MOMENTA[spec.client_momentum]
@@ -225,14 +261,19 @@ def train_round(
             view = view._replace(state=memory)
         updates = attack.forge(attack_key, updates, byzantine, context=view, **hparams.attack)
 
-    updates, good = refuse_bad_values(updates, learning.max_norm)
-    valid = present & good
+    # From here on it is no longer the sellers' own: see `privacy/visibility.py`.
+    updates, good = refuse_bad_values(privacy.release(updates, "update"), learning.max_norm)
+    valid = privacy.release(present & good, "verdicts on sellers")
     direction, defence_state, info = aggregate(updates, valid)
+    memory_of_nodes = defence_state.memory
+    defence_state = privacy.release(defence_state, "verdicts on sellers")
+    defence_state = defence_state._replace(memory=memory_of_nodes)
+    info = privacy.release(info, "verdicts on sellers")
     work = RoundWork(
         selection=selection,
-        direction=direction,
+        direction=privacy.release(direction, "aggregate"),
         valid=valid,
-        refused=(present & ~good).sum(dtype=jnp.int32),
+        refused=(present & ~valid).sum(dtype=jnp.int32),
         info=info,
         evidence=Evidence(
             accepted=info.accepted,

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from d2m_jax import aggregation, cone, incentives, models, sampling, sellers
+from d2m_jax import aggregation, cone, incentives, models, privacy, sampling, sellers
 from d2m_jax.attacks import ATTACKS, SCHEDULES, bind
 from d2m_jax.data import PARTITIONS, SOURCES
 from d2m_jax.hparams import HParams
@@ -77,12 +77,18 @@ def _names(spec: Spec) -> None:
         (SCHEDULES, spec.attack_schedule, "attack schedule"),
         (incentives.CONTRIBUTIONS, spec.contribution, "contribution"),
         ({"none": None, **sellers.MOMENTA}, spec.client_momentum, "client momentum"),
+        (dict.fromkeys(privacy.UNITS), spec.privacy, "unit of privacy"),
         (cone.SCHEDULES, spec.set_schedule, "set schedule"),
         (cone.STOP_RULES, spec.stop_rule, "stop rule"),
         (cone.SORTITIONS, spec.sortition, "sortition"),
     ]
     for registry, name, what in chosen:
         lookup(registry, name, what)
+    if spec.privacy == "example" and spec.local_steps > 1:
+        raise ValueError(
+            f"privacy per example is accounted for one step a round; local_steps is "
+            f"{spec.local_steps}: set it to 1, or privacy to 'update'"
+        )
     bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
         lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
@@ -162,6 +168,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning.drop_out": (0, 1),
     "learning.straggle": (0, 1),
     "learning.max_norm": (1e-30, 1e18),
+    "privacy.clip": (1e-30, 1e6),
+    "privacy.noise": (0, 1e6),
+    "privacy.delta": (1e-30, 0.5),
     "conduct.spoil": (-1e6, 1e6),
     "conduct.vigilance": (0, 1),
     "conduct.false_dispute": (0, 1),

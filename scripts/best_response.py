@@ -300,8 +300,8 @@ def audit_sellers(report: Report, spec, hparams: HParams) -> None:
         "mislabelled verdict examples": {"wrong_labels": jnp.int32(1)},
     }.items():
         plays[name, "honest"] = [base._replace(**change)] * seeds
-    # a larger deposit and a smaller one: the deterrent of a seller that flips signs
-    worst = "sign_flip" if "sign_flip" in strategies else list(strategies)[-1]
+    # with and without a deposit: the deterrent of a seller that poisons its labels
+    worst = "label_flip" if "label_flip" in strategies else list(strategies)[-1]
     for name in ("honest", worst):
         plays[name, "no deposit"] = [
             p._replace(deposit=jnp.int32(0)) for p in plays[name, "honest"]

@@ -10,6 +10,7 @@ Every field of the configuration can be overridden; `--help` lists the flags.
 import contextlib
 import pathlib
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from d2m_jax import Market, as_arrays, make_market, parse_config, report, validate
+from d2m_jax import Market, as_arrays, make_market, parse_config, privacy, report, validate
 from d2m_jax.config import Config
 from d2m_jax.data import FederatedData, RawDataset, describe, seller_rows
 from d2m_jax.data import report as holdings
@@ -47,6 +48,7 @@ with one_sentence():  # absl reads overrides of the default file already here
     CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "configuration file")
 SEED = flags.DEFINE_integer("seed", None, "seed of the run", lower_bound=0, upper_bound=2**31 - 1)
 OUT = flags.DEFINE_string("out", None, "results folder (default: results/<config>-seed<seed>)")
+VISIBILITY = flags.DEFINE_bool("visibility", False, "print who may see what")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "folder of the official data archives")
 
 
@@ -93,6 +95,8 @@ def run(world: World) -> None:
     report.print_header(console, config, market)
     for warning in warnings:
         console.print(f"[yellow]note:[/] {warning}\n")
+    if VISIBILITY.value:
+        console.print(f"Who sees what\n{textwrap.indent(privacy.table(), '  ')}\n")
     held = holdings(seller_rows(data), np.asarray(data.labels), raw.class_names)
     console.print(describe(held) + "\n")
     hparams = as_arrays(config.hparams)

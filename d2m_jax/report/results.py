@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from d2m_jax import privacy
 from d2m_jax.config import Config, to_dict
 from d2m_jax.ledger import Layout, Ledger
 from d2m_jax.market import MarketOutcome
@@ -73,6 +74,22 @@ def ledger_dict(ledger: Ledger, layout: Layout) -> dict[str, Any]:
     }
 
 
+def seller_epsilons(config: Config, outcome: MarketOutcome) -> np.ndarray:
+    """[N] epsilon of every seller after the rounds in which it was drawn, at privacy.delta."""
+    from d2m_jax.privacy.accountant import epsilons  # the only use of dp-accounting
+
+    info, num_sellers = outcome.rounds, config.spec.num_sellers
+    drawn = np.asarray(info.sellers)[np.asarray(info.present)]
+    return epsilons(
+        np.bincount(drawn, minlength=num_sellers),
+        np.maximum(np.asarray(outcome.ledger.sizes), 1),
+        unit=config.spec.privacy,
+        batch_size=config.spec.batch_size,
+        noise=config.hparams.privacy.noise,
+        delta=config.hparams.privacy.delta,
+    )
+
+
 def write_results(
     folder: pathlib.Path, config: Config, outcome: MarketOutcome, layout: Layout
 ) -> None:
@@ -80,6 +97,9 @@ def write_results(
     rounds = tables.rounds_table(outcome)
     evaluations = tables.evaluations_table(outcome)
     sellers = tables.sellers_table(outcome, layout)
+    if config.spec.privacy != "none":
+        sellers["epsilon"] = seller_epsilons(config, outcome)
+    (folder / "visibility.txt").write_text(privacy.table() + "\n")
     full = {part: to_dict(value) for part, value in config._asdict().items()}
     _dump(folder / "config.json", {**full, "provenance": provenance()})
     _dump(folder / "ledger.json", ledger_dict(outcome.ledger, layout))

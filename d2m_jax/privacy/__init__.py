@@ -1,0 +1,19 @@
+"""Privacy: who sees what, differential privacy at the seller, partial models, leak probes.
+
+Read first: `visibility.py`; then `dp.py` and `accountant.py`. `accountant` needs the package
+dp-accounting and is imported on its own.
+"""
+
+from d2m_jax.privacy.dp import UNITS, private_sellers, private_update
+from d2m_jax.privacy.visibility import VISIBILITY, Party, check_flows, release, table
+
+__all__ = [
+    "UNITS",
+    "VISIBILITY",
+    "Party",
+    "check_flows",
+    "private_sellers",
+    "private_update",
+    "release",
+    "table",
+]

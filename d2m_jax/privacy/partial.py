@@ -1,0 +1,77 @@
+"""Partial models: a seller sees and trains a random part of the buyer's model only.
+
+Federated dropout (Caldas et al. 2018) over groups of parameters; the aggregate counts, coordinate
+by coordinate, how many sellers covered it. Pure functions; the market does not call them yet.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.types import Key, Number
+
+
+def draw_parts(
+    key: Key, num_sellers: int, groups: jax.Array, num_groups: int, density: Number
+) -> jax.Array:
+    """Which parameters each seller gets, [S, D] bool: whole groups, each with probability density.
+
+    Args:
+        key: consumed.
+        num_sellers: S.
+        groups: [D] int32, group of every parameter; group 0 is given to everybody.
+        num_groups: static.
+        density: [] in (0, 1].
+    """
+    kept = jax.random.bernoulli(key, density, (num_sellers, num_groups)).at[:, 0].set(True)
+    return kept[:, groups]
+
+
+def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
+    """Groups of a network with one hidden layer: one per hidden unit, 0 for the output bias.
+
+    Args:
+        shapes: of the arrays in the flat vector, in order: [hidden], [inputs, hidden], [outputs],
+            [hidden, outputs], as `ravel_pytree` orders a dense network of two layers.
+        hidden: units.
+
+    Returns:
+        [D] int32 in 0 .. hidden.
+
+    Raises:
+        ValueError: an array whose shape holds no hidden axis where one is expected.
+    """
+    groups = []
+    unit = jnp.arange(1, hidden + 1, dtype=jnp.int32)
+    for shape in shapes:
+        if shape == (hidden,):
+            groups.append(unit)
+        elif len(shape) == 2 and shape[1] == hidden:
+            groups.append(jnp.tile(unit, shape[0]))
+        elif len(shape) == 2 and shape[0] == hidden:
+            groups.append(jnp.repeat(unit, shape[1]))
+        elif len(shape) == 1:
+            groups.append(jnp.zeros(shape[0], jnp.int32))
+        else:
+            raise ValueError(f"an array of shape {shape} has no axis of {hidden} hidden units")
+    return jnp.concatenate(groups)
+
+
+def aggregate_parts(updates: jax.Array, parts: jax.Array, weights: jax.Array) -> jax.Array:
+    """Coverage-weighted mean: sum_m w_m b_mj u_mj / sum_m w_m b_mj; 0 where nobody covers j.
+
+    Args:
+        updates: [S, D]; what lies outside a seller's part is ignored.
+        parts: [S, D] bool.
+        weights: [S] not negative.
+
+    Returns:
+        [D] float32. Equal to the weighted mean when every part is whole.
+    """
+    covered = weights @ parts.astype(updates.dtype)
+    total = weights @ jnp.where(parts, updates, 0.0)
+    return jnp.where(covered > 0, total / jnp.where(covered > 0, covered, 1.0), 0.0)
+
+
+def exposure(parts: jax.Array) -> jax.Array:
+    """[S] share of the model that each seller sees, and so the most that one can resell."""
+    return parts.astype(jnp.float32).mean(1)

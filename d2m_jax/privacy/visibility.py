@@ -1,0 +1,180 @@
+"""Who sees what, declared once and checked on the program that runs.
+
+Every value is an item of the table below. Where a value becomes another item (an update made of
+raw data, a metric made of a model) the market says so with `release`, which changes nothing at run
+time. `check_flows` then follows the data through the traced program, operation by operation: what
+reaches a party must be of an item that it may see. Timing and what a value lets one infer are not
+followed (that is what differential privacy is for). The D2M paper claims privacy and names no mechanism: our choice.
+"""
+
+import enum
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import jax
+from jax.ad_checkpoint import checkpoint_name
+from jax.extend.core import Literal
+
+T = TypeVar("T")
+Labels = frozenset[str]
+NOTHING: Labels = frozenset()
+
+
+class Party(enum.StrEnum):
+    """Who may see a value."""
+
+    OWNER = "its seller"
+    SELLERS = "sampled sellers"
+    NODES = "execution sets"
+    BUYER = "the buyer"
+    CHAIN = "everybody"
+
+
+_ALL = frozenset({Party.OWNER, Party.SELLERS, Party.NODES, Party.BUYER, Party.CHAIN})
+VISIBILITY: dict[str, frozenset[Party]] = {
+    "raw data": frozenset({Party.OWNER}),
+    "update": frozenset({Party.OWNER, Party.NODES}),
+    "correction examples": frozenset({Party.BUYER, Party.NODES}),
+    "verdict examples": frozenset({Party.BUYER, Party.NODES}),
+    "root examples": frozenset({Party.BUYER, Party.NODES}),
+    "test examples": frozenset(),  # of the report only: no party of the market
+    "aggregate": frozenset({Party.NODES, Party.SELLERS, Party.BUYER}),
+    "model": frozenset({Party.NODES, Party.SELLERS, Party.BUYER}),
+    "verdicts on sellers": _ALL,
+    "contributions": _ALL,
+    "metric": _ALL,
+    "bids": _ALL,
+}
+
+
+def release(value: T, item: str) -> T:
+    """Declares that from here on a value is the given item; the value itself is unchanged.
+
+    Args:
+        value: a pytree of arrays; other leaves (None, functions) are left alone.
+        item: a name in `VISIBILITY`.
+
+    Raises:
+        ValueError: no such item.
+    """
+    if item not in VISIBILITY:
+        raise ValueError(f"unknown item {item!r}; valid items: {', '.join(VISIBILITY)}")
+
+    def mark(leaf: Any) -> Any:
+        return checkpoint_name(leaf, item) if isinstance(leaf, jax.Array) else leaf
+
+    return jax.tree.map(mark, value)
+
+
+def flows(fn: Callable[..., Any], labels: Any, *args: Any) -> Any:
+    """The items that every output of a function is made of.
+
+    Args:
+        fn: a function of arrays.
+        labels: as `args`, a prefix tree of item names, or None for what nobody has to hide.
+        *args: arrays or shapes.
+
+    Returns:
+        The tree of outputs with a frozenset of items in every leaf.
+    """
+    program, shape = jax.make_jaxpr(fn, return_shape=True)(*args)
+    given = jax.tree.leaves(
+        jax.tree.map(
+            lambda item, part: jax.tree.map(lambda _: item or "", part),
+            labels,
+            args,
+            is_leaf=lambda x: x is None,
+        )
+    )
+    start = [frozenset({item}) if item else NOTHING for item in given]
+    out = _follow(program.jaxpr, start)
+    return jax.tree.unflatten(jax.tree.structure(shape), out)
+
+
+def check_flows(outputs: Any, party: Party) -> None:
+    """Checks that a party may see everything in a tree made by `flows`.
+
+    Raises:
+        ValueError: one sentence that names the first value and the item it must not hold.
+    """
+    for path, items in jax.tree_util.tree_flatten_with_path(
+        outputs, is_leaf=lambda x: isinstance(x, frozenset)
+    )[0]:
+        hidden = sorted(item for item in items if party not in VISIBILITY[item])
+        if hidden:
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise ValueError(f"{hidden[0]} must not reach {party.value}, but flows into {name}")
+
+
+def table() -> str:
+    """The table as text, one line per item."""
+    width = max(map(len, VISIBILITY))
+    lines = []
+    for item, parties in VISIBILITY.items():
+        if Party.CHAIN in parties:
+            seen = "everybody"
+        else:
+            seen = ", ".join(p.value for p in Party if p in parties) or "nobody: reports only"
+        lines.append(f"{item:<{width}}  {seen}")
+    return "\n".join(lines)
+
+
+def _follow(jaxpr: Any, given: list[Labels]) -> list[Labels]:
+    """Labels of the outputs of a jaxpr from those of its inputs; constants have none."""
+    known: dict[Any, Labels] = dict(zip(jaxpr.invars, given, strict=True))
+
+    def read(atom: Any) -> Labels:
+        return NOTHING if isinstance(atom, Literal) else known.get(atom, NOTHING)
+
+    for eqn in jaxpr.eqns:
+        out = _outputs(eqn, [read(atom) for atom in eqn.invars])
+        known.update(zip(eqn.outvars, out, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _outputs(eqn: Any, given: list[Labels]) -> list[Labels]:
+    name, params = eqn.primitive.name, eqn.params
+    if name == "name" and params["name"] in VISIBILITY:
+        return [frozenset({params["name"]})]
+    if name == "scan":
+        return _scan(params, given)
+    if name == "cond":
+        picked = _union(given[:1])
+        branches = [_follow(branch.jaxpr, given[1:]) for branch in params["branches"]]
+        return [_union(parts) | picked for parts in zip(*branches, strict=True)]
+    if name == "while":
+        return _while(params, given)
+    for inner in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        if inner in params:
+            closed = params[inner]
+            body = getattr(closed, "jaxpr", closed)
+            if len(body.invars) == len(given) and len(body.outvars) == len(eqn.outvars):
+                return _follow(body, given)
+    return [_union(given)] * len(eqn.outvars)
+
+
+def _scan(params: Any, given: list[Labels]) -> list[Labels]:
+    """The carry is followed round and round until no label is added."""
+    fixed, carried = params["num_consts"], params["num_carry"]
+    consts, carry, rows = given[:fixed], given[fixed : fixed + carried], given[fixed + carried :]
+    while True:
+        out = _follow(params["jaxpr"].jaxpr, [*consts, *carry, *rows])
+        wider = [a | b for a, b in zip(carry, out[:carried], strict=True)]
+        if wider == carry:
+            return [*carry, *out[carried:]]
+        carry = wider
+
+
+def _while(params: Any, given: list[Labels]) -> list[Labels]:
+    skip, fixed = params["cond_nconsts"], params["body_nconsts"]
+    consts, carry = given[skip : skip + fixed], given[skip + fixed :]
+    while True:
+        out = _follow(params["body_jaxpr"].jaxpr, [*consts, *carry])
+        wider = [a | b for a, b in zip(carry, out, strict=True)]
+        if wider == carry:
+            return [labels | _union(given[:skip]) for labels in carry]
+        carry = wider
+
+
+def _union(parts: Iterable[Labels]) -> Labels:
+    return frozenset().union(*parts)

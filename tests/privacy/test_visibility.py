@@ -1,0 +1,127 @@
+"""The visibility table against the program of the whole market."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax import as_arrays, models, privacy, sellers
+from d2m_jax.data import Examples, normalize
+from d2m_jax.privacy import Party, check_flows, release
+from d2m_jax.privacy.visibility import flows
+from tests.worlds import SPEC, digits, market, numbers
+
+
+def labels_of(data):
+    blank = jax.tree.map(lambda _: None, data)
+
+    def both(item):
+        return Examples(item, item)
+
+    return dataclasses.replace(
+        blank,
+        images="raw data",
+        labels="raw data",
+        index="raw data",
+        correction=both("correction examples"),
+        verdict=both("verdict examples"),
+        root=both("root examples"),
+        test=both("test examples"),
+    )
+
+
+def market_flows():
+    _, data = digits()
+    program = market(dataclasses.replace(SPEC, num_rounds=2, eval_every=1))
+    hparams = as_arrays(numbers())
+    fresh = lambda *args: program.run(*args)  # else the trace of an earlier test is used
+    return flows(fresh, (None, None, labels_of(data)), jax.random.key(0), hparams, data)
+
+
+def test_only_what_may_be_seen_reaches_the_parties():
+    seen = market_flows()
+    check_flows(seen.ledger, Party.CHAIN)
+    check_flows((seen.auction, seen.closing, seen.scores), Party.CHAIN)
+    check_flows(seen.theta, Party.BUYER)
+    assert seen.theta == {"model"}
+    assert "contributions" in seen.ledger.balances and "metric" in seen.ledger.balances
+    assert seen.evaluations.test_accuracy == {"model", "test examples"}
+    with pytest.raises(ValueError, match="test examples must not reach the buyer"):
+        check_flows(seen.evaluations, Party.BUYER)
+
+
+@pytest.mark.parametrize(
+    "hidden, message",
+    [("update", "raw data must not reach"), ("metric", "model must not reach everybody")],
+)
+def test_a_value_that_crosses_undeclared_is_found(monkeypatch, hidden, message):
+    honest = release
+    monkeypatch.setattr(
+        privacy, "release", lambda value, item: value if item == hidden else honest(value, item)
+    )
+    with pytest.raises(ValueError, match=message):
+        seen = market_flows()
+        check_flows(seen.ledger, Party.CHAIN)
+        check_flows(seen.defence.memory, Party.NODES)
+
+
+def test_an_update_depends_on_no_other_sellers_data():
+    raw, data = digits()
+    model = models.make_model("logreg", raw.train_images.shape[1:], 10)
+
+    @jax.jit
+    def updates(images):
+        world = dataclasses.replace(data, images=images)
+        return sellers.train_sellers(
+            model,
+            jax.random.key(0),
+            model.init(jax.random.key(1)),
+            world,
+            jnp.arange(3),
+            normalize=lambda x: normalize(world, x),
+            batch_size=8,
+        )
+
+    others = np.asarray(data.images).copy()
+    mine = np.asarray(data.index[1])
+    kept = others[mine]
+    others[:] = 255 - others
+    others[mine] = kept
+    before, after = updates(data.images), updates(jnp.asarray(others))
+    np.testing.assert_array_equal(before[1], after[1])
+    assert (before[0] != after[0]).any()
+
+
+@pytest.mark.parametrize("loop", ["scan", "cond", "while", "jit", "grad"])
+def test_labels_follow_control_flow(loop):
+    def fn(secret, public):
+        if loop == "scan":  # the secret enters the carry only in the second round
+            start = (secret, jnp.float32(0), jnp.float32(0))
+            body = lambda c, _: ((c[0], c[0], c[1]), c[2])
+            return jax.lax.scan(body, start, None, length=3)[1].sum(), public
+        if loop == "cond":
+            return jax.lax.cond(public > 0, lambda: secret, lambda: 0.0), public
+        if loop == "while":
+            return jax.lax.while_loop(lambda c: c < 9, lambda c: c + secret, public), public
+        if loop == "jit":
+            return jax.jit(lambda a: a * 2)(secret), public
+        return jax.grad(lambda a: jnp.sin(a) * secret)(public), public
+
+    out = flows(fn, ("raw data", None), jnp.float32(1), jnp.float32(2))
+    assert out == (frozenset({"raw data"}), frozenset())
+
+
+def test_release_changes_nothing_and_knows_its_items():
+    tree = {"a": jnp.arange(3.0), "b": None}
+    marked = jax.jit(lambda tree: release(tree, "model"))(tree)
+    np.testing.assert_array_equal(marked["a"], tree["a"])
+    with pytest.raises(ValueError, match="unknown item 'weights'"):
+        release(tree, "weights")
+
+
+def test_the_printed_table_names_every_item():
+    text = privacy.table()
+    assert "raw data" in text and "its seller" in text
+    assert len(text.splitlines()) == len(privacy.VISIBILITY)
