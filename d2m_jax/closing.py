@@ -30,6 +30,7 @@ def close_job(
     *,
     vote: Callable[..., Any],
     job: int,
+    pay: Callable[[jax.Array], jax.Array] = incentives.to_weights,
 ) -> tuple[Ledger, Closing]:
     """Verifies, hears at most one dispute, and ends the job.
 
@@ -50,6 +51,7 @@ def close_job(
         metric: [] float32 true accuracy of the model on the buyer's verdict examples.
         vote: `(key, state, hparams, rules) -> Consensus`.
         job: slot.
+        pay: scores [N] -> integer weights [N], one of `incentives.PAYMENTS`.
 
     Returns:
         The final ledger and what happened.
@@ -63,7 +65,7 @@ def close_job(
         state.ledger, rules, actor=arbiter, job=job, outcomes=consensus.outcome
     )
     ledger, slashed = slash_harmful(ledger, rules, layout, state, job)
-    weights = incentives.to_weights(jnp.where(slashed, 0.0, state.scores))
+    weights = pay(jnp.where(slashed, 0.0, state.scores))
 
     is_false = consensus.accepted > 0
     reported = jnp.where(is_false, BPS, true_bps)

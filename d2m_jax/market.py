@@ -318,6 +318,7 @@ def make_market(
             metric,
             vote=vote,
             job=JOB,
+            pay=lookup(incentives.PAYMENTS, spec.payment, "payment"),
         )
         return MarketOutcome(
             theta=state.learning.theta,
