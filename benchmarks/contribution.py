@@ -204,11 +204,13 @@ def speed(lab: Lab, raw) -> None:
     one = jax.jit(lambda theta, rows, mask: game(theta, rows)[0](mask[None])[0])
     train = jax.jit(lab.trained)
     masks = [jnp.asarray(mask) for mask in np.asarray(all_coalitions(SELLERS))]
+    eager = seconds(lambda: game(theta, rows)[0](masks[5][None])) * len(masks)
     exact_run = jax.jit(lambda theta, rows: game(theta, rows)[0](all_coalitions(SELLERS)))
     loop = seconds(lambda: [one(theta, rows, mask).block_until_ready() for mask in masks])
     print(
         f"\n256 coalitions of a round one after another (compiled): {1e3 * loop:.1f} ms, "
-        f"{loop / seconds(exact_run, theta, rows):.0f} times the vmapped ones"
+        f"{loop / seconds(exact_run, theta, rows):.0f} times the vmapped ones; "
+        f"not compiled: {eager:.1f} s, {eager / seconds(exact_run, theta, rows):.0f} times"
     )
     few = seconds(lambda: [train(data, mask, key).block_until_ready() for mask in masks[:8]])
     both = seconds(lab.retrained, data, key)

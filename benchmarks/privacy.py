@@ -2,7 +2,7 @@
 
     python benchmarks/privacy.py --data=mnist --data_dir=DIR
 
-One market per noise multiplier, the same seed. Membership: losses of the final model on the sellers'
+One market per noise multiplier, the same seed. Membership: losses of the final model on sellers'
 images and on the test set, calibrated by a model trained by other sellers' images of the same kind.
 Inversion: correlation of an image with its reconstruction from a single-image gradient of the
 untrained model, clipped and noised like a seller's batch of one. A few minutes on two cores.
@@ -104,7 +104,7 @@ def main(argv: list[str]) -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for text in ["none", *FLAGS.noise]:
-        spec, market, run = plain if text == "none" else private
+        spec, _, run = plain if text == "none" else private
         noise = 0.0 if text == "none" else float(text)
         hparams = numbers(noise)
         outcome = run(jax.random.key(0), as_arrays(hparams), data)

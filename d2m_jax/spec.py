@@ -46,6 +46,7 @@ class Spec:
     attack_schedule: str = "fixed"  # in which rounds
     privacy: str = "none"  # unit of differential privacy at the sellers: none | example | update
     contribution: str = "gain"  # how a round's work is valued, see CONTRIBUTIONS
+    payment: str = "proportional"  # how scores become shares of the pool, see PAYMENTS
     num_buyers: int = 4
     num_blocks: int = 20  # blocks of the auction in which buyers act
     num_nodes: int = 64

@@ -76,6 +76,7 @@ def _names(spec: Spec) -> None:
         (ATTACKS, spec.attack, "attack"),
         (SCHEDULES, spec.attack_schedule, "attack schedule"),
         (incentives.CONTRIBUTIONS, spec.contribution, "contribution"),
+        (incentives.PAYMENTS, spec.payment, "payment"),
         ({"none": None, **sellers.MOMENTA}, spec.client_momentum, "client momentum"),
         (dict.fromkeys(privacy.UNITS), spec.privacy, "unit of privacy"),
         (cone.SCHEDULES, spec.set_schedule, "set schedule"),

@@ -169,7 +169,7 @@ def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> 
 
 def audit_nodes(report: Report, spec, hparams: HParams) -> None:
     """One node deviates for a whole job."""
-    rounds, seeds = spec.num_rounds + 1, min(FLAGS.votes, 400)
+    rounds, seeds = spec.num_rounds + 1, FLAGS.votes
     rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds})
     run = vote_runner(spec, hparams, rules, rounds)
     keys = keys_of(seeds, 2)

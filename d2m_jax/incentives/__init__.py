@@ -1,4 +1,9 @@
-"""Incentives: contribution measures. Read next: `contribution.py`."""
+"""Incentives: what work is worth, what is paid for it, whether honesty pays.
+
+Registries, by name: `CONTRIBUTIONS` (per round), `PAYMENTS`. Values of coalitions: `values.py`,
+`sampled.py`, `federated.py`; deviations: `best_response.py`, `dynamics.py`. Read first:
+`contribution.py`.
+"""
 
 from d2m_jax.incentives.contribution import (
     Evidence,
@@ -13,6 +18,7 @@ from d2m_jax.incentives.contribution import (
     similarity,
     to_weights,
 )
+from d2m_jax.incentives.payments import PAYMENTS, PaymentReport, payment_report
 
 CONTRIBUTIONS = {
     "gain": gain,
@@ -26,4 +32,14 @@ CONTRIBUTIONS = {
     "fresh": fresh,
 }
 
-__all__ = ["CONTRIBUTIONS", "Evidence", "count", "gain", "mass", "to_weights"]
+__all__ = [
+    "CONTRIBUTIONS",
+    "PAYMENTS",
+    "Evidence",
+    "PaymentReport",
+    "count",
+    "gain",
+    "mass",
+    "payment_report",
+    "to_weights",
+]

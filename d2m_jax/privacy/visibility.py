@@ -4,7 +4,8 @@ Every value is an item of the table below. Where a value becomes another item (a
 raw data, a metric made of a model) the market says so with `release`, which changes nothing at run
 time. `check_flows` then follows the data through the traced program, operation by operation: what
 reaches a party must be of an item that it may see. Timing and what a value lets one infer are not
-followed (that is what differential privacy is for). The D2M paper claims privacy and names no mechanism: our choice.
+followed (that is what differential privacy is for). The D2M paper claims privacy and names no
+mechanism: our choice.
 """
 
 import enum

@@ -8,11 +8,12 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from d2m_jax import privacy
+from d2m_jax import incentives, privacy
 from d2m_jax.config import Config, to_dict
-from d2m_jax.ledger import Layout, Ledger
+from d2m_jax.ledger import Layout, Ledger, split_pot
 from d2m_jax.market import MarketOutcome
 from d2m_jax.report import plots, tables
 
@@ -90,6 +91,28 @@ def seller_epsilons(config: Config, outcome: MarketOutcome) -> np.ndarray:
     )
 
 
+def payments_dict(outcome: MarketOutcome) -> dict[str, Any]:
+    """Budget balance, individual rationality and fairness of what the sellers were paid."""
+    job = jax.tree.map(lambda x: np.asarray(x)[0], outcome.ledger.jobs)
+    took_part = job.matched & ~job.excluded
+    weights = np.where(took_part, job.weights, 0)
+    pay = np.asarray(split_pot(jnp.int32(job.seller_paid), jnp.asarray(weights)))
+    pool = int(job.price) + int(job.compensation)
+    spent = [int(x) for x in (job.seller_paid, job.fee_paid, job.compute_paid, job.refunded)]
+    summary = incentives.payment_report(
+        jnp.int32(job.seller_paid), jnp.asarray(pay), jnp.int32(0), jnp.asarray(took_part)
+    )
+    honest = ~np.asarray(outcome.roles.bad_seller)
+    return {
+        "price": int(job.price),
+        "neither_paid_nor_refunded": pool - sum(spent),
+        "sellers_paid_something": float((pay[took_part] > 0).mean()) if took_part.any() else 0.0,
+        "honest_share": float(pay[honest].sum() / max(pay.sum(), 1)),
+        "jain": float(summary.jain),
+        "gini": float(summary.gini),
+    }
+
+
 def write_results(
     folder: pathlib.Path, config: Config, outcome: MarketOutcome, layout: Layout
 ) -> None:
@@ -102,6 +125,7 @@ def write_results(
     (folder / "visibility.txt").write_text(privacy.table() + "\n")
     full = {part: to_dict(value) for part, value in config._asdict().items()}
     _dump(folder / "config.json", {**full, "provenance": provenance()})
+    _dump(folder / "payments.json", payments_dict(outcome))
     _dump(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
     for name, table in (
         ("rounds", rounds),

@@ -1,0 +1,59 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax.incentives.payments import PAYMENTS, payment_report
+from d2m_jax.ledger.accounts import split_pot
+
+SCORES = jnp.array([9.0, 1.0, 0.0, -2.0, jnp.nan])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("proportional", [0.9, 0.1]),
+        ("equal", [0.5, 0.5]),
+        ("tempered", [0.75, 0.25]),
+        ("capped", [0.9, 0.1]),
+    ],
+)
+def test_weights_by_hand(name, expected):
+    weights = np.asarray(PAYMENTS[name](SCORES))
+    np.testing.assert_allclose(weights, [*(1e4 * np.array(expected)), 0, 0, 0], atol=1)
+
+
+def test_nobody_counts_for_more_than_the_cap():
+    scores = jnp.array([100.0] + [1.0] * 9)
+    weights = np.asarray(PAYMENTS["capped"](scores))
+    assert weights[0] / weights[1] == pytest.approx(3 * 10.9, rel=0.02)
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+@pytest.mark.parametrize("pot", [0, 1, 999_983, 2**31 - 1])
+def test_every_rule_splits_every_pot_exactly(name, pot):
+    weights = PAYMENTS[name](SCORES)
+    pay = split_pot(jnp.int32(pot), weights)
+    report = payment_report(jnp.int32(pot), pay, jnp.int32(0), jnp.ones(5, bool))
+    assert int(report.unbalanced) == 0
+    assert not np.asarray(pay)[2:].any()
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+def test_nothing_scored_nothing_weighed(name):
+    np.testing.assert_array_equal(PAYMENTS[name](jnp.zeros(4)), np.zeros(4))
+
+
+def test_report_by_hand():
+    pay = jnp.array([6, 2, 0, 0])
+    took_part = jnp.array([True, True, True, False])
+    report = payment_report(
+        jnp.int32(10), pay, jnp.int32(1), took_part, cost=2.0, worth=jnp.array([3.0, 1, 0, 9])
+    )
+    assert int(report.unbalanced) == 1
+    assert report.rational == pytest.approx(2 / 3)
+    assert report.jain == pytest.approx(64 / (3 * 40))
+    assert report.gini == pytest.approx((4 + 6 + 2) / (3 * 8))
+    assert report.correlation == pytest.approx(1.0)
+    assert report.misplaced == pytest.approx(0.0, abs=1e-6)
+    even = payment_report(jnp.int32(8), pay, jnp.int32(0), took_part)
+    assert even.misplaced == pytest.approx(6 / 8 - 1 / 3)
