@@ -20,18 +20,18 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from d2m_jax import as_arrays, cone, deviations, make_market, parse_config, validate
+from d2m_jax import as_arrays, cone, deviations, games, make_market, parse_config, validate
 from d2m_jax import ledger as books
 from d2m_jax.cone import Behaviour
 from d2m_jax.hparams import HParams
 from d2m_jax.incentives import best_response as br
 from d2m_jax.population import Population
+from d2m_jax.report.audit import Audit, markdown
 from d2m_jax.world import load_world
 
 CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "the market")
@@ -68,62 +68,16 @@ NODE_STRATEGIES = {
 BIDS = (1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.3, 1.5)
 
 
-class Report:
-    """Rows of the audit table and of the table of repairs."""
-
-    def __init__(self, progress: Progress):
-        self.progress, self.rows, self.repairs, self.verdicts = progress, [], [], []
-
-    def audit(self, game: str, names: list[str], payoffs: dict[str, np.ndarray]) -> None:
-        """Payoffs [P, K] by others; the first strategy is the honest one."""
-        found = {others: br.regret(table, 0, FLAGS.confidence) for others, table in payoffs.items()}
-        scale = {others: abs(table[0]).mean() for others, table in payoffs.items()}
-        tie = FLAGS.tolerance * scale["honest"]
-        self.verdicts.append(
-            {
-                "game": game,
-                "honest utility": scale["honest"],
-                **{
-                    f"regret, {others} others": f"{r.value:,.0f} ({r.low:,.0f} .. {r.high:,.0f})"
-                    for others, r in found.items()
-                },
-                "best deviation": names[found["honest"].best],
-                "honesty is": br.verdict(found["honest"], found["random"], tie),
-            }
-        )
-        for i, name in enumerate(names):
-            row = {"game": game, "strategy": name}
-            for others, table in payoffs.items():
-                row[f"utility, {others} others"] = table[i].mean()
-                row[f"gain, {others} others"] = found[others].gains[i]
-                row[f"margin, {others} others"] = found[others].margins[i]
-            self.rows.append(row)
-
-    def repair(self, game: str, what: str, solved: br.Threshold, closed: float) -> None:
-        """A threshold solved for on payoffs beside the closed condition."""
-        self.repairs.append(
-            {
-                "game": game,
-                "parameter": what,
-                "solved for": solved.value,
-                "low": solved.low,
-                "high": solved.high,
-                "closed form": closed,
-                "agrees": solved.low <= closed <= solved.high,
-            }
-        )
-
-
 def keys_of(count: int, salt: int) -> jax.Array:
     return jax.random.split(jax.random.key(salt), count)
 
 
-def audit_buyers(report: Report, hparams: HParams) -> None:
+def audit_buyers(audit: Audit, progress: Progress, hparams: HParams) -> None:
     """Bid multipliers in the market's own auction and in a sealed first-price one."""
     bids = jnp.asarray([round(10_000 * bid) for bid in BIDS], jnp.int32)
     names = ["truthful", *(f"bids {bid:g} v" for bid in BIDS[1:])]
     count, top = len(hparams.money.buyer_values), max(hparams.money.buyer_values)
-    games = {
+    auctions = {
         "buyer, the market's auction": (hparams.rules, False, 20),
         "buyer, sealed first price": (
             {**hparams.rules, "second_price": 0, "min_increment_bps": 0, "reserve": 1},
@@ -131,7 +85,7 @@ def audit_buyers(report: Report, hparams: HParams) -> None:
             1,
         ),
     }
-    for game, (terms, jump, blocks) in report.progress.track(games.items(), description="bids"):
+    for game, (terms, jump, blocks) in progress.track(auctions.items(), description="bids"):
         rules = books.make_rules(**terms)
 
         def utility(bid, key, others, rules=rules, jump=jump, blocks=blocks):
@@ -139,13 +93,13 @@ def audit_buyers(report: Report, hparams: HParams) -> None:
             values = jax.random.randint(value_key, (count,), 1, top)
             wild = jax.random.randint(other_key, (count,), 5_000, 15_001)
             limits = jnp.where(others, wild, 10_000).at[0].set(bid)
-            return deviations.auction_game(
+            return games.auction_game(
                 order_key, values, limits, rules, num_blocks=blocks, jump=jump
             )[0]
 
         run = jax.jit(jax.vmap(jax.vmap(utility, (None, 0, None)), (0, None, None)))
         keys = keys_of(FLAGS.votes, 1)
-        report.audit(game, names, {o: np.asarray(run(bids, keys, o == "random")) for o in OTHERS})
+        audit.add(game, names, {o: np.asarray(run(bids, keys, o == "random")) for o in OTHERS})
 
 
 def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> Callable:
@@ -159,7 +113,7 @@ def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> 
     vigilance = hparams.conduct.vigilance
 
     def one(behaviour, stake, key):
-        return deviations.node_game(
+        return games.node_game(
             key, behaviour, hparams.cone, rules, stake, vigilance,
             num_rounds=num_rounds, price=max(hparams.money.buyer_values), options=options,
         )  # fmt: skip
@@ -167,7 +121,7 @@ def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> 
     return jax.jit(jax.vmap(one, (0, None, 0)))
 
 
-def audit_nodes(report: Report, spec, hparams: HParams) -> None:
+def audit_nodes(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
     """One node deviates for a whole job."""
     rounds, seeds = spec.num_rounds + 1, FLAGS.votes
     rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds})
@@ -182,16 +136,14 @@ def audit_nodes(report: Report, spec, hparams: HParams) -> None:
     }
     table = {others: [] for others in OTHERS}
     cells = [(others, code) for others in OTHERS for code in NODE_STRATEGIES.values()]
-    for others, code in report.progress.track(cells, description="nodes"):
+    for others, code in progress.track(cells, description="nodes"):
         game = run(profiles[others].at[:, 0].set(int(code)), hparams.money.node_stake, keys)
         work = np.asarray(game.executed[:, 0])
         table[others].append(np.asarray(game.money[:, 0]) - FLAGS.execution_cost * work)
-    report.audit(
-        "node, whole job", list(NODE_STRATEGIES), {o: np.stack(t) for o, t in table.items()}
-    )
+    audit.add("node, whole job", list(NODE_STRATEGIES), {o: np.stack(t) for o, t in table.items()})
 
 
-def audit_coalitions(report: Report, spec, hparams: HParams) -> None:
+def audit_coalitions(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
     """k nodes collude, all others honest or random; and the stake that deters them."""
     rounds, seeds = spec.num_rounds + 1, min(FLAGS.votes, 200)
     rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds, "node_stake": 1})
@@ -202,7 +154,7 @@ def audit_coalitions(report: Report, spec, hparams: HParams) -> None:
     )
     bad = jnp.asarray(list(NODE_STRATEGIES.values())[1:], jnp.int32)
     wild = jax.vmap(lambda key: deviations.random_others(key, nodes, bad))(keys_of(seeds, 5))
-    for size in report.progress.track(sizes, description="coalitions"):
+    for size in progress.track(sizes, description="coalitions"):
         member = jnp.arange(nodes) < size
 
         def worth(code, others, gain, stake, member=member, size=size):
@@ -218,10 +170,10 @@ def audit_coalitions(report: Report, spec, hparams: HParams) -> None:
                 for o in OTHERS
             }
             game = f"coalition of {size} of {nodes} nodes" + (f", G = {gain:,.0f}" if gain else "")
-            report.audit(game, ["honest", "collude"], table)
+            audit.add(game, ["honest", "collude"], table)
 
 
-def repair_votes(report: Report) -> None:
+def repair_votes(audit: Audit, progress: Progress) -> None:
     """Stake that deters collusion in one vote of 3 of 24, where everything is known exactly."""
     from scipy.stats import hypergeom
 
@@ -234,7 +186,7 @@ def repair_votes(report: Report) -> None:
         behaviour = jnp.where(member, code, 0).astype(jnp.int32)
 
         def one(key):
-            game = deviations.node_game(
+            game = games.node_game(
                 key, behaviour, cone.ConeParams(size=3), rules, stake, 0.0,
                 num_rounds=1, options={"schedule": "fixed", "stop_rule": "majority_last"},
             )  # fmt: skip
@@ -244,7 +196,7 @@ def repair_votes(report: Report) -> None:
 
         return jax.vmap(one)(keys)
 
-    for size in report.progress.track((2, 4, 6, 8), description="stakes"):
+    for size in progress.track((2, 4, 6, 8), description="stakes"):
         seats, drawn = hypergeom(pool, size, 3), np.arange(4)
         error = (drawn * seats.pmf(drawn) * (drawn >= 2)).sum() / seats.mean()
         closed = br.node_stake_bound(error, 1_000, FLAGS.outside_gain / 10, FLAGS.execution_cost)
@@ -253,10 +205,10 @@ def repair_votes(report: Report) -> None:
             for at in (1, scale)
         ]
         solved = br.break_even(*gap, scale - 1, FLAGS.confidence)
-        report.repair(f"{size} of 24 collude, one set of 3", "node stake", solved, closed)
+        audit.repair(f"{size} of 24 collude, one set of 3", "node stake", solved, closed)
 
 
-def audit_sellers(report: Report, spec, hparams: HParams) -> None:
+def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
     """One seller deviates, or splits, or copies; one buyer misuses the verification."""
     strategies = deviations.seller_strategies(tuple(FLAGS.strategies))
     raw, data = load_world(parse_config(CONFIG.value).data, spec.num_sellers, FLAGS.data_dir)
@@ -314,7 +266,7 @@ def audit_sellers(report: Report, spec, hparams: HParams) -> None:
     flat = [(cell, k) for cell, profiles in plays.items() for k in range(len(profiles))]
     batches = [flat[i : i + FLAGS.batch] for i in range(0, len(flat), FLAGS.batch)]
     keys, paid = keys_of(seeds, 9), {}
-    for batch in report.progress.track(batches, description="markets"):
+    for batch in progress.track(batches, description="markets"):
         full = (batch + [batch[-1]] * FLAGS.batch)[: FLAGS.batch]
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *[plays[cell][k] for cell, k in full])
         ks = jnp.asarray([k for _, k in full])
@@ -332,28 +284,28 @@ def audit_sellers(report: Report, spec, hparams: HParams) -> None:
 
     names = [*strategies, "claims 5x its size"]
     table = {o: np.stack([utility(n, o) for n in names]) for o in OTHERS}
-    report.audit("seller, whole market", names, table)
+    audit.add("seller, whole market", names, table)
     names = ["one account", "split in two", "copied data"]
     table = {o: np.stack([utility(n, o, 2) for n in names]) for o in OTHERS}
-    report.audit("seller with two accounts", names, table)
+    audit.add("seller with two accounts", names, table)
 
     def bought(name: str) -> np.ndarray:
-        games = [paid[(name, "honest"), k] for k in range(seeds)]
+        ended = [paid[(name, "honest"), k] for k in range(seeds)]
         worth = np.asarray(hparams.money.buyer_values)
         return np.asarray(
-            [g.buyers[g.winner] + worth[g.winner] * bool(g.settled) for g in games], np.float64
+            [g.buyers[g.winner] + worth[g.winner] * bool(g.settled) for g in ended], np.float64
         )
 
     names = ["buyer honest", "false dispute", "mislabelled verdict examples"]
     table = np.stack([bought(n) for n in names])
-    report.audit("buyer, verification", names, {"honest": table, "random": table})
+    audit.add("buyer, verification", names, {"honest": table, "random": table})
 
-    def games(cell: tuple[str, str]) -> list:
+    def played(cell: tuple[str, str]) -> list:
         return [paid[cell, k] for k in range(seeds)]
 
     # deposit D at which the worst strategy with outside gain G stops to pay
     gain = FLAGS.outside_gain
-    caught = np.array([g.slashed[int(m)] for g, m in zip(games((worst, "honest")), me)])
+    caught = np.array([g.slashed[int(m)] for g, m in zip(played((worst, "honest")), me)])
     free = utility(worst, "no deposit") + gain * ~caught
     gap = [
         free - utility("honest", "no deposit"),
@@ -363,16 +315,16 @@ def audit_sellers(report: Report, spec, hparams: HParams) -> None:
     solved = br.break_even(*gap, deposit, FLAGS.confidence)
     if caught.mean() > 0:
         cost = FLAGS.training_cost * np.mean(
-            [g.rounds[int(m)] for g, m in zip(games(("honest", "honest")), me)]
+            [g.rounds[int(m)] for g, m in zip(played(("honest", "honest")), me)]
         ) - FLAGS.training_cost * np.mean(
-            [g.rounds[int(m)] for g, m in zip(games((worst, "honest")), me)]
+            [g.rounds[int(m)] for g, m in zip(played((worst, "honest")), me)]
         )
         pay = utility("honest", "no deposit").mean() + cost
         missed = free[~caught].mean() - gain if (~caught).any() else 0.0
         closed = br.seller_deposit_bound(caught.mean(), pay, missed, gain, cost)
-        report.repair(f"seller, {worst}, G = {gain:,.0f}", "seller deposit", solved, closed)
+        audit.repair(f"seller, {worst}, G = {gain:,.0f}", "seller deposit", solved, closed)
         least = br.detection_bound(deposit, pay, missed, gain, cost)
-        report.repairs.append(
+        audit.repairs.append(
             {
                 "game": f"seller, {worst}, G = {gain:,.0f}, deposit {deposit:,}",
                 "parameter": f"detection rate (measured {caught.mean():.2f})",
@@ -399,21 +351,6 @@ def sybil(base: deviations.Play, others: jax.Array, me: int, how: str) -> deviat
     )
 
 
-def markdown(table: pd.DataFrame) -> str:
-    def cell(value) -> str:
-        if isinstance(value, float):
-            return (
-                "" if np.isnan(value) else f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3g}"
-            )
-        return str(value)
-
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += [
-        "| " + " | ".join(cell(v) for v in row) + " |" for row in table.itertuples(index=False)
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     if len(argv) > 1:
@@ -434,21 +371,17 @@ def main(argv: list[str]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        report = Report(progress)
+        audit = Audit(FLAGS.confidence, FLAGS.tolerance)
         if "buyer" in FLAGS.roles:
-            audit_buyers(report, hparams)
+            audit_buyers(audit, progress, hparams)
         if "node" in FLAGS.roles:
-            audit_nodes(report, spec, hparams)
+            audit_nodes(audit, progress, spec, hparams)
         if "coalition" in FLAGS.roles:
-            audit_coalitions(report, spec, hparams)
-            repair_votes(report)
+            audit_coalitions(audit, progress, spec, hparams)
+            repair_votes(audit, progress)
         if "seller" in FLAGS.roles:
-            audit_sellers(report, spec, hparams)
-    tables = {
-        "verdicts": pd.DataFrame(report.verdicts),
-        "strategies": pd.DataFrame(report.rows),
-        "repairs": pd.DataFrame(report.repairs),
-    }
+            audit_sellers(audit, progress, spec, hparams)
+    tables = audit.tables()
     command = " ".join(["python", "scripts/best_response.py", *sys.argv[1:]])
     text = [f"Made by `{command}`; amounts are units, intervals hold at {FLAGS.confidence:.0%}.\n"]
     for name, table in tables.items():

@@ -8,7 +8,8 @@ from scipy.stats import hypergeom
 
 from d2m_jax import cone
 from d2m_jax import ledger as books
-from d2m_jax.deviations import auction_game, node_game, random_others, seller_strategies
+from d2m_jax.deviations import random_others, seller_strategies
+from d2m_jax.games import auction_game, node_game
 from d2m_jax.hparams import MARKET_RULES
 from d2m_jax.incentives import best_response as br
 
