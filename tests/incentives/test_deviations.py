@@ -1,0 +1,110 @@
+"""The repertoire of seller strategies, and whole markets as a game."""
+
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax import as_arrays, deviations, make_market
+from d2m_jax.attacks import ATTACKS, AttackContext
+from d2m_jax.cone import Behaviour
+from tests.worlds import SPEC, digits, numbers
+
+NAMES = ("half_effort", "sign_flip", "gaussian", "free_rider_replay", "mimic", "alie", "label_flip")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_every_seller_plays_its_own_strategy():
+    strategies = deviations.seller_strategies(NAMES)
+    order = list(strategies)
+    attack = deviations.repertoire(strategies, {"sign_flip": {"scale": 3.0}})
+    key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
+    ids = jnp.array([4, 0, 7, 2, 1, 5])
+    codes = np.zeros(8, np.int32)
+    codes[[4, 7, 2]] = order.index("sign_flip"), order.index("alie"), order.index("gaussian")
+    context = AttackContext(ids=ids, previous=jnp.ones(10), round_index=0)
+    byzantine = jnp.asarray(codes[np.asarray(ids)] != 0)
+    got = attack.forge(
+        key, updates, byzantine, context=context, strategy=jnp.asarray(codes, jnp.float32)
+    )
+    np.testing.assert_array_equal(got[jnp.array([1, 4, 5])], updates[jnp.array([1, 4, 5])])
+    np.testing.assert_allclose(got[0], -3 * updates[0], rtol=1e-6)
+    for row, name in ((2, "alie"), (3, "gaussian")):
+        alone = ATTACKS[name].forge(
+            jax.random.fold_in(key, order.index(name)),
+            updates,
+            jnp.arange(6) == row,
+            context=context,
+            **ATTACKS[name].hyper,
+        )
+        np.testing.assert_allclose(got[row], alone[row], rtol=1e-6)
+
+
+def test_poison_by_code():
+    strategies = deviations.seller_strategies(NAMES)
+    order = list(strategies)
+    attack = deviations.repertoire(strategies)
+    images = jnp.arange(4 * 2 * 2).reshape(4, 2, 2, 1).astype(jnp.uint8)
+    labels = jnp.array([0, 1, 2, 9])
+    codes = jnp.array([0, order.index("half_effort"), order.index("label_flip")], jnp.float32)
+
+    def batch(seller):
+        return attack.poison(
+            jax.random.key(0), images, labels, 10, seller=jnp.int32(seller), strategy=codes
+        )
+
+    np.testing.assert_array_equal(batch(0)[1], labels)
+    np.testing.assert_array_equal(batch(1)[1], [0, 1, 0, 1])
+    np.testing.assert_array_equal(batch(1)[0][2:], images[:2])
+    np.testing.assert_array_equal(batch(2)[1], [9, 8, 7, 0])
+
+
+@pytest.mark.slow
+def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
+    raw, data = digits()
+    strategies = deviations.seller_strategies(("sign_flip",))
+    shape, classes = raw.train_images.shape[1:], len(raw.class_names)
+    market = make_market(SPEC, shape, classes, attack=deviations.repertoire(strategies))
+    hparams = numbers()
+    hparams = as_arrays(
+        type(hparams)(**{**vars(hparams), "attack": {"strategy": 0.0}, "tolerated_f": 0})
+    )
+    base = deviations.honest_play(market, hparams, data)
+    run = jax.jit(
+        lambda play: deviations.market_game(market, jax.random.key(0), play, hparams, data)
+    )
+    honest = run(base)
+    plain = jax.jit(make_market(SPEC, shape, classes).run)(
+        jax.random.key(0), as_arrays(numbers(attack={"scale": 1.0})), data
+    )
+    change = deviations.wealth(plain.ledger) - deviations.wealth(plain.opening)
+    np.testing.assert_array_equal(honest.sellers, change[market.layout.sellers])
+    bad = run(base._replace(sellers=base.sellers.at[3].set(1)))
+    assert int(bad.sellers[3]) < int(honest.sellers[3])
+    captured = run(base._replace(nodes=jnp.full_like(base.nodes, Behaviour.COLLUDE)))
+    assert float(captured.accuracy) < float(honest.accuracy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "flags", "message"),
+    [
+        ("best_response", ["--roles=judge"], "unknown role 'judge'"),
+        ("best_response", ["--strategies=lazy"], "unknown seller strategy 'lazy'"),
+        ("evolve", ["--starts=2"], "--starts must be shares"),
+        ("evolve", ["--nodes=lazy"], "unknown node strategy 'lazy'"),
+    ],
+)
+def test_wrong_flags_are_one_sentence(script, flags, message, tmp_path):
+    done = subprocess.run(
+        [sys.executable, f"scripts/{script}.py", f"--out={tmp_path}", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and message in done.stderr
+    assert "Traceback" not in done.stderr
