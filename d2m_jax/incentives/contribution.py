@@ -48,8 +48,8 @@ def to_weights(scores: jax.Array, levels: int = 100) -> jax.Array:
     """Scores as integer weights that a ledger can split a pool by.
 
     w_m = round(levels * s_m / max s): hundredths of the best seller's score; less than half a
-    hundredth earns nothing. So coarse (our choice) that money does not follow the last bits of a float: batched
-    and single runs differ by 1e-6 in the scores.
+    hundredth earns nothing. So coarse (our choice) that money does not follow the last bits of a
+    float: the scores of batched and single runs differ by some 1e-7.
 
     Args:
         scores: [N] float32, accumulated over rounds.
