@@ -234,6 +234,7 @@ def test_all_the_money_there_can_be_moves_without_wrapping():
     both("WAIT", amount=3)("CLOSE_AUCTION")("MATCH")
     both("SETTLE_ROUND", ARBITER, payload=[3])("SETTLE_ROUND", ARBITER, payload=[2])
     both("REPORT_METRIC", ARBITER, amount=9_999, value=1, payload=[2**15])
+    both("WAIT", amount=3)("SETTLE")
     assert both.phase == L.Phase.REFUNDED
     pool = (INT_MAX - 2_000) * 9_999 // 10_000
     assert both.row("seller_paid") == pool * 9_998 // 9_999
