@@ -99,7 +99,7 @@ def growths() -> pd.DataFrame:
             rows.append({"grows": name, "to": value, **costs(at, NUM_ROUNDS.value)})
     for value in NODES:
         at = {**size(), "num_nodes": value, "num_drawn": value}
-        rows.append({"grows": "num_nodes, all drawn", "to": value, **costs(at, NUM_ROUNDS.value)})
+        rows.append({"grows": "num_nodes (all drawn)", "to": value, **costs(at, NUM_ROUNDS.value)})
     for value in np.geomspace(*ROUNDS, 7).round().astype(int):
         rows.append({"grows": "num_rounds", "to": int(value), **costs(size(), int(value))})
     return pd.DataFrame(rows)
@@ -116,23 +116,25 @@ def costs(at: dict[str, int], num_rounds: int) -> dict[str, int]:
 
 
 def draw(growth: pd.DataFrame, path: pathlib.Path) -> None:
-    names = list(growth["grows"].unique())
-    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 4), sharey=True)
-    for axis, name in zip(axes, names, strict=True):
-        part = growth[growth["grows"] == name]
-        for column in ("match", "settle_round", "settle", "job"):
+    """Four panels, one size growing in each; the colours are explained once, below."""
+    figure, axes = plt.subplots(2, 2, figsize=(9, 7), sharey=True)
+    for axis, (name, part) in zip(axes.flat, growth.groupby("grows", sort=False), strict=True):
+        for column in ("job", "round", "settle_round", "match", "settle"):
             axis.loglog(part["to"], part[column], marker=".", label=column.replace("_", " "))
         axis.axhline(BLOCK, color="grey", linestyle="--", linewidth=1)
-        axis.set_xlabel(name.replace("num_", ""))
+        axis.set_title(str(name).replace("num_", "") + " grow", fontsize=10)
+        axis.set_xticks(part["to"], [f"{x:,}" for x in part["to"]], fontsize=8)
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
-    axes[0].text(SELLERS[0], BLOCK * 1.1, "one block", color="grey", fontsize=8)
-    axes[0].set_ylabel("gas")
-    axes[0].legend(frameon=False, fontsize=8)
-    fixed = f"otherwise {NUM_SELLERS.value} sellers, {NUM_NODES.value} nodes, "
-    fixed += f"{NUM_DRAWN.value} drawn, {NUM_ROUNDS.value} rounds"
-    figure.suptitle(f"Gas on the EVM ({fixed})", fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("gas")
+    axes[0, 0].annotate("one block", (SELLERS[0], BLOCK * 1.15), color="grey", fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+    fixed = f"{NUM_SELLERS.value} sellers, {NUM_NODES.value} nodes, {NUM_DRAWN.value} drawn a round"
+    figure.suptitle(f"Gas on the EVM; what does not grow: {fixed}, {NUM_ROUNDS.value} rounds")
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
