@@ -14,8 +14,9 @@ from d2m_jax import ledger as books
 from d2m_jax.attacks import Attack
 from d2m_jax.cone import ConeParams
 from d2m_jax.ledger import Phase
+from d2m_jax.ledger.gas import FIRST_ROUND
 from d2m_jax.market import make_market
-from d2m_jax.report.tables import money_table, wealth
+from d2m_jax.report.tables import gas_of_rounds, money_table, wealth
 from tests.worlds import SPEC, compiled, digits, market, numbers, play
 
 LAYOUT = market().layout
@@ -200,6 +201,10 @@ def test_money_of_a_fixed_world_by_hand():
     table = money_table(outcome, LAYOUT).set_index("group")
     assert table.loc["total", "before"] == table.loc["total", "after"] == 9_400_000 + 600_000
     assert table.loc["sellers, honest", "change"] == 140_000
+    # 11 of 24 nodes have an outcome, 8 of 8 sellers a verdict
+    rows = [books.GAS[kind] for kind in (books.Kind.SETTLE_ROUND, books.Kind.RATE_SELLERS)]
+    once = sum(a * b for row in rows for a, b in zip(row, (1, 8, 8, 24, 11), strict=True))
+    assert gas_of_rounds(outcome).tolist() == [once + FIRST_ROUND] + [once] * 11
 
 
 @pytest.fixture(scope="module")
