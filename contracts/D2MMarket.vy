@@ -50,6 +50,12 @@ ACCEPTED: constant(int256) = 1
 FLAGGED: constant(int256) = 2
 
 
+# What the arbiter says of a dispute (`Ruling`).
+REJECTED: constant(int256) = 0
+UPHELD: constant(int256) = 1
+REPORT_AGAIN: constant(int256) = 2
+
+
 struct Rules:
     reserve: uint256
     min_increment_bps: uint256
@@ -106,8 +112,8 @@ struct Job:  # three words
     buyer: uint256  # seat
     tau_bps: uint256
     metric_bps: uint256
+    base_bps: uint256
     round: uint256
-    round_budget: uint256
     #
     best_bid: uint256
     second_bid: uint256
@@ -196,7 +202,7 @@ event Disputed:
 
 event Resolved:
     job: indexed(uint256)
-    upheld: bool
+    ruling: int256
     slashed: uint256
 
 event Finished:
@@ -500,7 +506,6 @@ def close_auction(job: int256):
     j.seller_pool = self._part(price, R.seller_bps)
     j.fee_pool = self._part(price, R.fee_bps)
     j.compute_pool = price - j.seller_pool - j.fee_pool
-    j.round_budget = j.compute_pool // R.num_rounds
     self._set_job(slot, j)
     log Priced(job=slot, price=price)
 
@@ -559,7 +564,8 @@ def settle_round(job: int256, outcomes: DynArray[int256, MAX_NODES]):
         else:
             slashed += self._slash_stake(seat, R.slash_silent_bps, False)
     kept: uint256 = self._burn(slashed)
-    reward: uint256 = min(R.reward_cap, (j.round_budget + kept) // max(number, 1))
+    compute: uint256 = j.price - self._part(j.price, R.seller_bps) - self._part(j.price, R.fee_bps)
+    reward: uint256 = min(R.reward_cap, (compute // R.num_rounds + kept) // max(number, 1))
     seat = NODES_AFTER
     for outcome: int256 in outcomes:
         seat += 1
@@ -627,8 +633,8 @@ def report_metric(
     weights: DynArray[int256, MAX_SELLERS],
 ):
     """
-    @notice The arbiter reports the agreed metric and the payment weights of the sellers. At tau or
-            above the challenge window opens, below it the buyer is refunded.
+    @notice The arbiter reports the agreed metric and the payment weights of the sellers; the
+            challenge window opens, whether tau is reached or missed.
     """
     j: Job = self._enter(job, ARBITER, ARBITER, 1 << TRAINING | 1 << VERIFY)[1]
     slot: uint256 = convert(job, uint256)
@@ -645,31 +651,34 @@ def report_metric(
             self._set_place(slot, i, place)
         i += 1
     j.metric_bps = convert(metric_bps, uint256)
-    base: uint256 = convert(base_metric_bps, uint256)
+    j.base_bps = convert(base_metric_bps, uint256)
+    assert j.phase == VERIFY or j.metric_bps >= j.tau_bps, "TOO_EARLY"
+    j.phase = CHALLENGE
+    j.since = self._now()
+    self._set_job(slot, j)
     log MetricReported(job=slot, metric_bps=j.metric_bps)
-    if j.metric_bps >= j.tau_bps:
-        j.phase = CHALLENGE
-        j.since = self._now()
-        self._set_job(slot, j)
-        return
-    assert j.phase == VERIFY, "TOO_EARLY"
-    earned: uint256 = 0
-    if R.partial_payment == 1 and j.metric_bps > base:
-        earned = j.seller_pool * (j.metric_bps - base) // (j.tau_bps - base)
-    fee: uint256 = j.fee_pool
-    if R.refund_fee == 1:
-        fee = 0
-    self._finish(slot, j, REFUNDED, earned, fee)
 
 
 @external
 def settle(job: int256):
     """
-    @notice Anybody settles an undisputed job after the challenge window, once.
+    @notice Anybody settles an undisputed job after the challenge window, once: all are paid, or,
+            with a metric below tau, the buyer is refunded (less a partial payment and the fee, if
+            the rules say so).
     """
     j: Job = self._enter(job, 1, ARBITER, 1 << CHALLENGE)[1]
+    slot: uint256 = convert(job, uint256)
     assert self._now() - j.since >= R.challenge_window, "TOO_EARLY"
-    self._finish(convert(job, uint256), j, SETTLED, j.seller_pool, j.fee_pool)
+    if j.metric_bps >= j.tau_bps:
+        self._finish(slot, j, SETTLED, j.seller_pool, j.fee_pool)
+        return
+    earned: uint256 = 0
+    if R.partial_payment == 1 and j.metric_bps > j.base_bps:
+        earned = j.seller_pool * (j.metric_bps - j.base_bps) // (j.tau_bps - j.base_bps)
+    fee: uint256 = j.fee_pool
+    if R.refund_fee == 1:
+        fee = 0
+    self._finish(slot, j, REFUNDED, earned, fee)
 
 
 @external
@@ -729,40 +738,46 @@ def open_dispute(job: int256, accused: address, disputed_round: int256):
 
 
 @external
-def resolve_dispute(job: int256, upheld: int256, guilty: DynArray[int256, MAX_NODES]):
+def resolve_dispute(job: int256, ruling: int256, guilty: DynArray[int256, MAX_NODES]):
     """
     @notice The arbiter books the verdict; the loser pays.
-    @param guilty One per node: 1 if re-execution showed it wrong (used if upheld).
+    @param ruling 0 rejected; 1 upheld, the job fails; 2 upheld, the metric is reported again.
+    @param guilty One per node: 1 if re-execution showed it wrong (unless rejected).
     """
     j: Job = self._enter(job, ARBITER, ARBITER, 1 << DISPUTED)[1]
     slot: uint256 = convert(job, uint256)
-    assert upheld >= 0 and upheld <= 1 and len(guilty) == NODES, "BAD_VALUE"
+    assert ruling >= REJECTED and ruling <= REPORT_AGAIN and len(guilty) == NODES, "BAD_VALUE"
     slashed: uint256 = 0
     seat: uint256 = NODES_AFTER
     for is_guilty: int256 in guilty:
         seat += 1
         assert is_guilty >= 0 and is_guilty <= 1, "BAD_VALUE"
-        if upheld == 1 and (is_guilty == 1 or seat == j.accused):
+        if ruling != REJECTED and (is_guilty == 1 or seat == j.accused):
             slashed += self._slash_stake(seat, R.slash_wrong_bps, True)
-    if upheld == 1:
+    if ruling == REJECTED:
+        slashed = j.bond
+        self._credit(j.accused, self._burn(j.bond))
+    else:
         if self._is_matched(slot, j.accused):
             slashed += self._slash_deposit(slot, j.accused)
         kept: uint256 = self._burn(slashed)
         prize: uint256 = min(kept, j.bond)
         self._credit(j.disputer, prize)
         self._credit(j.buyer, kept - prize)
+    if ruling == UPHELD:
         self._finish(slot, j, REFUNDED, 0, 0)
     else:
-        slashed = j.bond
-        self._credit(j.accused, self._burn(j.bond))
         j.phase = CHALLENGE
+        if ruling == REPORT_AGAIN:
+            self._credit(j.disputer, j.bond)
+            j.phase = VERIFY
         j.since = self._now()
         j.bond = 0
         j.disputer = 0
         j.accused = 0
         j.disputed_round = 0
         self._set_job(slot, j)
-    log Resolved(job=slot, upheld=upheld == 1, slashed=slashed)
+    log Resolved(job=slot, ruling=ruling, slashed=slashed)
 
 
 # Views
@@ -1116,8 +1131,8 @@ def _job(slot: uint256) -> Job:
         buyer=(w[0] >> 96) & LANE,
         tau_bps=(w[0] >> 128) & LANE,
         metric_bps=(w[0] >> 160) & LANE,
-        round=(w[0] >> 192) & LANE,
-        round_budget=w[0] >> 224,
+        base_bps=(w[0] >> 192) & LANE,
+        round=w[0] >> 224,
         best_bid=w[1] & LANE,
         second_bid=(w[1] >> 32) & LANE,
         price=(w[1] >> 64) & LANE,
@@ -1146,8 +1161,8 @@ def _set_job(slot: uint256, j: Job):
         | j.buyer << 96
         | j.tau_bps << 128
         | j.metric_bps << 160
-        | j.round << 192
-        | j.round_budget << 224,
+        | j.base_bps << 192
+        | j.round << 224,
         j.best_bid
         | j.second_bid << 32
         | j.price << 64

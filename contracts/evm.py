@@ -16,7 +16,8 @@ from eth.vm.message import Message
 from eth.vm.transaction_context import BaseTransactionContext
 
 GAS_LIMIT = 30_000_000
-TX_BASE, ZERO_BYTE, OTHER_BYTE, FLOOR_BYTE = 21_000, 4, 16, 10  # EIP-2028, EIP-7623
+TX_BASE, TX_CREATE = 21_000, 32_000
+ZERO_BYTE, OTHER_BYTE, FLOOR_BYTE = 4, 16, 10  # EIP-2028, EIP-7623
 GENESIS = {"difficulty": 0, "gas_limit": GAS_LIMIT}
 
 
@@ -78,13 +79,13 @@ def intrinsic_gas(data: bytes) -> int:
     return TX_BASE + ZERO_BYTE * zeros + OTHER_BYTE * (len(data) - zeros)
 
 
-def transaction_gas(data: bytes, used: int, refund: int) -> int:
-    """Gas that the sender pays for a call (EIP-3529 refunds, EIP-7623 floor).
+def transaction_gas(data: bytes, used: int, refund: int, extra: int = 0) -> int:
+    """Gas that the sender pays (EIP-3529 refunds, EIP-7623 floor).
 
     max(spent - min(refund, spent // 5), 21000 + 10 per zero byte + 40 per other byte), where
-    spent = intrinsic + used.
+    spent = intrinsic + used, and the intrinsic gas of a creation has 32000 extra.
     """
-    spent = intrinsic_gas(data) + used
+    spent = intrinsic_gas(data) + extra + used
     zeros = data.count(0)
     floor = TX_BASE + FLOOR_BYTE * (zeros + 4 * (len(data) - zeros))
     return max(spent - min(refund, spent // 5), floor)
@@ -129,7 +130,8 @@ class Evm:
             self.state.mark_address_warm(address)
         context = BaseTransactionContext(gas_price=0, origin=message.sender)
         done: ComputationAPI = apply(self.state, message, context)
-        gas = transaction_gas(data, done.get_gas_used(), done.get_gas_refund())
+        extra = TX_CREATE if message.is_create else 0
+        gas = transaction_gas(data, done.get_gas_used(), done.get_gas_refund(), extra)
         # What was warm or dirty in this transaction is cold and clean in the next one.
         self.state.lock_changes()
         self.state.clear_transient_storage()

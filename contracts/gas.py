@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contracts.market import UNIT, Artifact, Market, address_of
-from d2m_jax.ledger import DEFAULT_RULES, Kind, Layout, Reason
+from d2m_jax.ledger import DEFAULT_RULES, Kind, Layout, Reason, Ruling
 
 
 class Size(NamedTuple):
@@ -83,7 +83,7 @@ def measure_job(
         do(Kind.REGISTER_NODE, node, amount=STAKE)
 
     drawn = size.num_drawn
-    wrong, silent = drawn // 8, drawn // 16
+    wrong, silent = max(drawn // 8, 1), drawn // 16
     outcomes = [2] * wrong + [3] * silent + [1] * (drawn - wrong - silent)
     verdicts = [1] * size.num_matched
     weights = [300 + i for i in range(size.num_matched)]
@@ -93,38 +93,53 @@ def measure_job(
         do(Kind.WAIT, amount=2)
         do(Kind.CLOSE_AUCTION, 2, "", job)
         do(Kind.MATCH, 2, "", job)
-        for _ in range(num_rounds):
-            do(Kind.SETTLE_ROUND, arbiter, "", job, payload=outcomes)
+        for number in range(num_rounds):
+            name = "" if number else "settle_round (first)"
+            do(Kind.SETTLE_ROUND, arbiter, name, job, payload=outcomes)
             do(Kind.RATE_SELLERS, arbiter, "", job, payload=verdicts)
+            for node in range(nodes.start, nodes.start + wrong + silent):
+                do(Kind.TOP_UP, node, "", job, amount=STAKE)  # who was slashed fills up again
         do(Kind.REPORT_METRIC, arbiter, "", job, amount=9_100, value=1_000, payload=weights)
         do(Kind.OPEN_DISPUTE, 1, "", job, target=nodes.start, value=0)
         do(Kind.RESOLVE_DISPUTE, arbiter, "resolve_dispute (rejected)", job, amount=0)
         do(Kind.WAIT, amount=2)
         do(Kind.SETTLE, 2, "", job)
         do(Kind.RESET_JOB, 2, "", job)
-        for node in range(nodes.start, nodes.start + wrong + silent):
-            do(Kind.TOP_UP, node, "", job, amount=STAKE)  # who was slashed fills up again
     # the other ways out, in the steady state
     job = num_jobs
-    for ending in ("missed", "timed out", "upheld"):
+    for ending in ("missed", "reported again", "timed out", "upheld"):
         do(Kind.BID, 0, "bid (opens)", job, tags=ASKED, amount=PRICE, value=9_000)
         do(Kind.WAIT, amount=2)
         do(Kind.CLOSE_AUCTION, 2, "", job)
         do(Kind.MATCH, 2, "", job)
-        for _ in range(num_rounds):
-            do(Kind.SETTLE_ROUND, arbiter, "settle_round (all agree)", job, payload=[1] * drawn)
+        for number in range(num_rounds):
+            name = "settle_round (all agree)" if number else "settle_round (first, all agree)"
+            do(Kind.SETTLE_ROUND, arbiter, name, job, payload=[1] * drawn)
         if ending == "timed out":
             do(Kind.WAIT, amount=rules["timeout"])
             do(Kind.TIME_OUT, 2, "", job)
-        elif ending == "missed":
-            name = "report_metric (missed)"
-            do(Kind.REPORT_METRIC, arbiter, name, job, amount=8_000, value=0, payload=weights)
-        else:
+        elif ending == "upheld":
             do(Kind.REPORT_METRIC, arbiter, "", job, amount=9_100, value=1_000, payload=weights)
             do(Kind.SLASH_SELLER, arbiter, "", job, target=sellers.start)
-            do(Kind.OPEN_DISPUTE, 1 if ending != "upheld" else 0, "", job, target=nodes.start)
-            guilty = [1] * max(drawn // 4, 1)
-            do(Kind.RESOLVE_DISPUTE, arbiter, "", job, amount=1, payload=guilty)
+            do(Kind.OPEN_DISPUTE, 0, "", job, target=nodes.start)
+            guilty = range(nodes.start, nodes.start + drawn)
+            payload = [1] * drawn
+            do(Kind.RESOLVE_DISPUTE, arbiter, "", job, amount=Ruling.UPHELD, payload=payload)
+            for node in guilty:
+                do(Kind.BAN, arbiter, "ban (lifted)", job, target=node, amount=0)
+        else:
+            do(Kind.REPORT_METRIC, arbiter, "", job, amount=8_000, value=1_000, payload=weights)
+            if ending == "reported again":
+                name = "resolve_dispute (report again)"
+                again = Ruling.REPORT_AGAIN
+                do(Kind.OPEN_DISPUTE, sellers.start, "", job, target=nodes.start)
+                do(Kind.RESOLVE_DISPUTE, arbiter, name, job, amount=again, payload=[1])
+                name = "report_metric (again)"
+                do(Kind.REPORT_METRIC, arbiter, name, job, amount=9, value=1, payload=weights)
+                do(Kind.BAN, arbiter, "ban (lifted)", job, target=nodes.start, amount=0)
+                do(Kind.TOP_UP, nodes.start, "", job, amount=STAKE)
+            do(Kind.WAIT, amount=2)
+            do(Kind.SETTLE, 2, "settle (missed)", job)
         do(Kind.RESET_JOB, 2, "", job)
         job += 1
     last = nodes.stop - 1
@@ -146,11 +161,17 @@ def _edges(world: Market, size: Size, job: int) -> Iterable[Weighed]:
     yield Weighed("refused", job, size, world.call(buyer, "settle", 0).gas)
 
 
+def grid() -> list[Size]:
+    """Eight markets, small and larger in each count: enough for a linear form."""
+    small = [Size(4, 2, 8, 2), Size(4, 4, 8, 8), Size(4, 2, 32, 8), Size(4, 4, 32, 32)]
+    return small + [Size(16, 8, 8, 2), Size(16, 16, 8, 8), Size(16, 8, 32, 32), Size(16, 16, 32, 8)]
+
+
 def fit(rows: Sequence[Weighed], first_job: int = 1) -> dict[str, tuple[int, ...]]:
     """Least squares of gas on `Size.features`, per action, over jobs from `first_job` on.
 
     Counts on which an action does not depend get a coefficient near zero, which is dropped before
-    a second fit: below 10 gas per seller or node. Registrations happen once and count always.
+    a second fit: below 200 gas per seller or node. Registrations happen once and count always.
 
     Returns:
         For each action its coefficients, rounded to whole gas.
@@ -166,7 +187,7 @@ def fit(rows: Sequence[Weighed], first_job: int = 1) -> dict[str, tuple[int, ...
         for _ in range(2):
             solved = np.zeros(x.shape[1])
             solved[used] = np.linalg.lstsq(x[:, used], y, rcond=None)[0]
-            used[1:] &= np.abs(solved[1:]) >= 10
+            used[1:] &= np.abs(solved[1:]) >= 200
         table[action] = tuple(int(round(value)) for value in solved)
     return table
 

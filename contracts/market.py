@@ -51,7 +51,7 @@ ACCOUNT = ("balances", "stakes", "exits", "exit_blocks", "standing")
 LISTING = ("tags", "sizes", "reputation_bps")
 PLACE = ("locked", "weights", "standing")
 JOB = (
-    *("phase", "since", "tags", "buyer", "tau_bps", "metric_bps", "round", "round_budget"),
+    *("phase", "since", "tags", "buyer", "tau_bps", "metric_bps", "base_bps", "round"),
     *("best_bid", "second_bid", "price", "escrow"),
     *("seller_pool", "compute_pool", "fee_pool", "bond"),
     *("disputer", "accused", "disputed_round", "compensation"),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from d2m_jax import incentives, sampling
 from d2m_jax import ledger as books
 from d2m_jax.hparams import HParams
-from d2m_jax.ledger import Layout, Ledger, Rules
+from d2m_jax.ledger import Layout, Ledger, Rules, Ruling
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.records import Closing, MarketState
 from d2m_jax.types import Key
@@ -34,13 +34,15 @@ def close_job(
 ) -> tuple[Ledger, Closing]:
     """Verifies, hears at most one dispute, and ends the job.
 
-    1. CONE votes on the metric; nodes are paid and slashed as for a round. A false metric claims
-       that tau was reached; without a decision the job times out.
+    1. CONE votes on the metric; nodes are paid and slashed as for a round. A false metric says
+       `conduct.false_metric`, high or low; without a decision the job times out.
     2. Sellers with evidence of harm lose deposit and pay.
-    3. The buyer disputes, with probability `vigilance`, if a wrong result was accepted in training
-       or verification; else, with probability `false_dispute`, for no reason. A fresh set, larger
-       than the one in question, re-executes.
-    4. After the challenge window everybody is paid, or the buyer is refunded.
+    3. Who loses by the metric (the buyer when it reaches tau, else an honest seller) disputes, with
+       probability `vigilance`, if a wrong result was accepted in training or verification; else,
+       with probability `false_dispute`, for no reason. A fresh set, larger than the one in
+       question, re-executes.
+    4. A spoilt model fails the job; if only the metric was false, the true one is reported instead.
+    5. After the challenge window everybody is paid, or the buyer is refunded.
 
     Args:
         key: consumed.
@@ -68,7 +70,8 @@ def close_job(
     weights = pay(jnp.where(slashed, 0.0, state.scores))
 
     is_false = consensus.accepted > 0
-    reported = jnp.where(is_false, BPS, true_bps)
+    false_bps = jnp.floor(hparams.conduct.false_metric * BPS + 0.5).astype(jnp.int32)
+    reported = jnp.where(is_false, false_bps, true_bps)
     told, receipt = books.report_metric(
         ledger, rules, actor=arbiter, job=job, metric_bps=reported, weights=weights
     )
@@ -89,7 +92,7 @@ def close_job(
     opened, receipt = books.open_dispute(
         ledger,
         rules,
-        actor=ledger.jobs.buyer[job],
+        actor=_loser(ledger, layout, state, reported, has_reason, job),
         job=job,
         accused=layout.node(accused),
         disputed_round=jnp.where(state.wrong_round >= 0, state.wrong_round, last),
@@ -102,11 +105,22 @@ def close_job(
     larger = dataclasses.replace(hparams, cone=dataclasses.replace(hparams.cone, base=base))
     again = vote(again_key, state._replace(ledger=ledger), larger, rules)
     upheld = disputed & jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
+    corrects = upheld & has_reason & (state.wrong_round < 0)
+    won = jnp.where(corrects, Ruling.REPORT_AGAIN, Ruling.UPHELD)
     resolved, _ = books.resolve_dispute(
-        ledger, rules, actor=arbiter, job=job, upheld=upheld, guilty=wrong & has_reason
+        ledger,
+        rules,
+        actor=arbiter,
+        job=job,
+        ruling=jnp.where(upheld, won, Ruling.REJECTED),
+        guilty=wrong & has_reason,
     )
     # Without a decision the dispute stays open, times out, and the buyer is refunded.
     ledger = _choose(again.accepted >= 0, resolved, ledger)
+    corrected, _ = books.report_metric(
+        ledger, rules, actor=arbiter, job=job, metric_bps=true_bps, weights=weights
+    )
+    ledger = _choose(corrects, corrected, ledger)
     ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
     ledger, _ = books.settle(ledger, rules, actor=arbiter, job=job)
     ledger, _ = books.advance(ledger, rules, blocks=rules.timeout)
@@ -118,10 +132,29 @@ def close_job(
         disputed=disputed,
         was_true=has_reason,
         upheld=upheld,
+        corrected=corrects,
         slashed=slashed,
         weights=weights,
     )
     return ledger, closing
+
+
+def _loser(
+    ledger: Ledger,
+    layout: Layout,
+    state: MarketState,
+    reported: jax.Array,
+    has_reason: jax.Array,
+    job: int,
+) -> jax.Array:
+    """[] int32: the account that a reported metric leaves unpaid; nobody (-1) if there is none.
+
+    The buyer pays when tau is reached. Below tau the sellers are not paid: the first of those that
+    are matched and (when there is a reason) do not side with the liars.
+    """
+    unpaid = ledger.jobs.matched[job] & ~(has_reason & state.roles.bad_seller)
+    seller = jnp.where(unpaid.any(), layout.seller(jnp.argmax(unpaid)), books.NOBODY)
+    return jnp.where(reported < ledger.jobs.tau_bps[job], seller, ledger.jobs.buyer[job])
 
 
 def _choose(condition: jax.Array, yes: Ledger, no: Ledger) -> Ledger:

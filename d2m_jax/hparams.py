@@ -50,7 +50,8 @@ class Conduct:
     spoil: Number = 5.0  # an accepted wrong result steps by -spoil times the honest direction
     vigilance: Number = 1.0  # probability that a wrong acceptance is noticed and disputed
     size_lie_bps: Number = 10_000  # Byzantine sellers report this share of their real size
-    false_dispute: Number = 0.0  # probability that the winning buyer disputes a right result
+    false_dispute: Number = 0.0  # probability that who loses by a right result disputes it
+    false_metric: Number = 1.0  # the metric that an accepted wrong verdict claims: 1 sells, 0 ruins
 
 
 @struct.dataclass

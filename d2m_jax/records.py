@@ -18,11 +18,12 @@ class Closing(NamedTuple):
     """How a job ended."""
 
     metric: jax.Array  # [] float32, true accuracy on the verdict examples
-    reported_bps: jax.Array  # [] int32, what CONE reported, -1 for nothing
+    reported_bps: jax.Array  # [] int32, what CONE first reported, -1 for nothing
     accepted_digest: jax.Array  # [] int32: 0 the true metric, > 0 a false one, -1 undecided
     disputed: jax.Array  # [] bool
     was_true: jax.Array  # [] bool, the dispute had a reason
     upheld: jax.Array  # [] bool
+    corrected: jax.Array  # [] bool, only the metric was false: the true one was reported instead
     slashed: jax.Array  # [N] bool, sellers punished on evidence of harm
     weights: jax.Array  # [N] int32, payment weights
 

@@ -1,6 +1,7 @@
 """The whole market: worlds whose ending is known, and transformations that must change nothing."""
 
 import dataclasses
+import itertools
 
 import chex
 import jax
@@ -13,8 +14,9 @@ from d2m_jax import ledger as books
 from d2m_jax.attacks import Attack
 from d2m_jax.cone import ConeParams
 from d2m_jax.ledger import Phase
+from d2m_jax.ledger.gas import FIRST_ROUND
 from d2m_jax.market import make_market
-from d2m_jax.report.tables import money_table, wealth
+from d2m_jax.report.tables import gas_of_rounds, money_table, wealth
 from tests.worlds import SPEC, compiled, digits, market, numbers, play
 
 LAYOUT = market().layout
@@ -61,7 +63,7 @@ def test_a_captured_cone_spoils_the_model_and_pays_the_adversary():
     assert pay[np.asarray(captured.roles.byzantine)].sum() == pay.sum() > 0
 
 
-def test_a_wrong_result_is_disputed_and_the_buyer_refunded():
+def test_a_wrong_result_is_disputed_and_made_good():
     # A minority lies and base 1 with a weak rule lets it through now and then.
     weak = ConeParams(base=1, f_max=0.1, beta=0.2)
     outcomes = [
@@ -73,8 +75,11 @@ def test_a_wrong_result_is_disputed_and_the_buyer_refunded():
         assert_sound(outcome)
         assert bool(outcome.closing.was_true) >= bool(count)
         if bool(outcome.closing.upheld):
-            assert int(outcome.phase) == Phase.REFUNDED
-            assert change(outcome)[LAYOUT.sellers].max() <= 0
+            is_paid = int(outcome.phase) == Phase.SETTLED
+            # A spoilt model is not paid for; a false verdict alone gives way to the true one.
+            assert bool(outcome.closing.corrected) == (count == 0)
+            assert is_paid == (count == 0 and float(outcome.closing.metric) >= 0.6)
+            assert int(outcome.ledger.jobs.seller_paid[0] > 0) == is_paid
             assert bool((outcome.ledger.banned[LAYOUT.nodes]).any())
     assert any(bool(o.closing.upheld) for o in outcomes)
 
@@ -145,12 +150,26 @@ def test_silent_nodes_lose_a_little_and_everybody_silent_times_out():
     np.testing.assert_array_equal(*mute.evaluations.test_accuracy)
 
 
-def test_the_next_market_goes_on_with_the_same_ledger():
-    first = play(numbers(population={"num_colluding": 4}))
-    second = play(numbers(population={"num_colluding": 4}), seed=1, ledger=first.ledger)
-    assert_sound(second)
-    np.testing.assert_array_equal(wealth(first.ledger), wealth(second.opening))
-    assert int(second.ledger.block) > int(first.ledger.block)
+def test_epochs_carry_balances_stakes_reputation_and_bans():
+    """Three jobs with one ledger: who was banned in one is not paid in the next."""
+    weak = ConeParams(base=1, f_max=0.1, beta=0.2)
+    hparams = numbers(population={"num_colluding": 8, "num_byzantine": 2}, cone=weak)
+    epochs = [play(hparams)]
+    for _ in range(2):
+        epochs.append(play(hparams, ledger=epochs[-1].ledger))
+    for before, after in itertools.pairwise(epochs):
+        assert_sound(after)
+        old, new = before.ledger, after.opening
+        np.testing.assert_array_equal(wealth(old), wealth(new))
+        for name in ("stakes", "banned", "registered", "reputation_bps", "supply", "burned"):
+            np.testing.assert_array_equal(getattr(old, name), getattr(new, name), err_msg=name)
+        banned = np.asarray(old.banned)
+        assert (np.asarray(after.ledger.banned) >= banned).all()
+        assert (change(after)[banned] <= 0).all()
+        assert not (banned[LAYOUT.sellers] & np.asarray(after.ledger.jobs.matched[0])).any()
+        assert int(after.ledger.block) > int(old.block)
+    assert np.asarray(epochs[0].ledger.banned)[LAYOUT.nodes].any()
+    assert not np.array_equal(epochs[0].ledger.reputation_bps, epochs[2].ledger.reputation_bps)
 
 
 def test_money_of_a_fixed_world_by_hand():
@@ -182,6 +201,10 @@ def test_money_of_a_fixed_world_by_hand():
     table = money_table(outcome, LAYOUT).set_index("group")
     assert table.loc["total", "before"] == table.loc["total", "after"] == 9_400_000 + 600_000
     assert table.loc["sellers, honest", "change"] == 140_000
+    # 11 of 24 nodes have an outcome, 8 of 8 sellers a verdict
+    rows = [books.GAS[kind] for kind in (books.Kind.SETTLE_ROUND, books.Kind.RATE_SELLERS)]
+    once = sum(a * b for row in rows for a, b in zip(row, (1, 8, 8, 24, 11), strict=True))
+    assert gas_of_rounds(outcome).tolist() == [once + FIRST_ROUND] + [once] * 11
 
 
 @pytest.fixture(scope="module")
@@ -275,21 +298,18 @@ def assert_same_learning(row, alone):
     np.testing.assert_allclose(row.test_accuracy, alone.test_accuracy, atol=1.01 / 355)
 
 
+def at_an_edge(scores):
+    """A score so near to the middle of two hundredths of the best that the last bits decide."""
+    hundredths = 100 * np.asarray(scores, float) / max(float(scores.max()), 1e-30)
+    return bool((abs(hundredths % 1 - 0.5) < 1e-4).any())
+
+
 def test_vmap_over_64_worlds_gives_the_same_integers_as_single_runs():
-    for row, alone in in_one_program_and_alone(dataclasses.replace(SPEC, contribution="count")):
-        chex.assert_trees_all_equal(integers(row), integers(alone))
-        assert_same_learning(row, alone)
-
-
-@pytest.mark.slow
-def test_vmap_with_pay_by_measured_gain():
-    """Pay by gain follows measured losses, so the 1e-7 of the floats can move a weight by one of
-    10,000 levels; every other integer is the same."""
+    compared = 0
     for row, alone in in_one_program_and_alone(SPEC):
-        np.testing.assert_allclose(row.closing.weights, alone.closing.weights, atol=10)
-        sellers = LAYOUT.sellers
-        pay = jnp.abs(row.ledger.balances - alone.ledger.balances)
-        assert int(pay[sellers].max()) <= 10 * int(alone.ledger.jobs.seller_pool[0] + 1e6) // 10_000
-        np.testing.assert_array_equal(pay.at[sellers].set(0), 0)
-        chex.assert_trees_all_equal(integers(row.rounds), integers(alone.rounds))
         assert_same_learning(row, alone)
+        np.testing.assert_allclose(row.scores, alone.scores, rtol=1e-6, atol=1e-6)
+        if not at_an_edge(alone.scores):
+            chex.assert_trees_all_equal(integers(row), integers(alone))
+            compared += 1
+    assert compared >= 60

@@ -162,11 +162,12 @@ def _game(evidence: Evidence) -> Callable[[jax.Array], jax.Array]:
     return round_utility(evidence.losses_of, rows, evidence.accepted.astype(jnp.float32))
 
 
-def to_weights(scores: jax.Array, levels: int = 10_000) -> jax.Array:
+def to_weights(scores: jax.Array, levels: int = 100) -> jax.Array:
     """Scores as integer weights that a ledger can split a pool by.
 
-    w_m = floor(levels * s_m / sum s), so the weights sum to at most `levels`; a score below
-    1/levels of the total is dust and earns nothing. Non-finite and negative scores count as zero.
+    w_m = round(levels * s_m / max s): hundredths of the best seller's score; less than half a
+    hundredth earns nothing. So coarse (our choice) that money does not follow the last bits of a
+    float: the scores of batched and single runs differ by some 1e-7.
 
     Args:
         scores: [N] float32, accumulated over rounds.
@@ -176,4 +177,5 @@ def to_weights(scores: jax.Array, levels: int = 10_000) -> jax.Array:
         [N] int32 weights in [0, levels]; all zero when no score is positive.
     """
     clean = jnp.where(jnp.isfinite(scores), jnp.maximum(scores, 0.0), 0.0)
-    return jnp.floor(levels * _shares(clean)).astype(jnp.int32)
+    best = clean.max()
+    return jnp.round(levels * (clean / jnp.where(best > 0, best, 1.0))).astype(jnp.int32)

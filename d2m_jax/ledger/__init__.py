@@ -6,9 +6,10 @@ Read first: `state.py` (what there is), `codes.py` (phases, receipts), then `mac
 from d2m_jax.ledger.accounts import mul_bps, mul_div, split_pot
 from d2m_jax.ledger.auction import bid, close_auction, minimum_bid
 from d2m_jax.ledger.audit import assert_valid, invariants, money_by_role
-from d2m_jax.ledger.codes import Kind, Outcome, Phase, Reason, Verdict, describe
+from d2m_jax.ledger.codes import Kind, Outcome, Phase, Reason, Ruling, Verdict, describe
 from d2m_jax.ledger.disputes import open_dispute, resolve_dispute
 from d2m_jax.ledger.escrow import advance, match, reset_job, time_out
+from d2m_jax.ledger.gas import GAS, gas_of, gas_of_job, gas_of_round, gas_spent
 from d2m_jax.ledger.machine import Action, apply, make_action, run_trace
 from d2m_jax.ledger.registry import (
     ban,
@@ -40,6 +41,7 @@ from d2m_jax.ledger.state import (
 
 __all__ = [
     "DEFAULT_RULES",
+    "GAS",
     "INT_MAX",
     "MAX_WEIGHT",
     "NOBODY",
@@ -53,6 +55,7 @@ __all__ = [
     "Phase",
     "Reason",
     "Rules",
+    "Ruling",
     "Verdict",
     "advance",
     "apply",
@@ -65,6 +68,10 @@ __all__ = [
     "describe",
     "eligible_nodes",
     "eligible_sellers",
+    "gas_of",
+    "gas_of_job",
+    "gas_of_round",
+    "gas_spent",
     "invariants",
     "make_action",
     "make_rules",

@@ -120,6 +120,12 @@ def price_of(row: Jobs, rules: Rules) -> jax.Array:
     return jnp.where(rules.second_price != 0, jnp.minimum(second, row.best_bid), row.best_bid)
 
 
+def pools_of(price: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The price in three parts that add up: (sellers, fee, compute), each [] int32."""
+    sellers, fee = mul_bps(price, rules.seller_bps), mul_bps(price, rules.fee_bps)
+    return sellers, fee, price - sellers - fee
+
+
 def close_auction(
     ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array
 ) -> Result:
@@ -141,8 +147,7 @@ def close_auction(
         ]
     )
     price = price_of(row, rules)
-    seller_pool, fee = mul_bps(price, rules.seller_bps), mul_bps(price, rules.fee_bps)
-    compute_pool = price - seller_pool - fee
+    seller_pool, fee, compute_pool = pools_of(price, rules)
     new = credit(ledger, row.buyer, row.escrow - price)
     new = edit_job(
         new,
@@ -154,6 +159,5 @@ def close_auction(
         seller_pool=seller_pool,
         fee_pool=fee,
         compute_pool=compute_pool,
-        round_budget=compute_pool // jnp.maximum(rules.num_rounds, 1),
     )
     return commit(reason, new, ledger)

@@ -15,10 +15,10 @@ class Phase(enum.IntEnum):
     MATCHED = 3  # sellers are matched and their deposits locked, no round settled yet
     TRAINING = 4  # at least one round settled
     VERIFY = 5  # all rounds settled, the metric is not reported yet
-    CHALLENGE = 6  # the metric reached the threshold, the dispute window runs
+    CHALLENGE = 6  # the metric is reported, reached or missed: the dispute window runs
     DISPUTED = 7  # a bonded dispute waits for the arbiter
     SETTLED = 8  # paid
-    REFUNDED = 9  # metric missed, dispute upheld or timed out
+    REFUNDED = 9  # metric missed and not disputed, dispute upheld, or timed out
     ABORTED = 10  # too few sellers matched
 
 
@@ -32,8 +32,8 @@ NEXT_PHASES: dict[Phase, tuple[Phase, ...]] = {
     Phase.MATCHED: (Phase.TRAINING, Phase.VERIFY, Phase.REFUNDED),
     Phase.TRAINING: (Phase.VERIFY, Phase.CHALLENGE, Phase.REFUNDED),
     Phase.VERIFY: (Phase.CHALLENGE, Phase.REFUNDED),
-    Phase.CHALLENGE: (Phase.DISPUTED, Phase.SETTLED),
-    Phase.DISPUTED: (Phase.CHALLENGE, Phase.REFUNDED),
+    Phase.CHALLENGE: (Phase.DISPUTED, Phase.SETTLED, Phase.REFUNDED),
+    Phase.DISPUTED: (Phase.CHALLENGE, Phase.VERIFY, Phase.REFUNDED),
     Phase.SETTLED: (Phase.IDLE,),
     Phase.REFUNDED: (Phase.IDLE,),
     Phase.ABORTED: (Phase.IDLE,),
@@ -106,6 +106,14 @@ class Verdict(enum.IntEnum):
     NOT_SAMPLED = 0
     ACCEPTED = 1
     FLAGGED = 2
+
+
+class Ruling(enum.IntEnum):
+    """What the arbiter says of a dispute, after a fresh and larger set has executed again."""
+
+    REJECTED = 0  # the accused was right: the disputer pays its bond
+    UPHELD = 1  # the accused pays; the model is spoilt, so the job fails
+    REPORT_AGAIN = 2  # the accused pays; only the metric was false, it is reported anew
 
 
 class Kind(enum.IntEnum):

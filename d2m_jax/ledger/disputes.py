@@ -25,7 +25,7 @@ from d2m_jax.ledger.accounts import (
     integer,
     mul_bps,
 )
-from d2m_jax.ledger.codes import Phase, Reason
+from d2m_jax.ledger.codes import Phase, Reason, Ruling
 from d2m_jax.ledger.escrow import finish
 from d2m_jax.ledger.registry import is_node
 from d2m_jax.ledger.rules import Rules
@@ -116,31 +116,33 @@ def resolve_dispute(
     *,
     actor: int | jax.Array,
     job: int | jax.Array,
-    upheld: bool | int | jax.Array,
+    ruling: int | jax.Array,
     guilty: jax.Array,
 ) -> Result:
     """The arbiter books the verdict; the loser pays.
 
-    Upheld: the accused and the `guilty` nodes lose slash_wrong_bps of their stake (a seller
-    slash_harm_bps of its locked deposit) and are banned. Of the part that is not burned the
-    disputer gets up to the size of its bond, the buyer the rest. The bond goes back and the job
-    fails: the buyer is refunded, honest compute stays paid.
-    Rejected: part of the bond is burned, the rest goes to the accused. The challenge window starts
+    UPHELD or REPORT_AGAIN: the accused and the `guilty` nodes lose slash_wrong_bps of their stake
+    (a seller slash_harm_bps of its locked deposit) and are banned. Of the part that is not burned
+    the disputer gets up to the size of its bond, the buyer the rest; the bond goes back. UPHELD
+    (the model is spoilt): the job fails, the buyer is refunded, honest compute stays paid.
+    REPORT_AGAIN (only the metric was false): back to VERIFY, the metric is reported anew and has a
+    challenge window of its own, so that neither side loses by a lie of the nodes.
+    REJECTED: part of the bond is burned, the rest goes to the accused. The challenge window starts
     again, so that a false dispute cannot use up the time of a true one; each costs a bond.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
-    WRONG_PHASE (not DISPUTED), BAD_VALUE (`upheld` or a `guilty` entry is neither 0 nor 1).
+    WRONG_PHASE (not DISPUTED), BAD_VALUE (no such `Ruling`, a `guilty` entry neither 0 nor 1).
 
     Args:
         ledger: before.
         rules: terms.
         actor: the arbiter's account.
         job: slot.
-        upheld: whether re-execution showed the accused wrong.
-        guilty: [C] bool or int32, all nodes that re-execution showed wrong (used if upheld).
+        ruling: see `Ruling`.
+        guilty: [C] bool or int32, all nodes that re-execution showed wrong (unless rejected).
     """
     actor, job = integer(actor), integer(job)
-    upheld, guilty = integer(upheld), integer(guilty)
+    ruling, guilty = integer(ruling), integer(guilty)
     row = get_job(ledger, job)
     reason = first_failure(
         [
@@ -150,16 +152,24 @@ def resolve_dispute(
             *check_phase(row, Phase.DISPUTED),
             (
                 Reason.BAD_VALUE,
-                (upheld < 0) | (upheld > 1) | jnp.any((guilty < 0) | (guilty > 1)),
+                (ruling < 0) | (ruling > max(Ruling)) | jnp.any((guilty < 0) | (guilty > 1)),
             ),
         ]
     )
-    won = _uphold(ledger, rules, job, row, guilty == 1)
-    lost = _reject(ledger, rules, job, row)
-    return commit(reason, choose(upheld == 1, won, lost), ledger)
+    punished, after = _punish(ledger, rules, job, row, guilty == 1)
+    nothing = jnp.zeros_like(row.locked)
+    failed = finish(punished, job, after, Phase.REFUNDED, nothing, integer(0))
+    returned = credit(punished, row.disputer, row.bond)
+    again = _drop_dispute(returned, job, Phase.VERIFY, locked=after.locked)
+    lost = _drop_dispute(_take_bond(ledger, rules, row), job, Phase.CHALLENGE)
+    new = choose(ruling == Ruling.UPHELD, failed, choose(ruling == Ruling.REJECTED, lost, again))
+    return commit(reason, new, ledger)
 
 
-def _uphold(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax.Array) -> Ledger:
+def _punish(
+    ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax.Array
+) -> tuple[Ledger, Jobs]:
+    """Slashes and bans; the ledger without what the seller lost, and the job with less locked."""
     layout = ledger.layout
     nodes = jnp.arange(layout.num_nodes, dtype=jnp.int32) + layout.nodes.start
     sellers = jnp.arange(layout.num_sellers, dtype=jnp.int32) + layout.sellers.start
@@ -186,21 +196,24 @@ def _uphold(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax
     )
     new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | barred)
     new = edit_job(new, job, excluded=row.excluded | guilty_sellers)
-    row = replace(row, locked=row.locked - from_sellers)
-    nothing = jnp.zeros_like(row.locked)
-    return finish(new, job, row, Phase.REFUNDED, nothing, integer(0))
+    return new, replace(row, locked=row.locked - from_sellers)
 
 
-def _reject(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs) -> Ledger:
+def _take_bond(ledger: Ledger, rules: Rules, row: Jobs) -> Ledger:
     burned, kept = burn_share(row.bond, rules)
-    new = replace(credit(ledger, row.accused, kept), burned=ledger.burned + burned)
+    return replace(credit(ledger, row.accused, kept), burned=ledger.burned + burned)
+
+
+def _drop_dispute(ledger: Ledger, job: jax.Array, phase: Phase, **fields: jax.Array) -> Ledger:
+    """The job goes on in `phase`, as if nobody had disputed."""
     return edit_job(
-        new,
+        ledger,
         job,
-        phase=integer(Phase.CHALLENGE),
+        phase=integer(phase),
         since=ledger.block,
         bond=integer(0),
         disputer=integer(NOBODY),
         accused=integer(NOBODY),
         disputed_round=integer(NOBODY),
+        **fields,
     )

@@ -14,7 +14,6 @@ from d2m_jax.ledger.accounts import (
     check_arbiter,
     check_job,
     check_phase,
-    choose,
     commit,
     credit,
     edit_job,
@@ -26,10 +25,11 @@ from d2m_jax.ledger.accounts import (
     pay_many,
     split_pot,
 )
+from d2m_jax.ledger.auction import pools_of
 from d2m_jax.ledger.codes import Outcome, Phase, Reason, Verdict
 from d2m_jax.ledger.escrow import finish
 from d2m_jax.ledger.rules import BPS, Rules
-from d2m_jax.ledger.state import MAX_WEIGHT, Ledger
+from d2m_jax.ledger.state import MAX_WEIGHT, Jobs, Ledger
 
 Result = tuple[Ledger, jax.Array]
 
@@ -44,13 +44,14 @@ def settle_round(
 ) -> Result:
     """The arbiter books one round of CONE, all nodes in one step: the order of reveal is nothing.
 
-    slash_c  = stake_c * (slash_wrong_bps | slash_silent_bps)        burn_bps of the sum is burned,
-    budget   = round_budget + slashed - burned                       the rest joins the compute pool
+    slash_c  = stake_c * (slash_wrong_bps | slash_silent_bps)
+    budget   = compute money of the price // num_rounds + slashed - burned
     reward   = min(reward_cap, budget // #matching), to each node that matched the accepted digest
 
-    What is not spent stays in the pool and goes back to the buyer in the end (reference 3.6).
-    Outcomes of nodes that are not registered count as not drawn; a banned node is slashed but not
-    paid. The last of `rules.num_rounds` rounds moves the job on to VERIFY.
+    Of what is slashed burn_bps is burned, the rest joins the compute pool. What is not spent stays
+    there and goes back to the buyer in the end (reference 3.6). Outcomes of nodes that are not
+    registered count as not drawn; a banned node is slashed but not paid. The last of
+    `rules.num_rounds` rounds moves the job on to VERIFY.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not MATCHED or TRAINING), BAD_VALUE (an outcome is no `Outcome`).
@@ -82,7 +83,8 @@ def settle_round(
     burned, kept = burn_share(slashed.sum(dtype=jnp.int32), rules)
 
     num_matching = matching.sum(dtype=jnp.int32)
-    budget = row.round_budget + kept
+    compute = pools_of(row.price, rules)[2]
+    budget = compute // jnp.maximum(rules.num_rounds, 1) + kept
     reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(num_matching, 1))
     spent = reward * num_matching
 
@@ -217,13 +219,10 @@ def report_metric(
 ) -> Result:
     """The arbiter reports the metric that CONE agreed on, and the sellers' payment weights.
 
-    metric >= tau: the weights are stored and the challenge window opens (phase CHALLENGE); the pay
-    is thus known while it can still be disputed. metric < tau: the job ends at once (REFUNDED): the
-    buyer gets the seller pool, the fee and the unused compute money, honest compute stays paid
-    (reference 3.6). With `rules.partial_payment` the sellers share
-    seller_pool * clip((metric - base) / (tau - base), 0, 1) by weight. With `rules.refund_fee` = 0
-    the treasury keeps the fee. Before the last round (TRAINING) only a metric that reaches tau may
-    be reported: early stop.
+    The challenge window opens (phase CHALLENGE) whether tau is reached or missed: what everybody
+    will get is then known, and a false metric, too high or too low, can still be disputed. No money
+    moves before `settle`. Before the last round (TRAINING) only a metric that reaches tau may be
+    reported: early stop.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not TRAINING or VERIFY), BAD_VALUE (a metric outside [0, 10000], a weight outside
@@ -241,7 +240,6 @@ def report_metric(
     actor, job, weights = integer(actor), integer(job), integer(weights)
     metric, base = integer(metric_bps), integer(base_metric_bps)
     row = get_job(ledger, job)
-    missed = metric < row.tau_bps
     bad_metric = (metric < 0) | (metric > BPS) | (base < 0) | (base > BPS)
     reason = first_failure(
         [
@@ -253,28 +251,47 @@ def report_metric(
                 Reason.BAD_VALUE,
                 bad_metric | jnp.any((weights < 0) | (weights > MAX_WEIGHT)),
             ),
-            (Reason.TOO_EARLY, (row.phase == Phase.TRAINING) & missed),
+            (Reason.TOO_EARLY, (row.phase == Phase.TRAINING) & (metric < row.tau_bps)),
         ]
     )
-    # A refused report may carry any weight: keep the arithmetic below in its range.
-    weights = jnp.where(row.matched, jnp.clip(weights, 0, MAX_WEIGHT), 0)
-    noted = edit_job(ledger, job, metric_bps=metric, weights=weights)
-    held = edit_job(noted, job, phase=integer(Phase.CHALLENGE), since=ledger.block)
-    way = jnp.clip(metric - base, 0, BPS)
-    length = jnp.maximum(row.tau_bps - base, jnp.maximum(way, 1))
-    earned = jnp.where(rules.partial_payment != 0, mul_div(row.seller_pool, way, length), 0)
-    pay = split_pot(earned, jnp.where(row.excluded, 0, weights))
-    fee = jnp.where(rules.refund_fee != 0, 0, row.fee_pool)
-    failed = finish(noted, job, row, Phase.REFUNDED, pay, fee)
-    return commit(reason, choose(missed, failed, held), ledger)
+    new = edit_job(
+        ledger,
+        job,
+        phase=integer(Phase.CHALLENGE),
+        since=ledger.block,
+        metric_bps=metric,
+        base_bps=base,
+        weights=jnp.where(row.matched, weights, 0),
+    )
+    return commit(reason, new, ledger)
+
+
+def is_missed(row: Jobs) -> jax.Array:
+    """[] bool: the reported metric is below the buyer's threshold."""
+    return row.metric_bps < row.tau_bps
+
+
+def earned_by_sellers(row: Jobs, rules: Rules) -> jax.Array:
+    """[] int32: what of the seller pool the sellers get together, if the metric stands.
+
+    All of it when tau is reached. Below: nothing, or with `rules.partial_payment`
+    floor(pool * clip((metric - base) / (tau - base), 0, 1)) (reference 3.6).
+    """
+    way = jnp.maximum(row.metric_bps - row.base_bps, 0)
+    length = jnp.maximum(row.tau_bps - row.base_bps, jnp.maximum(way, 1))
+    part = jnp.where(rules.partial_payment != 0, mul_div(row.seller_pool, way, length), 0)
+    return jnp.where(is_missed(row), part, row.seller_pool)
 
 
 def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:
     """Anybody settles an undisputed job after the challenge window, once.
 
-    The seller pool is split exactly by the reported weights (slashed sellers get nothing; with no
-    weight at all it goes back to the buyer), the fee goes to the treasury, unused compute money to
-    the buyer, deposits are released: pay + refund = price (+ slashed stake that joined the pool).
+    Metric >= tau (SETTLED): the seller pool is split exactly by the reported weights (slashed
+    sellers get nothing; with no weight at all it goes back to the buyer), the fee goes to the
+    treasury. Metric < tau (REFUNDED): the buyer gets both back, less the sellers' part with
+    `rules.partial_payment` and the fee with `rules.refund_fee` = 0; honest compute stays paid
+    (reference 3.6). In both cases unused compute money goes to the buyer and deposits are released:
+    pay + refund = price (+ slashed stake that joined the pool).
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
     """
@@ -288,6 +305,9 @@ def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | j
             (Reason.TOO_EARLY, ledger.block - row.since < rules.challenge_window),
         ]
     )
-    pay = split_pot(row.seller_pool, jnp.where(row.excluded, 0, row.weights))
-    new = finish(ledger, job, row, Phase.SETTLED, pay, row.fee_pool)
+    missed = is_missed(row)
+    pay = split_pot(earned_by_sellers(row, rules), jnp.where(row.excluded, 0, row.weights))
+    fee = jnp.where(missed & (rules.refund_fee != 0), 0, row.fee_pool)
+    phase = jnp.where(missed, integer(Phase.REFUNDED), integer(Phase.SETTLED))
+    new = finish(ledger, job, row, phase, pay, fee)
     return commit(reason, new, ledger)

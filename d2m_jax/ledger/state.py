@@ -79,6 +79,7 @@ class Jobs:
     buyer: jax.Array  # [J] int32 account of the best bidder, -1 nobody
     tau_bps: jax.Array  # [J] int32 threshold on the metric
     metric_bps: jax.Array  # [J] int32 as reported
+    base_bps: jax.Array  # [J] int32 metric of the initial model, as reported
     best_bid: jax.Array  # [J] int32
     second_bid: jax.Array  # [J] int32
     price: jax.Array  # [J] int32, 0 until the auction is closed
@@ -94,7 +95,6 @@ class Jobs:
     excluded: jax.Array  # [J, N] bool, slashed for harm: paid nothing
     weights: jax.Array  # [J, N] int32 payment weights in [0, MAX_WEIGHT]
     round: jax.Array  # [J] int32 rounds settled
-    round_budget: jax.Array  # [J] int32 compute money per round
     # dispute
     disputer: jax.Array  # [J] int32 account, -1 nobody
     accused: jax.Array  # [J] int32 account, -1 nobody

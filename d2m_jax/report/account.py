@@ -156,6 +156,8 @@ def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray])
     if bool(closing.disputed):
         why = "a wrong result" if bool(closing.was_true) else "nothing wrong"
         fate = "upheld" if bool(closing.upheld) else "rejected"
+        if bool(closing.corrected):
+            fate += f", metric corrected from {int(closing.reported_bps) / 1e4:.1%}"
         text.append(f"Dispute: over {why}, {fate}\n", style="not bold")
     text.append("Ending: ").append(ending + "\n", style=f"not bold {colour}")
     return text

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 
 from d2m_jax.cone import Behaviour
-from d2m_jax.ledger import Layout, Ledger
+from d2m_jax.ledger import Layout, Ledger, gas_of_round
+from d2m_jax.ledger.gas import FIRST_ROUND
 from d2m_jax.market import MarketOutcome
+from d2m_jax.records import JOB
 
 
 def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:
-    """One row per round: every scalar of `RoundInfo`, and who was sampled and accepted."""
+    """One row per round: every scalar of `RoundInfo`, who was sampled and accepted, and the gas."""
     info = {name: np.asarray(value) for name, value in outcome.rounds._asdict().items()}
     table = pd.DataFrame({name: value for name, value in info.items() if value.ndim == 1})
     bad = np.asarray(outcome.roles.bad_seller)[info["sellers"]] & info["present"]
@@ -17,7 +19,23 @@ def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:
     table["num_flagged"] = info["flagged"].sum(1)
     table["bad_sampled"] = bad.sum(1)
     table["bad_accepted"] = (info["accepted"] & bad).sum(1)
+    table["gas"] = gas_of_rounds(outcome)
     return table
+
+
+def gas_of_rounds(outcome: MarketOutcome) -> np.ndarray:
+    """[R] int: what booking each round costs on the EVM (`ledger.gas`); 0 with nobody matched."""
+    matched, layout = np.asarray(outcome.ledger.jobs.matched[JOB]), outcome.ledger.layout
+    gas = np.array(
+        gas_of_round(
+            num_sellers=layout.num_sellers,
+            num_matched=int(matched.sum()),
+            num_nodes=layout.num_nodes,
+            num_drawn=outcome.rounds.executions,
+        )
+    )
+    gas[0] += FIRST_ROUND
+    return gas * matched.any()
 
 
 def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:

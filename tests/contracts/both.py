@@ -68,7 +68,7 @@ class Both:
     def agree(self):
         """Whole state, supply and ether."""
         words = state(self.market.words(), LAYOUT)
-        differs = disagreement(words, by_name(self.ledger))
+        differs = disagreement(words, by_name(jax.device_get(self.ledger)))
         assert differs is None, differs
         ether = self.market.evm.state.get_balance(self.market.address)
         assert ether == int(self.ledger.supply) * UNIT

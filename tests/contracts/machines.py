@@ -60,18 +60,27 @@ def play_contract(compiled, seeds):
             # A revert undoes all: read again only what may have changed.
             words.append(words[-1] if words and reason else market.words())
             if reason and row[0] != L.Kind.WAIT:
-                refused_at.add(market.last.pc)
+                refused_at.add((market.last.pc, reason.name))
         played.append((rows, model.rules, funds, reasons, np.stack(words), refused_at))
     return played
 
 
+def compile_all(sources):
+    """Contracts compiled on all cores, in order."""
+    with _pool() as pool:
+        return list(pool.map(compile_market, sources))
+
+
+def _pool():
+    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
+    return concurrent.futures.ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=spawn)
+
+
 def play_in_processes(compiled, num_traces):
     """`play_contract` on all cores, in order of the seeds."""
-    workers = min(os.cpu_count() or 1, 8)
-    chunks = np.array_split(np.arange(num_traces), 4 * workers)
+    chunks = np.array_split(np.arange(num_traces), 16)
     seeds = [[int(seed) for seed in chunk] for chunk in chunks if len(chunk)]
-    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+    with _pool() as pool:
         parts = pool.map(play_contract, [compiled] * len(seeds), seeds)
         return [trace for part in parts for trace in part]
 
@@ -130,8 +139,7 @@ def disagreement(contract, ledger):
         ledger: arrays by name, from `by_name`.
     """
     for name, got in contract.items():
-        differs = np.argwhere(got != ledger[name])
-        if differs.size:
-            where = tuple(int(i) for i in differs[0])
+        if not np.array_equal(got, ledger[name]):
+            where = tuple(int(i) for i in np.argwhere(got != ledger[name])[0])
             return f"{name}{list(where)}: {got[where]} on the EVM, {ledger[name][where]} in JAX"
     return None

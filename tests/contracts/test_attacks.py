@@ -218,6 +218,67 @@ def test_a_culprit_cannot_leave_before_the_verdict():
     both("REGISTER_NODE", NODES[1], amount=200, expect=R.BANNED)
 
 
+# A threshold that is missed, or said to be
+
+
+def test_a_refund_waits_for_its_window_and_comes_once():
+    """An arbiter captured by the buyer cannot end the job before a seller can speak."""
+    both = challenged(tau=9_000)  # 6000 was reported
+    before = both.balances[BUYER]
+    both("SETTLE", expect=R.TOO_EARLY)("TIME_OUT", expect=R.WRONG_PHASE)
+    both("REPORT_METRIC", ARBITER, amount=0, expect=R.WRONG_PHASE)("WAIT", amount=3)
+    both("OPEN_DISPUTE", SELLERS[0], target=NODES[0], expect=R.TOO_LATE)
+    both("SETTLE", THIRD)("SETTLE", expect=R.ALREADY_DONE)
+    assert both.phase == L.Phase.REFUNDED
+    # price 500 = 350 + 25 + 125; each round gave 62 of the 62 to four nodes, 15 each
+    assert both.balances[BUYER] == before + 350 + 25 + 125 - 2 * 60
+    assert [both.balances[seller] for seller in SELLERS] == [800] * 3
+
+
+def test_false_disputes_of_a_true_low_metric_only_cost_the_sellers():
+    both = challenged(tau=9_000)
+    bond, start = 25, both.balances[SELLERS[0]]
+    for i in range(3):
+        both("OPEN_DISPUTE", SELLERS[0], target=NODES[1], value=1)
+        both("RESOLVE_DISPUTE", ARBITER, amount=0)
+        assert both.balances[SELLERS[0]] == start - bond * (i + 1)
+    both("WAIT", amount=3)("SETTLE")
+    assert both.phase == L.Phase.REFUNDED and both.row("seller_paid") == 0
+
+
+@pytest.mark.parametrize(("lie", "truth"), [(100, 9_500), (9_500, 100)])
+def test_a_false_metric_helps_neither_side(lie, truth):
+    """Node 1 said it; who is harmed disputes, the truth is reported and has its own window."""
+    both = matched(tau=9_000, partial_payment=1)
+    for _ in range(2):
+        both("SETTLE_ROUND", ARBITER, payload=[1, 1, 1, 1])
+    both("REPORT_METRIC", ARBITER, amount=lie, payload=[3, 1, 0])
+    who = SELLERS[2] if lie < truth else BUYER
+    start = both.balances[who]
+    both("OPEN_DISPUTE", who, target=NODES[1], value=1)
+    both("RESOLVE_DISPUTE", ARBITER, amount=int(L.Ruling.REPORT_AGAIN), payload=[0, 1, 0, 0])
+    assert both.phase == L.Phase.VERIFY and both.stakes[NODES[1]] == 0
+    slashed, bond = 200, 25
+    prize = bond if who != BUYER else slashed // 2  # the buyer gets what is left of the slashed
+    assert both.balances[who] == start + prize
+    both("RESOLVE_DISPUTE", ARBITER, amount=2, expect=R.WRONG_PHASE)
+    both("SETTLE", expect=R.WRONG_PHASE)("OPEN_DISPUTE", who, expect=R.WRONG_PHASE)
+    both("REPORT_METRIC", ARBITER, amount=truth, payload=[1, 1, 0])
+    both("SETTLE", expect=R.TOO_EARLY)("WAIT", amount=3)("SETTLE")
+    pool = 350
+    paid = pool if truth > lie else pool * truth // 9_000
+    assert both.row("seller_paid") == paid
+    assert both.balances[SELLERS[0]] == 800 + paid // 2  # by the weights of the second report
+    assert both.row("fee_paid") == (25 if truth > lie else 0)
+
+
+def test_a_second_report_that_never_comes_refunds_the_buyer():
+    both = challenged()("OPEN_DISPUTE", BUYER, target=NODES[1])
+    both("RESOLVE_DISPUTE", ARBITER, amount=2)("WAIT", amount=9)
+    both("TIME_OUT", expect=R.TOO_EARLY)("WAIT", amount=1)("TIME_OUT")
+    assert both.phase == L.Phase.REFUNDED and both.stakes[SELLERS[0]] == 200
+
+
 # The ends of the number line
 
 
@@ -234,6 +295,7 @@ def test_all_the_money_there_can_be_moves_without_wrapping():
     both("WAIT", amount=3)("CLOSE_AUCTION")("MATCH")
     both("SETTLE_ROUND", ARBITER, payload=[3])("SETTLE_ROUND", ARBITER, payload=[2])
     both("REPORT_METRIC", ARBITER, amount=9_999, value=1, payload=[2**15])
+    both("WAIT", amount=3)("SETTLE")
     assert both.phase == L.Phase.REFUNDED
     pool = (INT_MAX - 2_000) * 9_999 // 10_000
     assert both.row("seller_paid") == pool * 9_998 // 9_999

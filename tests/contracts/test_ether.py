@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import vyper
 
-from contracts.market import SOURCE, UNIT, Market, address_of, compile_market, encode, reason_text
+from contracts.market import SOURCE, UNIT, Market, address_of, encode, reason_text
 from contracts.market import state as by_name
 from tests.contracts.both import BUYER, LAYOUT, RIVAL, RULES, Both
-from tests.contracts.machines import artifact
+from tests.contracts.machines import artifact, compile_all
 
 THIEF = """
 # pragma version 0.4.3
@@ -63,9 +63,20 @@ def thief():
     return bytes.fromhex(made["bytecode"][2:]), selectors
 
 
-def with_a_thief(source):
+@functools.cache
+def variants():
+    """The contract by (written late, locked)."""
+    safe = SOURCE.read_text()
+    late = _replace(_replace(safe, PAY, LATE), DEBIT, CHECK)
+    free, free_and_late = (_replace(source, LOCK, "") for source in (safe, late))
+    made = compile_all([late, free, free_and_late])
+    return dict(zip([(True, True), (False, False), (True, False)], made, strict=True)) | {
+        (False, True): artifact()
+    }
+
+
+def with_a_thief(compiled):
     """A market in which the account BUYER is a contract that calls back."""
-    compiled = artifact() if source == SOURCE.read_text() else compile_market(source)
     market = Market(compiled, LAYOUT, RULES, [100] * LAYOUT.num_accounts)
     code = thief()[0] + market.address.rjust(32, b"\0")
     assert market.evm.create(address_of(99), address_of(BUYER), code).ok
@@ -86,12 +97,7 @@ def rob(market, message, units):
 @pytest.mark.parametrize("is_late", [False, True])
 def test_paying_out_again_from_inside_a_payment(is_late, is_locked):
     """Effects before the call, and the lock: either defence alone holds; without both, theft."""
-    source = SOURCE.read_text()
-    if is_late:
-        source = _replace(_replace(source, PAY, LATE), DEBIT, CHECK)
-    if not is_locked:
-        source = _replace(source, LOCK, "")
-    market = with_a_thief(source)
+    market = with_a_thief(variants()[is_late, is_locked])
     ask = market.artifact.selectors["pay_out"] + encode(60)
     ok, tries, hits = rob(market, ask, 60)
     taken = market.evm.state.get_balance(address_of(BUYER)) // UNIT
@@ -106,7 +112,7 @@ def test_paying_out_again_from_inside_a_payment(is_late, is_locked):
 
 def test_no_other_function_can_be_entered_from_a_payment_either():
     """With the lock every function refuses, and so do the views (no stale reads)."""
-    market = with_a_thief(SOURCE.read_text())
+    market = with_a_thief(artifact())
     call = market.artifact.selectors
     for message in (
         call["bid"] + encode(0, 3),
@@ -125,7 +131,7 @@ def test_no_other_function_can_be_entered_from_a_payment_either():
 
 
 def test_who_cannot_take_its_ether_harms_only_itself():
-    market = with_a_thief(SOURCE.read_text())
+    market = with_a_thief(artifact())
     who = address_of(BUYER)
     # paid without a message set: the thief's own assertion fails, and the payment with it
     sent = market.call(who, "pay_out", 10)

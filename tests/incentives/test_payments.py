@@ -11,21 +11,21 @@ SCORES = jnp.array([9.0, 1.0, 0.0, -2.0, jnp.nan])
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("proportional", [0.9, 0.1]),
-        ("equal", [0.5, 0.5]),
-        ("tempered", [0.75, 0.25]),
-        ("capped", [0.9, 0.1]),
+        ("proportional", [100, 11]),
+        ("equal", [100, 100]),
+        ("tempered", [100, 33]),
+        ("capped", [100, 11]),
     ],
 )
 def test_weights_by_hand(name, expected):
     weights = np.asarray(PAYMENTS[name](SCORES))
-    np.testing.assert_allclose(weights, [*(1e4 * np.array(expected)), 0, 0, 0], atol=1)
+    np.testing.assert_array_equal(weights, [*expected, 0, 0, 0])
 
 
 def test_nobody_counts_for_more_than_the_cap():
-    scores = jnp.array([100.0] + [1.0] * 9)
-    weights = np.asarray(PAYMENTS["capped"](scores))
-    assert weights[0] / weights[1] == pytest.approx(3 * 10.9, rel=0.02)
+    scores = jnp.array([12.0] + [1.0] * 8)  # the mean is 20 / 9
+    np.testing.assert_array_equal(PAYMENTS["proportional"](scores), [100] + [8] * 8)
+    np.testing.assert_array_equal(PAYMENTS["capped"](scores), [100] + [15] * 8)
 
 
 @pytest.mark.parametrize("name", PAYMENTS)

@@ -6,7 +6,7 @@ kinds and receipts. `act` returns the first reason for refusal or OK.
 
 import dataclasses
 
-from d2m_jax.ledger import Kind, Outcome, Phase, Reason, Verdict
+from d2m_jax.ledger import Kind, Outcome, Phase, Reason, Ruling, Verdict
 
 BLOCK_MAX = 2**31 - 1
 DONE = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
@@ -25,6 +25,7 @@ class Job:
     buyer: int = -1
     tau_bps: int = 0
     metric_bps: int = 0
+    base_bps: int = 0
     bids: list = dataclasses.field(default_factory=list)  # accepted amounts, rising
     price: int = 0
     pot: dict = dataclasses.field(default_factory=dict)  # escrow, seller, compute, fee, bond
@@ -32,7 +33,6 @@ class Job:
     out: set = dataclasses.field(default_factory=set)  # seller accounts that forfeit
     weights: dict = dataclasses.field(default_factory=dict)
     round: int = 0
-    per_round: int = 0
     disputer: int = -1
     accused: int = -1
     disputed_round: int = -1
@@ -251,7 +251,6 @@ class Model:
         self.money[j.buyer] += best - j.price
         seller, fee = part(j.price, self.rules["seller_bps"]), part(j.price, self.rules["fee_bps"])
         j.pot.update(escrow=0, seller=seller, fee=fee, compute=j.price - seller - fee)
-        j.per_round = j.pot["compute"] // self.rules["num_rounds"]
         j.phase, j.since = Phase.CLOSED, self.block
         return Reason.OK
 
@@ -323,7 +322,11 @@ class Model:
             if outcome == Outcome.MATCHED and node in self.here and node not in self.barred
         ]
         if good:
-            reward = min(self.rules["reward_cap"], (j.per_round + kept) // len(good))
+            shares = self.rules["seller_bps"], self.rules["fee_bps"]
+            per_round = (j.price - sum(part(j.price, share) for share in shares)) // (
+                self.rules["num_rounds"]
+            )
+            reward = min(self.rules["reward_cap"], (per_round + kept) // len(good))
             for node in good:
                 self.money[node] += reward
                 j.pot["compute"] -= reward
@@ -385,21 +388,21 @@ class Model:
             return Reason.BAD_VALUE
         if j.phase == Phase.TRAINING and amount < j.tau_bps:
             return Reason.TOO_EARLY
-        j.metric_bps = amount
+        j.metric_bps, j.base_bps = amount, value
         j.weights = {s: w for s, w in weights.items() if s in j.locked}
-        if amount >= j.tau_bps:
-            j.phase, j.since = Phase.CHALLENGE, self.block
-            return Reason.OK
-        pay = {}
-        if self.rules["partial_payment"] and amount > value:
-            pay = self._split(j, j.pot["seller"] * (amount - value) // (j.tau_bps - value))
-        fee = 0 if self.rules["refund_fee"] else j.pot["fee"]
-        return self._close(j, Phase.REFUNDED, pay, fee)
+        j.phase, j.since = Phase.CHALLENGE, self.block
+        return Reason.OK
 
     def settle(self, j, actor, target, amount, tags, value, payload):
         if self.block < j.since + self.rules["challenge_window"]:
             return Reason.TOO_EARLY
-        return self._close(j, Phase.SETTLED, self._split(j, j.pot["seller"]), j.pot["fee"])
+        if j.metric_bps >= j.tau_bps:
+            return self._close(j, Phase.SETTLED, self._split(j, j.pot["seller"]), j.pot["fee"])
+        pay, way = {}, j.metric_bps - j.base_bps
+        if self.rules["partial_payment"] and way > 0:
+            pay = self._split(j, j.pot["seller"] * way // (j.tau_bps - j.base_bps))
+        fee = 0 if self.rules["refund_fee"] else j.pot["fee"]
+        return self._close(j, Phase.REFUNDED, pay, fee)
 
     # disputes
 
@@ -424,14 +427,11 @@ class Model:
 
     def resolve_dispute(self, j, actor, target, amount, tags, value, payload):
         guilty = dict(zip(self.nodes, payload))
-        if amount not in (0, 1) or any(g not in (0, 1) for g in guilty.values()):
+        if amount not in list(Ruling) or any(g not in (0, 1) for g in guilty.values()):
             return Reason.BAD_VALUE
-        if amount == 0:
+        if amount == Ruling.REJECTED:
             self.money[j.accused] += self._burn(j.pot["bond"])
-            j.pot["bond"] = 0
-            j.disputer = j.accused = j.disputed_round = -1
-            j.phase, j.since = Phase.CHALLENGE, self.block
-            return Reason.OK
+            return self._go_on(j, Phase.CHALLENGE)
         lost = 0
         for node in self.nodes:
             if node in self.here and (guilty[node] or node == j.accused):
@@ -445,7 +445,16 @@ class Model:
         prize = min(kept, j.pot["bond"])
         self.money[j.disputer] += prize
         self.money[j.buyer] += kept - prize
-        return self._close(j, Phase.REFUNDED, {}, 0)
+        if amount == Ruling.UPHELD:
+            return self._close(j, Phase.REFUNDED, {}, 0)
+        self.money[j.disputer] += j.pot["bond"]
+        return self._go_on(j, Phase.VERIFY)
+
+    def _go_on(self, j, phase):
+        j.pot["bond"] = 0
+        j.disputer = j.accused = j.disputed_round = -1
+        j.phase, j.since = phase, self.block
+        return Reason.OK
 
     # to compare
 
@@ -483,6 +492,7 @@ class Model:
             "jobs.buyer": [j.buyer for j in jobs],
             "jobs.tau_bps": [j.tau_bps for j in jobs],
             "jobs.metric_bps": [j.metric_bps for j in jobs],
+            "jobs.base_bps": [j.base_bps for j in jobs],
             "jobs.best_bid": [j.bids[-1] if j.bids else 0 for j in jobs],
             "jobs.second_bid": [j.bids[-2] if len(j.bids) > 1 else 0 for j in jobs],
             "jobs.price": [j.price for j in jobs],
@@ -496,7 +506,6 @@ class Model:
             "jobs.excluded": [[s in j.out for s in self.sellers] for j in jobs],
             "jobs.weights": [[j.weights.get(s, 0) for s in self.sellers] for j in jobs],
             "jobs.round": [j.round for j in jobs],
-            "jobs.round_budget": [j.per_round for j in jobs],
             "jobs.disputer": [j.disputer for j in jobs],
             "jobs.accused": [j.accused for j in jobs],
             "jobs.disputed_round": [j.disputed_round for j in jobs],

@@ -115,7 +115,6 @@ def test_a_price_of_one_unit_splits_exactly():
     world("bid", buyer=0, amount=1, **OPEN)("wait", blocks=20)("close_auction", actor=0, job=0)
     row = world.row()
     assert (row["seller_pool"], row["fee_pool"], row["compute_pool"]) == (0, 0, 1)
-    assert row["round_budget"] == 0
 
 
 def test_rules_are_the_default_of_the_worlds():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import ARBITER, LAYOUT, challenged, same
+from tests.ledger.worlds import ARBITER, LAYOUT, challenged, same, trained
 
 NODE, SELLER, BUYER = LAYOUT.node(1), LAYOUT.seller(0), 2
 NONE = np.zeros(5, int)
@@ -21,8 +21,8 @@ def dispute(world, actor=BUYER, accused=NODE, expect=L.Reason.OK, disputed_round
     )
 
 
-def resolve(world, upheld, guilty=NONE, actor=ARBITER, expect=L.Reason.OK):
-    return world("resolve_dispute", expect, actor=actor, job=0, upheld=upheld, guilty=guilty)
+def resolve(world, ruling, guilty=NONE, actor=ARBITER, expect=L.Reason.OK):
+    return world("resolve_dispute", expect, actor=actor, job=0, ruling=ruling, guilty=guilty)
 
 
 def test_upheld_the_job_fails_and_the_guilty_pay():
@@ -109,9 +109,69 @@ def test_only_the_arbiter_decides(actor):
     resolve(dispute(challenged()), 1, actor=actor, expect=L.Reason.NOT_AUTHORISED)
 
 
-def test_a_verdict_is_yes_or_no():
+def report(world, metric_bps):
+    weights = np.array([3, 1, 0, 5])
+    return world("report_metric", actor=ARBITER, job=0, metric_bps=metric_bps, weights=weights)
+
+
+def test_a_falsely_low_metric_is_disputed_and_reported_again():
+    """Seller 3 stakes 45 against a metric of 20 %: it gets them back and 45 of node 1's 1000.
+
+    500 are burned, the buyer gets the other 455 at once; then the true 91 % is reported, has a
+    window of its own, and everybody is paid as if nobody had lied.
+    """
+    world = dispute(report(trained(), 2_000), actor=LAYOUT.seller(3), disputed_round=1)
+    resolve(world, L.Ruling.REPORT_AGAIN)
+    row = world.row()
+    assert (row["phase"], row["bond"], row["disputer"]) == (L.Phase.VERIFY, 0, L.NOBODY)
+    assert world.balances[LAYOUT.seller(3)] == 1_000 + 45
+    assert world.balances[BUYER] == 10_000 - 900 + 455
+    assert world.stakes[NODE] == 0 and bool(world.ledger.banned[NODE])
+    report(world, 9_100)("wait", blocks=9)("settle", L.Reason.TOO_EARLY, actor=0, job=0)
+    world("wait", blocks=1)("settle", actor=0, job=0)
+    assert world.row()["phase"] == L.Phase.SETTLED
+    assert world.balances[3:7] == [1_000 + 210, 1_000 + 70, 1_000, 1_000 + 350 + 45]
+    assert world.balances[BUYER] == 10_000 - 900 + 455 + 2
+
+
+def test_a_falsely_high_metric_is_disputed_and_the_buyer_refunded():
+    world = dispute(challenged(), disputed_round=1)
+    resolve(world, L.Ruling.REPORT_AGAIN)
+    report(world, 5_000)("wait", blocks=10)("settle", actor=0, job=0)
+    assert world.row()["phase"] == L.Phase.REFUNDED
+    # 500 of the 1000 slashed are burned; the buyer disputed, so all the rest is its own
+    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 500
+    assert world.balances[3:7] == [1_000] * 4
+
+
+def test_nodes_that_spoilt_the_model_pay_although_the_metric_was_missed():
+    world = dispute(report(trained(), 2_000), actor=LAYOUT.seller(0))
+    resolve(world, L.Ruling.UPHELD)
+    assert world.row()["phase"] == L.Phase.REFUNDED and world.stakes[NODE] == 0
+    assert world.balances[LAYOUT.seller(0)] == 1_000 + 45
+    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 455
+
+
+def test_a_seller_whose_harm_is_found_late_is_unpaid_after_the_second_report():
+    world = dispute(challenged(), accused=LAYOUT.seller(3))
+    resolve(world, L.Ruling.REPORT_AGAIN)
+    assert world.row()["locked"] == [1_000, 1_000, 1_000, 0]
+    report(world, 9_100)("wait", blocks=10)("settle", actor=0, job=0)
+    assert world.balances[3:7] == [1_000 + 472, 1_000 + 158, 1_000, 1_000]
+    assert world.stakes[3:7] == [1_000, 1_000, 1_000, 0]
+
+
+def test_after_a_second_report_was_ordered_and_never_came_the_buyer_is_refunded():
     world = dispute(challenged())
-    resolve(world, 2, expect=L.Reason.BAD_VALUE)
+    resolve(world, L.Ruling.REPORT_AGAIN)("settle", L.Reason.WRONG_PHASE, actor=0, job=0)
+    world("wait", blocks=200)("time_out", actor=0, job=0)
+    assert world.row()["phase"] == L.Phase.REFUNDED and world.row()["seller_paid"] == 0
+
+
+def test_a_ruling_is_one_of_three():
+    world = dispute(challenged())
+    resolve(world, 3, expect=L.Reason.BAD_VALUE)
+    resolve(world, -1, expect=L.Reason.BAD_VALUE)
     resolve(world, 1, guilty=np.array([0, 0, 2, 0, 0]), expect=L.Reason.BAD_VALUE)
     assert same(dispute(challenged()).ledger, world.ledger)
 

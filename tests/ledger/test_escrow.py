@@ -118,7 +118,7 @@ def test_two_jobs_at_once_keep_their_money_apart():
     weights = np.array([0, 1, 0, 0])
     world("report_metric", actor=ARBITER, job=1, metric_bps=9_999, weights=weights)
     world("report_metric", actor=ARBITER, job=0, metric_bps=0, weights=weights)
-    world("wait", blocks=10)("settle", actor=0, job=1)
+    world("wait", blocks=10)("settle", actor=0, job=1)("settle", actor=0, job=0)
     # Buyer 0: no model, 250 of compute spent. Buyer 1: 700 + 50 + 248 spent.
     assert world.balances[:3] == [10_000 - 250, 10_000 - 998, 10_000]
     assert world.balances[3:7] == [1_000, 1_700, 1_000, 1_000]

@@ -18,7 +18,7 @@ def test_money_table_of_a_full_job():
     assert world.row()["compute_pool"] == 2
     world("open_dispute", actor=2, job=0, accused=LAYOUT.node(1), disputed_round=0)
     assert world.balances[2] == 10_000 - 900 - 45
-    world("resolve_dispute", actor=ARBITER, job=0, upheld=0, guilty=np.zeros(5, int))
+    world("resolve_dispute", actor=ARBITER, job=0, ruling=0, guilty=np.zeros(5, int))
     world("wait", blocks=10)("settle", actor=0, job=0)
     assert world.balances == [
         *(10_000, 10_000, 10_000 - 900 - 45 + 2),
@@ -39,6 +39,9 @@ def test_missed_threshold_refunds_the_buyer_and_pays_honest_compute():
     world = trained()
     weights = np.array([3, 1, 0, 5])
     world("report_metric", actor=ARBITER, job=0, metric_bps=8_999, weights=weights)
+    assert world.balances[2] == 10_000 - 900  # not before the challenge window is over
+    world("wait", blocks=9)("settle", L.Reason.TOO_EARLY, actor=2, job=0)
+    world("wait", blocks=1)("settle", actor=2, job=0)
     assert world.row()["phase"] == L.Phase.REFUNDED
     assert world.balances[2] == 10_000 - 900 + 630 + 45 + 2
     assert world.balances[3:7] == [1_000] * 4
@@ -94,6 +97,7 @@ def test_partial_payment(metric, base, fee, share):
         **{"actor": ARBITER, "job": 0, "metric_bps": metric, "base_metric_bps": base},
         weights=np.array([1, 0, 0, 0]),
     )
+    world("wait", blocks=10)("settle", actor=0, job=0)
     assert world.balances[3] == 1_000 + share
     assert world.balances[2] == 10_000 - 900 + 630 - share + 45 * fee + 2
     assert world.balances[12] == 45 * (1 - fee)

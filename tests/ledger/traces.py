@@ -181,7 +181,7 @@ def _for_job(draw, model, job):
             }
             return pick(draw, (dispute, dispute, {"kind": Kind.SETTLE}, slash))
         case Phase.DISPUTED:
-            verdict = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": draw(0, 1)}
+            verdict = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": draw(0, 2)}
             return pick(draw, (verdict,) * 3 + (time_out,))
         case _:
             # Too late for anything but a reset; ask as the one who would have been allowed to.

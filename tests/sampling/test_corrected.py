@@ -77,7 +77,7 @@ def test_evidence_is_the_log_likelihood_ratio_of_two_normals(ratio):
 
 
 def test_agreement_without_validation_is_the_cosine_with_the_weighted_others():
-    updates, gradient = crowd()
+    updates, _ = crowd()
     values = np.float32(updates / np.linalg.norm(updates, axis=1, keepdims=True))
     weights = np.linspace(0.1, 0.9, S)
     yes = jnp.ones(S, bool)
@@ -93,7 +93,7 @@ def test_agreement_without_validation_is_the_cosine_with_the_weighted_others():
 def test_the_first_aggregate_is_the_trust_weighted_mean_of_clipped_updates():
     updates, gradient = crowd()
     updates[2] *= 7  # longer than the clip
-    aggregate, state, info = play(updates, gradient)
+    aggregate, _, info = play(updates, gradient)
     assert info.accepted.all()
     norms = np.linalg.norm(updates, axis=1)
     radius = np.sort(norms)[(S - 1) // 2]  # equal trust: the lower median

@@ -1,0 +1,129 @@
+"""Gas of the actions, measured on the smart contract: a table, and what a simulator reports of it.
+
+Gas is counted beside the ledger, never inside it: it is paid in ether to the validators of the
+chain, not in units of the market, so the invariants of money do not know it. The table is what
+`python scripts/gas_report.py --fit` prints (contracts/D2MMarket.vy, fork Prague).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.ledger.accounts import integer
+from d2m_jax.ledger.codes import Kind, Reason
+from d2m_jax.ledger.machine import Action
+from d2m_jax.ledger.state import Layout
+
+FEATURES = ("fixed", "per seller", "per matched seller", "per node", "per drawn node")
+
+# In the steady state: every storage slot has been used by an earlier job. A bid is an outbid, a
+# dispute is upheld, a metric reaches tau.
+GAS: dict[Kind, tuple[int, int, int, int, int]] = {
+    Kind.WAIT: (0, 0, 0, 0, 0),
+    Kind.REGISTER_SELLER: (60687, 0, 0, 0, 0),
+    Kind.REGISTER_NODE: (32275, 0, 0, 0, 0),
+    Kind.TOP_UP: (32418, 0, 0, 0, 0),
+    Kind.REQUEST_WITHDRAWAL: (31554, 0, 0, 0, 0),
+    Kind.WITHDRAW: (31668, 0, 0, 0, 0),
+    Kind.BAN: (33400, 0, 0, 0, 0),
+    Kind.BID: (52694, 0, 0, 0, 0),
+    Kind.CLOSE_AUCTION: (42984, 0, 0, 0, 0),
+    Kind.MATCH: (37461, 6656, 26172, 0, 0),
+    Kind.SETTLE_ROUND: (55884, 0, 0, 454, 5715),
+    Kind.RATE_SELLERS: (34399, 333, 8094, 0, 0),
+    Kind.SLASH_SELLER: (59251, 0, 0, 0, 0),
+    Kind.REPORT_METRIC: (39165, 2706, 3164, 0, 0),
+    Kind.OPEN_DISPUTE: (55112, 0, 0, 0, 0),
+    Kind.RESOLVE_DISPUTE: (60958, 2964, 9220, 385, 5900),
+    Kind.SETTLE: (54219, 2810, 9426, 0, 0),
+    Kind.TIME_OUT: (52049, 2964, 9220, 0, 0),
+    Kind.RESET_JOB: (33424, 1860, 2240, 0, 0),
+}
+FIRST_ROUND = 17091  # the first round of a job costs more: it opens a storage slot
+REFUSED = 31668  # a refused action is a transaction too
+
+
+def gas_of(
+    kind: int | jax.Array,
+    *,
+    num_sellers: int | jax.Array = 0,
+    num_matched: int | jax.Array | None = None,
+    num_nodes: int | jax.Array = 0,
+    num_drawn: int | jax.Array | None = None,
+) -> jax.Array:
+    """Gas of one accepted action: a linear form in the size of the market.
+
+    Formula: fixed + a N + b N_matched + c C + d C_drawn, fitted to the contract (see `GAS`). The
+    contract itself ends at 256 sellers and 1024 nodes; beyond that the form is an extrapolation.
+
+    Args:
+        kind: [...] int32, see `Kind`; an unknown one costs what a refusal costs.
+        num_sellers: [...] int32 sellers of the layout.
+        num_matched: [...] int32 sellers matched with the job; None: all.
+        num_nodes: [...] int32 nodes of the layout.
+        num_drawn: [...] int32 nodes with an outcome in the round (or found guilty); None: all.
+
+    Returns:
+        [...] int32 gas.
+    """
+    kind = integer(kind)
+    matched = num_sellers if num_matched is None else num_matched
+    drawn = num_nodes if num_drawn is None else num_drawn
+    counts = [integer(x) for x in (1, num_sellers, matched, num_nodes, drawn)]
+    rows = jnp.asarray([GAS[k] for k in Kind], jnp.int32)[jnp.clip(kind, 0, len(Kind) - 1)]
+    gas = sum((rows[..., i] * count for i, count in enumerate(counts)), start=jnp.int32(0))
+    return jnp.where((kind >= 0) & (kind < len(Kind)), gas, REFUSED)
+
+
+def gas_of_round(**size: int | jax.Array) -> jax.Array:
+    """[] int32: one round (not the first), settled and rated. Arguments as for `gas_of`."""
+    return gas_of(Kind.SETTLE_ROUND, **size) + gas_of(Kind.RATE_SELLERS, **size)
+
+
+def gas_of_job(
+    num_rounds: int | jax.Array, *, num_bids: int | jax.Array = 2, **size: int | jax.Array
+) -> jax.Array:
+    """[] int32: a job from its bids to the cleared slot, without a dispute; at least one round.
+
+    Args:
+        num_rounds: rounds settled.
+        num_bids: accepted bids.
+        size: as for `gas_of`.
+    """
+    once = (Kind.CLOSE_AUCTION, Kind.MATCH, Kind.REPORT_METRIC, Kind.SETTLE, Kind.RESET_JOB)
+    gas = num_bids * gas_of(Kind.BID, **size) + num_rounds * gas_of_round(**size) + FIRST_ROUND
+    return gas + sum((gas_of(kind, **size) for kind in once), start=jnp.int32(0))
+
+
+def gas_spent(
+    layout: Layout,
+    actions: Action,
+    receipts: jax.Array,
+    *,
+    num_matched: int | jax.Array | None = None,
+) -> jax.Array:
+    """What every account has paid for a trace of actions, refused ones included.
+
+    Waiting costs nothing, and who is no account is not billed. Every round counts as a later one.
+    How many nodes were drawn or found guilty is read off the payload.
+
+    Args:
+        layout: the accounts.
+        actions: an Action whose leaves carry a leading axis [S].
+        receipts: [S] int32, from `run_trace`.
+        num_matched: [] or [S] sellers matched with the job; None: all.
+
+    Returns:
+        [A] float32 gas (a total may pass 2**31).
+    """
+    named = jnp.sum(actions.payload[:, : layout.num_nodes] != 0, axis=1, dtype=jnp.int32)
+    accepted = gas_of(
+        actions.kind,
+        num_sellers=layout.num_sellers,
+        num_matched=num_matched,
+        num_nodes=layout.num_nodes,
+        num_drawn=named,
+    )
+    gas = jnp.where(receipts == Reason.OK, accepted, REFUSED)
+    gas = jnp.where(actions.kind == Kind.WAIT, 0, gas).astype(jnp.float32)
+    paid_by = actions.actor[:, None] == jnp.arange(layout.num_accounts, dtype=jnp.int32)[None]
+    return jnp.sum(jnp.where(paid_by, gas[:, None], 0.0), axis=0)

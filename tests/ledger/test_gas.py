@@ -1,0 +1,78 @@
+"""The gas table and its sums; against the contract itself: tests/contracts/test_gas.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax import ledger as L
+from d2m_jax.ledger.gas import FEATURES, FIRST_ROUND, REFUSED
+from tests.ledger.worlds import ARBITER, LAYOUT, RULES
+
+SIZE = {"num_sellers": 7, "num_matched": 5, "num_nodes": 11, "num_drawn": 3}
+
+
+def by_hand(kind):
+    return sum(a * b for a, b in zip(L.GAS[kind], (1, *SIZE.values()), strict=True))
+
+
+def test_every_kind_has_a_row_and_costs_at_least_a_transaction():
+    assert set(L.GAS) == set(L.Kind) and all(len(row) == len(FEATURES) for row in L.GAS.values())
+    assert L.GAS[L.Kind.WAIT] == (0, 0, 0, 0, 0)
+    assert min(row[0] for kind, row in L.GAS.items() if kind != L.Kind.WAIT) > 21_000
+    assert all(value >= 0 for row in L.GAS.values() for value in row)
+
+
+def test_gas_is_the_linear_form_of_its_row():
+    kinds = jnp.asarray([-1, *L.Kind, len(L.Kind)])
+    got = jax.jit(L.gas_of)(kinds, **SIZE)
+    assert got.dtype == jnp.int32
+    assert got.tolist() == [REFUSED, *(by_hand(kind) for kind in L.Kind), REFUSED]
+    # by default all sellers are matched and all nodes drawn
+    everybody = {**SIZE, "num_matched": 7, "num_drawn": 11}
+    some = {name: SIZE[name] for name in ("num_sellers", "num_nodes")}
+    for kind in (L.Kind.MATCH, L.Kind.SETTLE_ROUND):
+        assert int(L.gas_of(kind, **some)) == int(L.gas_of(kind, **everybody))
+
+
+def test_sizes_broadcast():
+    nodes = np.asarray([16, 64, 256])
+    got = L.gas_of(L.Kind.SETTLE_ROUND, num_nodes=nodes, num_drawn=16)
+    assert got.tolist() == [
+        int(L.gas_of(L.Kind.SETTLE_ROUND, num_nodes=int(n), num_drawn=16)) for n in nodes
+    ]
+
+
+def test_a_job_is_the_sum_of_its_actions():
+    one_round = by_hand(L.Kind.SETTLE_ROUND) + by_hand(L.Kind.RATE_SELLERS)
+    assert int(L.gas_of_round(**SIZE)) == one_round
+    once = ("CLOSE_AUCTION", "MATCH", "REPORT_METRIC", "SETTLE", "RESET_JOB")
+    expected = FIRST_ROUND + 5 * one_round + sum(by_hand(L.Kind[k]) for k in once)
+    expected += 3 * by_hand(L.Kind.BID)
+    assert int(L.gas_of_job(5, num_bids=3, **SIZE)) == expected
+
+
+def test_who_acts_pays_also_for_what_is_refused():
+    one = [
+        L.make_action(LAYOUT, L.Kind.REGISTER_NODE, actor=LAYOUT.node(0), amount=1_000),
+        L.make_action(LAYOUT, L.Kind.REGISTER_NODE, actor=LAYOUT.node(0), amount=1_000),
+        L.make_action(LAYOUT, L.Kind.WAIT, actor=1, amount=3),
+        L.make_action(LAYOUT, L.Kind.BID, actor=2, tags=1, amount=500, value=1),
+        L.make_action(LAYOUT, L.Kind.SETTLE_ROUND, actor=ARBITER, payload=[1, 1, 0, 2]),
+        L.make_action(LAYOUT, L.Kind.SETTLE, actor=-1),
+    ]
+    actions = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one)
+    ledger = L.new_ledger(LAYOUT, buyer_funds=1_000, seller_funds=0, node_funds=1_000)
+    _, receipts = jax.jit(L.run_trace)(ledger, RULES, actions)
+    spent = np.asarray(jax.jit(L.gas_spent, static_argnums=0)(LAYOUT, actions, receipts))
+    expected = np.zeros(LAYOUT.num_accounts)
+    expected[LAYOUT.node(0)] = int(L.gas_of(L.Kind.REGISTER_NODE)) + REFUSED
+    expected[2] = int(L.gas_of(L.Kind.BID))
+    expected[ARBITER] = REFUSED  # no job is in training
+    assert receipts.tolist()[:4] == [0, int(L.Reason.ALREADY_DONE), 0, 0]
+    np.testing.assert_array_equal(spent, expected)
+    # had the round been settled, three of the five nodes would have been drawn
+    accepted = receipts.at[4].set(int(L.Reason.OK))
+    size = {"num_sellers": LAYOUT.num_sellers, "num_nodes": LAYOUT.num_nodes, "num_drawn": 3}
+    paid = L.gas_spent(LAYOUT, actions, accepted)[ARBITER]
+    assert float(paid) == pytest.approx(int(L.gas_of(L.Kind.SETTLE_ROUND, **size)))
