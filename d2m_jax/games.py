@@ -144,7 +144,7 @@ def node_game(
         told, free, actor=0, job=0, accused=layout.node(jnp.argmax(guilty)), disputed_round=0
     )
     judged, _ = books.resolve_dispute(
-        opened, free, actor=layout.treasury, job=0, upheld=True, guilty=guilty
+        opened, free, actor=layout.treasury, job=0, ruling=books.Ruling.UPHELD, guilty=guilty
     )
     noticed = guilty.any() & (jax.random.uniform(notice_key) < vigilance)
     ledger = jax.tree.map(lambda a, b: jnp.where(noticed, a, b), judged, ledger)
