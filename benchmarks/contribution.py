@@ -85,11 +85,10 @@ class Lab:
         def losses_of(updates):
             return models.losses_of_candidates(self.model, theta, updates, LR, images, labels)
 
-        losses = losses_of(jnp.concatenate([rows, jnp.zeros_like(rows[:1])]))
         even = jnp.full(len(rows), 1 / len(rows))
         return Evidence(
             accepted=jnp.ones(len(rows), bool),
-            gain=jnp.maximum(losses[-1] - losses[:-1], 0.0),
+            gain=jnp.maximum(LR * rows @ jax.grad(self.model.loss)(theta, images, labels), 0.0),
             mass=even,
             updates=rows,
             reputation=even,
@@ -114,6 +113,11 @@ class Lab:
                 name: jnp.zeros(SELLERS).at[who].set(measure(evidence))
                 for name, measure in CONTRIBUTIONS.items()
             }
+            losses = evidence.losses_of(jnp.concatenate([rows, jnp.zeros_like(rows[:1])]))
+            alone = evidence._replace(gain=losses[-1] - losses[:-1])
+            shares["loss of the update alone"] = (
+                jnp.zeros(SELLERS).at[who].set(CONTRIBUTIONS["gain"](alone))
+            )
             shares["claimed size"] = jnp.zeros(SELLERS).at[who].set(data.sizes[who])
             return (theta - LR * rows.mean(0), rows.mean(0)), shares
 

@@ -206,7 +206,7 @@ def plot(record, starts, names, node_names, path: pathlib.Path) -> None:
         xlim=(-0.05, 1.05), ylim=(-0.05, 1.05),
         title="green: good models are delivered in the end",
     )  # fmt: skip
-    plane.legend(loc="lower left")
+    plane.legend(loc="center left", bbox_to_anchor=(0.0, 0.4))
     for role, styles, labels in (("seller", "-", names), ("node", "--", node_names)):
         mean = record[f"{role}_shares"].mean(0)
         for s, label in enumerate(labels):
