@@ -19,6 +19,8 @@ from d2m_jax.ledger import DEFAULT_RULES, INT_MAX, check_rules, check_supply
 from d2m_jax.names import lookup
 from d2m_jax.spec import DataSpec, Spec
 
+MAX_BATCH = 2**16  # images that a seller looks at in one step
+
 
 def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list[str]:
     """Checks a market before it is compiled.
@@ -121,6 +123,8 @@ def _shapes(spec: Spec) -> None:
     ):
         if getattr(spec, name) < 1:
             raise ValueError(f"{name} must be at least 1, not {getattr(spec, name)}")
+    if spec.batch_size > MAX_BATCH:
+        raise ValueError(f"batch_size must be at most {MAX_BATCH:,}, not {spec.batch_size:,}")
     if spec.num_sampled > spec.num_sellers:
         raise ValueError(
             f"num_sampled = {spec.num_sampled} sellers cannot be drawn from num_sellers = "
@@ -178,6 +182,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "conduct.false_metric": (0, 1),
     "conduct.size_lie_bps": (1, 200_000),
     "defence.alpha": (1e-6, 1),
+    "defence.clip": (1e-3, 1e3),
+    "defence.moment_rate": (0, 1),
+    "defence.useless": (-100, 1),
+    "defence.harmful": (-100, 1),
+    "defence.evidence_cap": (0, 1e6),
+    "defence.trust_memory": (0, 1),
+    "defence.reject": (0, 1),
+    "defence.drift_memory": (0, 1),
+    "defence.distrust_penalty": (0, 1e3),
 }
 
 

@@ -9,6 +9,8 @@ from d2m_jax.cone.sortition import SORTITIONS
 from d2m_jax.cone.stop_rules import STOP_RULES
 from d2m_jax.names import lookup
 
+MAX_NODES = 2**20  # more seats than that cannot be told apart by sortition
+
 
 def validate(
     params: ConeParams,
@@ -42,16 +44,16 @@ def validate(
         raise ValueError(f"CONE needs at least one compute node, got {pool}")
     if max_attempts is not None and max_attempts < 1:
         raise ValueError(f"max_attempts must be at least 1, got {max_attempts}")
-    if pool > 2**20:
-        raise ValueError(f"sortition is built for at most 2^20 = 1048576 nodes, got {pool}")
+    if pool > MAX_NODES:
+        raise ValueError(f"sortition is built for at most {MAX_NODES:,} nodes, got {pool:,}")
     base, size, q = _values(params.base), _values(params.size), _values(params.q)
     f_max, beta = _values(params.f_max), _values(params.beta)
     _within("cone.f_max (share of bad nodes the vote withstands)", f_max, 0, 0.5)
     _within("cone.beta (accepted error per unit of work)", beta, 0, 0.5)
-    if schedule == "exponential" and not (base >= 1).all():
-        raise ValueError(f"cone.base must be at least 1, got {base.min():g}")
-    if schedule == "fixed" and not (size >= 1).all():
-        raise ValueError(f"cone.size must be at least 1, got {size.min():g}")
+    if schedule == "exponential":
+        _seats("cone.base", base)
+    if schedule == "fixed":
+        _seats("cone.size", size)
     if schedule == "independent":
         _within("cone.q (probability of a seat)", q, 0, 1)
     for name, value in (("t_exec", params.t_exec), ("t_block", params.t_block)):
@@ -114,6 +116,12 @@ def _warnings(
 
 def _values(number: ArrayLike) -> np.ndarray:
     return np.asarray(number, np.float64)
+
+
+def _seats(what: str, values: np.ndarray) -> None:
+    wrong = values[~((values >= 1) & (values <= MAX_NODES))]  # NaN is wrong
+    if wrong.size:
+        raise ValueError(f"{what} must lie between 1 and {MAX_NODES:,} seats, got {wrong[0]:g}")
 
 
 def _within(what: str, values: np.ndarray, low: float, high: float) -> None:

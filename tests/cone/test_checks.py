@@ -18,7 +18,8 @@ def test_sensible_worlds_pass_without_a_word():
 @pytest.mark.parametrize(
     ("numbers", "options", "sentence"),
     [
-        (dict(base=0), {}, "cone.base must be at least 1, got 0"),
+        (dict(base=0), {}, "cone.base must lie between 1 and 1,048,576 seats, got 0"),
+        (dict(base=1e9), {}, "cone.base .* got 1e\\+09"),
         (dict(f_max=0.5), {}, "f_max .* between 0 and 0.5, got 0.5"),
         (dict(f_max=0.0), {}, "f_max"),
         (dict(f_max=float("nan")), {}, "f_max .* got nan"),
@@ -28,7 +29,7 @@ def test_sensible_worlds_pass_without_a_word():
         (dict(q=1.5), dict(schedule="independent"), "cone.q"),
         (dict(t_block=-1.0), {}, "t_block"),
         ({}, dict(pool=0), "at least one compute node"),
-        ({}, dict(pool=2**21), "at most 2\\^20"),
+        ({}, dict(pool=2**21), "at most 1,048,576 nodes"),
         ({}, dict(max_attempts=0), "max_attempts"),
         ({}, dict(stop_rule="leed"), "valid names: .*lead"),
         ({}, dict(schedule="linear"), "valid names: exponential"),

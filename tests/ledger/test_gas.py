@@ -1,5 +1,9 @@
 """The gas table and its sums; against the contract itself: tests/contracts/test_gas.py."""
 
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,3 +80,13 @@ def test_who_acts_pays_also_for_what_is_refused():
     size = {"num_sellers": LAYOUT.num_sellers, "num_nodes": LAYOUT.num_nodes, "num_drawn": 3}
     paid = L.gas_spent(LAYOUT, actions, accepted)[ARBITER]
     assert float(paid) == pytest.approx(int(L.gas_of(L.Kind.SETTLE_ROUND, **size)))
+
+
+def test_the_report_prints_and_plots(tmp_path):
+    root = pathlib.Path(__file__).resolve().parents[2]
+    command = [sys.executable, "scripts/gas_report.py", f"--out={tmp_path}", "--num_rounds=3"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    size = {"num_sellers": 32, "num_nodes": 64, "num_drawn": 16}
+    job = int(L.gas_of_job(3, num_bids=3, **size))
+    assert f"{int(L.gas_of_round(**size)):,} gas a round; {job:,} gas a job" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"actions.csv", "growth.csv", "gas.png"}
