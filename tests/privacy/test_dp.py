@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from d2m_jax import as_arrays, models, privacy, training
+from d2m_jax import Spec, as_arrays, models, privacy, training, validate
 from d2m_jax.data import normalize
 from d2m_jax.hparams import HParams, Privacy
 from d2m_jax.privacy import dp
@@ -165,3 +165,18 @@ def test_bad_numbers_get_one_sentence(change, message):
     known = {"unit": "update", "batch_size": 4, "noise": 1.0, "delta": 1e-5}
     with pytest.raises(ValueError, match=message):
         epsilons([1], [10], **{**known, **change})
+
+
+@pytest.mark.parametrize(
+    "spec, privacy_numbers, message",
+    [
+        ({"privacy": "exmaple"}, {}, "unknown unit of privacy 'exmaple'"),
+        ({"privacy": "example", "local_steps": 3}, {}, "accounted for one step a round"),
+        ({"privacy": "update"}, {"noise": -0.5}, "privacy.noise must lie in"),
+        ({"privacy": "update"}, {"clip": 0.0}, "privacy.clip must lie in"),
+        ({"privacy": "update"}, {"delta": 1.0}, "privacy.delta must lie in"),
+    ],
+)
+def test_a_market_with_impossible_privacy_is_refused(spec, privacy_numbers, message):
+    with pytest.raises(ValueError, match=message):
+        validate(Spec(**spec), HParams(privacy=Privacy(**privacy_numbers)))
