@@ -188,6 +188,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "defence.harmful": (-100, 1),
     "defence.evidence_cap": (0, 1e6),
     "defence.trust_memory": (0, 1),
+    "defence.suspicion_memory": (0, 1),
     "defence.reject": (0, 1),
     "defence.drift_memory": (0, 1),
     "defence.distrust_penalty": (0, 1e3),

@@ -53,7 +53,8 @@ class DefenceParams(NamedTuple):
     trust_memory: Any = 0.97  # share of the trust kept in the next sampled round
     trust_limit: Any = 3.0  # log odds
     reject: Any = 0.03  # an update of a seller with less trust, a probability, is left out
-    exclusion_log_odds: Any = 20.0  # suspicion at which a seller is excluded
+    suspicion_memory: Any = 0.9  # share of the suspicion kept in the next sampled round
+    exclusion_log_odds: Any = 10.0  # suspicion at which a seller is excluded
     drift_memory: Any = 0.95  # of the slow mean of all updates
     drift_deviations: Any = 4.0  # more than so many robust deviations along it ...
     drift_gap: Any = 0.2  # ... and than this cosine is steered

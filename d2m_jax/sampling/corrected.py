@@ -96,7 +96,8 @@ def corrected_defence(num_sampled: int) -> Defence:
 
         harmless = log_odds(agreement, mean, variance, params.harmful, params)
         harmless = jnp.where(lost, -0.5 * params.evidence_cap, harmless)
-        suspicion = jnp.maximum(state.suspicion[who] - harmless, 0.0)
+        suspicion = params.suspicion_memory * state.suspicion[who] - harmless
+        suspicion = jnp.maximum(suspicion, 0.0)
 
         rank = jax.nn.sigmoid(trust)
         flagged = lost | (rows.use & ((rank < params.reject) | rows.free))
