@@ -298,7 +298,7 @@ def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> N
 
     names = ["buyer honest", "false dispute", "mislabelled verdict examples"]
     table = np.stack([bought(n) for n in names])
-    audit.add("buyer, verification", names, {"honest": table, "random": table})
+    audit.add("buyer, verification", names, {"honest": table})
 
     def played(cell: tuple[str, str]) -> list:
         return [paid[cell, k] for k in range(seeds)]

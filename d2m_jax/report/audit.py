@@ -18,7 +18,7 @@ class Audit:
         self.verdicts: list[dict[str, Any]] = []
 
     def add(self, game: str, names: list[str], payoffs: dict[str, np.ndarray]) -> None:
-        """Payoffs [P, K] by others; the first strategy is the honest one."""
+        """Payoffs [P, K] by others, "honest" and perhaps "random"; the first strategy is honesty."""
         found = {others: br.regret(table, 0, self.confidence) for others, table in payoffs.items()}
         scale = {others: abs(table[0]).mean() for others, table in payoffs.items()}
         tie = self.tolerance * scale["honest"]
@@ -31,7 +31,7 @@ class Audit:
                     for others, r in found.items()
                 },
                 "best deviation": names[found["honest"].best],
-                "honesty is": br.verdict(found["honest"], found["random"], tie),
+                "honesty is": self._verdict(found, tie),
             }
         )
         for i, name in enumerate(names):
@@ -41,6 +41,12 @@ class Audit:
                 row[f"gain, {others} others"] = found[others].gains[i]
                 row[f"margin, {others} others"] = found[others].margins[i]
             self.rows.append(row)
+
+    def _verdict(self, found: dict[str, br.Regret], tie: float) -> str:
+        if "random" in found:
+            return br.verdict(found["honest"], found["random"], tie)
+        word = br.verdict(found["honest"], found["honest"], tie)
+        return "Nash (random others not played)" if word == "dominant" else word
 
     def repair(self, game: str, what: str, solved: br.Threshold, closed: float) -> None:
         """A threshold solved for on payoffs beside the closed condition."""
