@@ -18,7 +18,7 @@ class Audit:
         self.verdicts: list[dict[str, Any]] = []
 
     def add(self, game: str, names: list[str], payoffs: dict[str, np.ndarray]) -> None:
-        """Payoffs [P, K] by others, "honest" and perhaps "random"; the first strategy is honesty."""
+        """Payoffs [P, K] given "honest" and perhaps "random" others; honesty is the first row."""
         found = {others: br.regret(table, 0, self.confidence) for others, table in payoffs.items()}
         scale = {others: abs(table[0]).mean() for others, table in payoffs.items()}
         tie = self.tolerance * scale["honest"]

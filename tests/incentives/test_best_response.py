@@ -12,6 +12,7 @@ from d2m_jax.deviations import random_others, seller_strategies
 from d2m_jax.games import auction_game, node_game
 from d2m_jax.hparams import MARKET_RULES
 from d2m_jax.incentives import best_response as br
+from d2m_jax.report.audit import Audit, markdown
 
 KEYS = jax.vmap(jax.random.key)(jnp.arange(1500))
 BIDS = jnp.array([10_000, 5_000, 7_500, 9_000, 11_000, 13_000])
@@ -164,3 +165,16 @@ def test_random_profiles_and_bad_input():
         seller_strategies(("lazy",))
     with pytest.raises(ValueError, match="remembers or searches"):
         seller_strategies(("mimic_variance",))
+
+
+def test_what_was_not_played_is_not_called_dominant():
+    table = np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 2.0]])
+    audit = Audit(0.95, 0.0)
+    audit.add("both", ["honest", "lie"], {"honest": table, "random": table})
+    audit.add("one", ["honest", "lie"], {"honest": table})
+    audit.repair("both", "stake", br.Threshold(5.0, 4.0, 6.0), 4.5)
+    tables = audit.tables()
+    assert list(tables["verdicts"]["honesty is"]) == ["dominant", "Nash (random others not played)"]
+    assert bool(tables["repairs"]["agrees"][0])
+    text = markdown(tables["strategies"])
+    assert text.count("\n") == 2 + 4 and "| both | lie | 1.67 | -4.33 |" in text
