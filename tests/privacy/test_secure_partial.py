@@ -3,7 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from d2m_jax import models, sellers
+from d2m_jax.data import normalize
 from d2m_jax.privacy import partial, secure
+from tests.worlds import digits
 
 UPDATES = jax.random.normal(jax.random.key(0), (6, 500))
 STEP = 2.0**-12
@@ -81,3 +84,37 @@ def test_parts_are_whole_units_at_the_asked_density():
     assert partial.exposure(jnp.asarray(parts)).mean() == pytest.approx(0.52, abs=0.03)
     with pytest.raises(ValueError, match="no axis of 8 hidden units"):
         partial.unit_groups([(5, 7)], 8)
+
+
+def test_half_models_train_nearly_as_well_as_whole_ones():
+    """Federated training in which each seller sees and moves its own part of the network only."""
+    raw, data = digits()
+    model = models.make_model("mlp", raw.train_images.shape[1:], 10)
+    groups = partial.unit_groups([(100,), (64, 100), (10,), (100, 10)], 100)
+    assert groups.shape == (model.num_params,)
+
+    def normal(images):
+        return normalize(data, images)
+
+    @jax.jit
+    def trained(density):
+        def step(theta, key):
+            part_key, batch_key = jax.random.split(key)
+            parts = partial.draw_parts(part_key, 8, groups, 101, density)
+
+            def one(seller, part):
+                batch = sellers.draw_batch(
+                    jax.random.fold_in(batch_key, seller), data, seller, 32, normal
+                )
+                return model.gradient(jnp.where(part, theta, 0.0), *batch)
+
+            updates = jax.vmap(one)(jnp.arange(8), parts)
+            return theta - 0.3 * partial.aggregate_parts(updates, parts, jnp.ones(8)), None
+
+        keys = jax.random.split(jax.random.key(1), 60)
+        theta, _ = jax.lax.scan(step, model.init(jax.random.key(0)), keys)
+        return models.evaluate(model, theta, data.test, normal)[0]
+
+    whole, half = float(trained(1.0)), float(trained(0.5))
+    assert whole > 0.9
+    assert half > whole - 0.05
