@@ -10,8 +10,12 @@ from d2m_jax.names import lookup
 from d2m_jax.spec import DataSpec
 
 
-def deal(raw: RawDataset, spec: DataSpec, num_sellers: int) -> FederatedData:
+def deal(
+    raw: RawDataset, spec: DataSpec, num_sellers: int, *, whole_pool: bool = False
+) -> FederatedData:
     """Splits a data set into sellers' shares, the buyer's examples and the test set.
+
+    See `data.build`, for `whole_pool` too.
 
     Raises:
         ValueError: an unknown partition or an impossible number.
@@ -32,6 +36,7 @@ def deal(raw: RawDataset, spec: DataSpec, num_sellers: int) -> FederatedData:
         seed=spec.seed,
         min_samples=spec.min_samples,
         max_train=spec.max_train or None,
+        whole_pool=whole_pool,
         **own,
     )
 

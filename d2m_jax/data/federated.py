@@ -86,6 +86,7 @@ def build(
     min_samples: int = 1,
     max_train: int | None = None,
     width: int | None = None,
+    whole_pool: bool = False,
     **options: Any,
 ) -> FederatedData:
     """Deals a data set to a buyer and N sellers.
@@ -105,6 +106,8 @@ def build(
         max_train: use only so many training images, all by default.
         width: M, the width of `index`; by default the size of the largest seller. Programs are
             compiled anew for another M.
+        whole_pool: keep all training images in the pool, though `index` names only rows that the
+            sellers were dealt: then worlds of all seeds share one pool (not for `repartition`).
         **options: of the partition, such as `alpha`, `classes_per_seller`, `gamma`, `sigma`.
 
     Returns:
@@ -135,6 +138,8 @@ def build(
     root, rows = take(rng, labels, rows, num_root)
     assert_disjoint({"correction": correction, "verdict": verdict, "root": root, "pool": rows})
     index, sizes = _table(labels[rows], num_sellers, partition, seed, min_samples, width, options)
+    if whole_pool:
+        index, rows = jnp.asarray(rows, jnp.int32)[index], np.arange(len(labels))
     mean, std = moments(raw.train_images)
 
     def examples(images: np.ndarray, labels: np.ndarray) -> Examples:

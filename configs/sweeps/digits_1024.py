@@ -1,0 +1,35 @@
+"""1,024 markets: 8 rules x 8 attacks x 4 Byzantine shares x 4 seeds, on the built-in digits.
+
+    python scripts/sweep.py --config=configs/sweeps/digits_1024.py --out=results/digits_1024
+    python scripts/report.py results/digits_1024
+
+20 sellers, a small MLP, 100 rounds.
+"""
+
+from ml_collections import ConfigDict
+
+from d2m_jax import default_config
+from d2m_jax.sweep import axis, product
+from d2m_jax.sweep.space import Point
+
+RULES = (
+    "mean median trimmed_mean krum multi_krum geometric_median centered_clipping meamed"
+).split()
+ATTACKS = "sign_flip ipm alie gaussian norm_inflation mimic label_flip min_max".split()
+
+
+def get_config() -> ConfigDict:
+    return default_config(
+        data={"name": "digits"},
+        spec={"model": "mlp", "sampler": "uniform", "aggregator": "mean", "contribution": "count"},
+        hparams={"population": {"num_colluding": 12}},
+    )
+
+
+def get_points() -> list[Point]:
+    return product(
+        axis("spec.aggregator", RULES),
+        axis("spec.attack", ATTACKS),
+        axis("hparams.population.num_byzantine", [2, 4, 6, 8]),
+        axis("seed", range(4)),
+    )

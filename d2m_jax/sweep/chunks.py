@@ -1,0 +1,52 @@
+"""How many worlds at once, and which. Not here: running them (`runner.py`)."""
+
+from typing import NamedTuple
+
+
+from d2m_jax.sweep.plan import Group, Run
+
+# On a CPU the updates of all worlds of a chunk [W, S, D] should stay in the cache; measured with
+# `benchmarks/sweep.py`. Elsewhere memory is the bound.
+CACHE_BYTES = {"cpu": 6 << 20}
+LIMIT = {"cpu": 32}
+LARGEST = 4096
+MEMORY_BYTES = 8 << 30
+
+
+class Chunk(NamedTuple):
+    """At most W runs that share rule and attack."""
+
+    rule: int  # place among the group's rules
+    attack: int
+    runs: list[Run]
+
+
+def first_width(num_sampled: int, num_params: int, largest_cell: int, backend: str) -> int:
+    """W, a power of two: as many worlds as pay, and no more than there are runs in a cell.
+
+    Args:
+        num_sampled: S.
+        num_params: D.
+        largest_cell: runs that share rule and attack, at most.
+        backend: of JAX.
+    """
+    world = 4 * num_sampled * num_params
+    budget = CACHE_BYTES.get(backend, MEMORY_BYTES // 16)
+    width = min(max(budget // world, 1), LIMIT.get(backend, LARGEST))
+    enough = 1 << (largest_cell - 1).bit_length()
+    return min(1 << (width.bit_length() - 1), enough)
+
+
+def make_chunks(group: Group, width: int) -> list[Chunk]:
+    """The runs cut into chunks of at most `width`, cell by cell, each cell in the order of keys."""
+    chunks = []
+    for (rule, attack), runs in group.cells.items():
+        place = group.rules.index(rule), group.attacks.index(attack)
+        for start in range(0, len(runs), width):
+            chunks.append(Chunk(*place, runs[start : start + width]))
+    return chunks
+
+
+def padded(chunk: Chunk, width: int) -> list[Run]:
+    """Exactly `width` runs, the last one repeated."""
+    return chunk.runs + [chunk.runs[-1]] * (width - len(chunk.runs))

@@ -1,0 +1,217 @@
+"""From points to runs: every point a full configuration, checked, hashed, and put in a group.
+
+Runs of one group differ in numbers, in data, and in the names of rule and attack; one compiled
+program serves them all. Not here: compiling and running (`program.py`, `runner.py`).
+"""
+
+import copy
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from d2m_jax import aggregation
+from d2m_jax.config import Config, parse_config, to_dict
+from d2m_jax.spec import Spec
+from d2m_jax.sweep.space import Point
+from d2m_jax.validation import validate
+
+Constraints = Mapping[str, Callable[[Config], bool]]  # {"why it must hold": holds(config)}
+
+
+class Rule(NamedTuple):
+    """What is chosen by index among the aggregation rules of a group."""
+
+    name: str
+    pre: tuple[str, ...]
+    preset: str
+
+
+class Assault(NamedTuple):
+    """What is chosen by index among the attacks of a group."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...]
+
+
+class Run(NamedTuple):
+    """One point of a sweep, ready to run."""
+
+    key: str  # hash of the full configuration, presets and package version included
+    point: Point  # what the axes set
+    config: Config
+
+
+class Group(NamedTuple):
+    """Runs that one program serves."""
+
+    spec: Spec  # of the program: rule and attack taken out
+    runs: list[Run]
+    rules: list[Rule]
+    attacks: list[Assault]
+
+    @property
+    def name(self) -> str:
+        """Says what is special, and ends with a hash of what the program is compiled for."""
+        digest = _digest((self.spec, self.rules, self.attacks))[:8]
+        return f"{self.spec.sampler} {self.spec.model} {self.spec.num_sellers} {digest}"
+
+    @property
+    def cells(self) -> dict[tuple[Rule, Assault], list[Run]]:
+        """The runs by rule and attack: only runs of one cell share a chunk."""
+        cells: dict[tuple[Rule, Assault], list[Run]] = {}
+        for run in self.runs:
+            cells.setdefault((rule_of(run.config), assault_of(run.config)), []).append(run)
+        return cells
+
+
+class Plan(NamedTuple):
+    """What a sweep will do."""
+
+    groups: list[Group]
+    refused: list[tuple[Run, str]]  # points that `validate` refuses, with the sentence
+    skipped: Counter[str]  # points left out, by constraint
+    repeated: int  # points that come twice
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, group by group."""
+        return [run for group in self.groups for run in group.runs]
+
+
+def rule_of(config: Config) -> Rule:
+    """The aggregation rule of a configuration."""
+    return Rule(config.spec.aggregator, config.spec.pre_aggregators, config.spec.preset)
+
+
+def assault_of(config: Config) -> Assault:
+    """The attack of a configuration."""
+    return Assault(config.spec.attack, config.spec.attack_options)
+
+
+def make_plan(
+    base: Mapping[str, Any], points: Iterable[Point], constraints: Constraints | None = None
+) -> Plan:
+    """Turns points into runs and groups them; the order of the points does not matter.
+
+    Args:
+        base: a configuration as a nested dictionary (`ConfigDict.to_dict()`).
+        points: from `space.py`.
+        constraints: by name; a point for which one is false is skipped and counted.
+
+    Raises:
+        ValueError: a point sets a field that does not exist, or to a value of another type.
+    """
+    skipped: Counter[str] = Counter()
+    refused: list[tuple[Run, str]] = []
+    runs: dict[str, Run] = {}
+    checked: dict[str, str] = {}
+    repeated = 0
+    for point in points:
+        config = configure(base, point)
+        broken = [name for name, holds in (constraints or {}).items() if not holds(config)]
+        if broken:
+            skipped[broken[0]] += 1
+            continue
+        run = Run(config_key(config), point, config)
+        if run.key in runs:
+            repeated += 1
+            continue
+        runs[run.key] = run
+        unseeded = config_key(config._replace(seed=0))
+        if unseeded not in checked:
+            checked[unseeded] = _complaint(config)
+        if checked[unseeded]:
+            refused.append((run, checked[unseeded]))
+    bad = {run.key for run, _ in refused}
+    good = (runs[key] for key in sorted(runs) if key not in bad)
+    return Plan(list(_groups(good)), refused, skipped, repeated)
+
+
+def configure(base: Mapping[str, Any], point: Point) -> Config:
+    """The base with the fields of the point set.
+
+    Raises:
+        ValueError: no such field, or a value of another type; the sentence names the field.
+    """
+    tree = copy.deepcopy(dict(base))
+    for path, value in point.items():
+        *parents, last = path.split(".")
+        node: Any = tree
+        for name in parents:
+            node = node.get(name) if isinstance(node, Mapping) else None
+        if not isinstance(node, Mapping) or last not in node or isinstance(node[last], Mapping):
+            raise ValueError(f"the sweep sets {path}, which is no field of the configuration")
+        node[last] = _like(node[last], value, path)  # type: ignore[index]
+    return parse_config(tree)
+
+
+def _like(old: Any, new: Any, path: str) -> Any:
+    """The new value, of the old one's type (an integer may stand for a float)."""
+    if hasattr(new, "item"):
+        new = new.item()
+    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
+        return float(new)
+    if isinstance(old, tuple) and isinstance(new, list | tuple):
+        return tuple(new)
+    if type(old) is not type(new):
+        raise ValueError(
+            f"the sweep sets {path} to {new!r}, but it is of type {type(old).__name__}"
+        )
+    return new
+
+
+def config_key(config: Config) -> str:
+    """Hash of a full configuration and of the package version: 16 hexadecimal digits."""
+    from d2m_jax import __version__
+
+    tree = {part: to_dict(value) for part, value in config._asdict().items()}
+    return _digest(json.dumps({"d2m_jax": __version__, **tree}, sort_keys=True, default=str))[:16]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()
+
+
+def _complaint(config: Config) -> str:
+    try:
+        validate(config.spec, config.hparams, config.data)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _groups(runs: Iterable[Run]) -> Iterator[Group]:
+    by_program: dict[Any, list[Run]] = {}
+    for run in runs:
+        by_program.setdefault(_program_key(run.config), []).append(run)
+    for _, members in sorted(by_program.items(), key=lambda item: repr(item[0])):
+        yield Group(
+            spec=_without_choices(members[0].config.spec),
+            runs=members,
+            rules=sorted({rule_of(run.config) for run in members}),
+            attacks=sorted({assault_of(run.config) for run in members}, key=repr),
+        )
+
+
+def _without_choices(spec: Spec) -> Spec:
+    return dataclasses.replace(
+        spec,
+        aggregator="own" if spec.aggregator == "own" else "mean",
+        pre_aggregators=(),
+        preset="paper",
+        attack="none",
+        attack_options=(),
+    )
+
+
+def _program_key(config: Config) -> Any:
+    """Whatever changes shapes or the traced program, apart from rule and attack."""
+    rule = aggregation.AGGREGATORS.get(config.spec.aggregator)
+    inputs = tuple(sorted(set(rule.uses) & {"root", "losses"})) if rule else ()
+    data = config.data
+    shapes = (data.name, data.num_validation, data.num_root, data.max_train)
+    numbers = len(config.hparams.money.buyer_values), tuple(sorted(config.hparams.schedule))
+    return (_without_choices(config.spec), inputs, shapes, numbers)

@@ -1,0 +1,155 @@
+"""A group with its data, ready to be compiled and run; what is wrong with single runs is set apart.
+
+Read next: `runner.py`.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from d2m_jax import models
+from d2m_jax.data import RawDataset
+from d2m_jax.ledger import Layout
+from d2m_jax.sweep.batch import Dealer, stack_hparams
+from d2m_jax.sweep.chunks import first_width
+from d2m_jax.sweep.plan import Group, Run, assault_of, rule_of
+from d2m_jax.sweep.program import Program, Shape, Worlds, compile_program, functions, share
+
+
+class Failure(NamedTuple):
+    """Runs that could not be run, and why."""
+
+    runs: list[Run]
+    reason: str
+
+
+class Ready(NamedTuple):
+    """A group with its data dealt."""
+
+    group: Group
+    mesh: Mesh
+    dealer: Dealer
+    index_width: int  # images of the largest seller
+    shared: Any  # data of all worlds, on the devices
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    num_params: int
+
+    @property
+    def layout(self) -> Layout:
+        """Accounts of the group's ledgers."""
+        spec = self.group.spec
+        return Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes)
+
+    def shape(self, width: int) -> Shape:
+        """What the program of the group is compiled for."""
+        group = self.group
+        names = tuple(group.rules), tuple(group.attacks)
+        return Shape(group.spec, self.input_shape, self.num_classes, *names, width)
+
+    def worlds(self, runs: Sequence[Run]) -> Worlds:
+        """These runs as the input of the program."""
+        configs, group = [run.config for run in runs], self.group
+        return Worlds(
+            seed=np.array([config.seed for config in configs], np.uint32),
+            hparams=stack_hparams(configs, group.rules, group.attacks),
+            data=self.dealer.stack(configs, self.index_width),
+        )
+
+
+def prepare(group: Group, raw: RawDataset, mesh: Mesh) -> tuple[Ready | None, list[Failure]]:
+    """Deals the data of all runs of a group; those whose data cannot be dealt have failed.
+
+    Returns:
+        The group without them (None if nobody is left), and the failures.
+    """
+    dealer, good, failures = Dealer(raw), [], []
+    for run in group.runs:
+        try:
+            dealer.deal(run.config.data, run.config.spec.num_sellers)
+            good.append(run)
+        except ValueError as error:
+            failures.append(Failure([run], str(error)))
+    if not good:
+        return None, failures
+    input_shape, num_classes = raw.train_images.shape[1:], len(raw.class_names)
+    ready = Ready(
+        group=group._replace(runs=good),
+        mesh=mesh,
+        dealer=dealer,
+        index_width=dealer.width([run.config for run in good]),
+        shared=share(mesh, dealer.shared),
+        input_shape=input_shape,
+        num_classes=num_classes,
+        num_params=models.make_model(group.spec.model, input_shape, num_classes).num_params,
+    )
+    return ready, failures
+
+
+def choose_width(ready: Ready) -> int:
+    """W for a group, from its sizes only: what is left to do after a resume does not matter."""
+    largest = max(len(cell) for cell in ready.group.cells.values())
+    return first_width(
+        ready.group.spec.num_sampled, ready.num_params, largest, jax.default_backend()
+    )
+
+
+def compile_group(ready: Ready, width: int) -> Program:
+    """The program of a group at width W.
+
+    Raises:
+        ValueError: what a room refuses while it is traced; see `culprits`.
+    """
+    example = ready.worlds([ready.group.runs[0]] * (width * ready.mesh.size))
+    return compile_program(ready.shape(width), ready.mesh, example, ready.shared)
+
+
+def culprits(ready: Ready, error: Exception) -> tuple[Ready | None, list[Failure]]:
+    """After a refusal while tracing: the cells (rule, attack) that it comes from, set apart.
+
+    Every cell is traced alone; when none of them is refused alone, all runs have failed.
+    """
+    good, failures = [], []
+    for (rule, attack), runs in ready.group.cells.items():
+        alone = ready._replace(group=ready.group._replace(rules=[rule], attacks=[attack]))
+        try:
+            trace(alone)
+            good += runs
+        except (ValueError, TypeError) as reason:
+            failures.append(Failure(runs, str(reason)))
+    if not failures:
+        return None, [Failure(ready.group.runs, str(error))]
+    group = ready.group._replace(
+        runs=good,
+        rules=sorted({rule_of(run.config) for run in good}),
+        attacks=sorted({assault_of(run.config) for run in good}, key=repr),
+    )
+    return (ready._replace(group=group) if good else None), failures
+
+
+def trace(ready: Ready) -> None:
+    """Traces the functions of a group without compiling them."""
+    init, rounds, _ = functions(ready.shape(1), ready.mesh)
+    choice = np.zeros((ready.mesh.size, 2), np.int32)
+    runs = [
+        run
+        for run in ready.group.runs
+        if rule_of(run.config) in ready.group.rules and assault_of(run.config) in ready.group.attacks
+    ]
+    worlds = ready.worlds(runs[:1] * ready.mesh.size)
+    state = jax.eval_shape(init, choice, worlds, ready.shared)
+    jax.eval_shape(rounds, choice, (worlds, state), ready.shared)
+
+
+def fits(program: Program, workers: int) -> bool:
+    """Whether the chunks of all workers fit in memory, as far as it is known."""
+    device = program.mesh.devices.flat[0]
+    limit = (device.memory_stats() or {}).get("bytes_limit", 0)
+    if device.platform == "cpu" and hasattr(os, "sysconf"):
+        limit = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        workers *= program.mesh.size
+    return not limit or workers * program.memory < 0.8 * limit

@@ -1,0 +1,223 @@
+"""The compiled program of a group: W worlds per device at once, rule and attack by index.
+
+A world is run by three functions, since they deserve different care: `init` and `finish` run once
+and are compiled quickly, `rounds` runs R / eval_every times and is compiled well. The width W is
+fixed: a chunk that is not full is padded, so a run's numbers do not depend on its company.
+Read next: `runner.py`.
+"""
+
+import concurrent.futures
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from d2m_jax.aggregation import make_aggregator, median
+from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.hparams import HParams
+from d2m_jax.market import Market, make_market
+from d2m_jax.records import MarketOutcome
+from d2m_jax.sampling import make_defence
+from d2m_jax.spec import Spec
+from d2m_jax.sweep.batch import join
+from d2m_jax.sweep.dispatch import switched_aggregator, switched_attack
+from d2m_jax.sweep.plan import Assault, Rule
+from d2m_jax.types import PyTree
+
+QUICK = {"xla_backend_optimization_level": 0}  # a fifth of the compile time, for what runs once
+
+
+class Shape(NamedTuple):
+    """What a program is compiled for, beside the group."""
+
+    spec: Spec
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    rules: tuple[Rule, ...]
+    attacks: tuple[Assault, ...]
+    width: int  # W, worlds per device
+
+
+class Program(NamedTuple):
+    """Three compiled functions of `(choice, worlds, shared)` and what they cost."""
+
+    shape: Shape
+    mesh: Mesh
+    init: Callable[..., Any]
+    rounds: Callable[..., Any]
+    finish: Callable[..., Any]
+    seconds: float  # of compilation
+    memory: int  # bytes per device, of the largest of the three
+
+
+class Worlds(NamedTuple):
+    """The part of a program's input that differs between worlds, every leaf [D W, ...]."""
+
+    seed: Any  # uint32
+    hparams: HParams
+    data: dict[str, Any]
+
+
+def market_of(shape: Shape, choice: jax.Array, hparams: HParams) -> Market:
+    """The market whose rule and attack are picked by `choice` [2] int32, inside a trace."""
+    spec = shape.spec
+    attacks = [bind(ATTACKS[a.name], **dict(a.options)) for a in shape.attacks]
+    defence = None
+    if spec.aggregator != "own":
+        rules = [
+            make_aggregator(rule.name, rule.pre, rule.preset, **hparams.aggregator[str(place)])
+            for place, rule in enumerate(shape.rules)
+        ]
+        defence = make_defence(
+            spec.sampler,
+            num_sampled=spec.num_sampled,
+            aggregator=switched_aggregator(rules, choice[0]),
+            median=lambda updates, mask: median(updates, 0, mask=mask),
+            horizon=spec.num_rounds,
+        )
+    return make_market(
+        spec,
+        shape.input_shape,
+        shape.num_classes,
+        attack=switched_attack(attacks, choice[1]),
+        defence=defence,
+    )
+
+
+def functions(shape: Shape, mesh: Mesh) -> tuple[Callable[..., Any], ...]:
+    """`init`, `rounds` and `finish` of D W worlds, not compiled.
+
+    init(choice [D, 2], worlds, shared) -> state; rounds and finish take the state as well.
+    """
+
+    def init(choice: jax.Array, world: Worlds, shared: PyTree) -> PyTree:
+        market = market_of(shape, choice, world.hparams)
+        return market.init(jax.random.key(world.seed), world.hparams, join(world.data, shared))
+
+    def rounds(choice: jax.Array, world: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
+        world, state = world
+        market = market_of(shape, choice, world.hparams)
+        return market.rounds(state, world.hparams, join(world.data, shared))
+
+    def finish(choice: jax.Array, world: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
+        world, state = world
+        market = market_of(shape, choice, world.hparams)
+        nothing: Any = ()
+        data = join(world.data, shared)
+        outcome = market.finish(state, world.hparams, data, nothing, nothing)
+        return outcome._replace(theta=nothing, defence=outcome.defence._replace(memory=nothing))
+
+    return tuple(_on_mesh(one, mesh) for one in (init, rounds, finish))
+
+
+def _on_mesh(one: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
+    """The function of one world over D devices with W worlds and a choice each."""
+
+    def local(choices: jax.Array, worlds: PyTree, shared: PyTree) -> PyTree:
+        # The choice has no axis of worlds: only the chosen branches run.
+        return jax.vmap(one, in_axes=(None, 0, None))(choices[0], worlds, shared)
+
+    if mesh.size == 1:
+        return local
+    return jax.shard_map(
+        local, mesh=mesh, in_specs=(P("worlds"), P("worlds"), P()), out_specs=P("worlds")
+    )
+
+
+def compile_program(shape: Shape, mesh: Mesh, worlds: Worlds, shared: PyTree) -> Program:
+    """Compiles the program for worlds like these.
+
+    Args:
+        shape: what it is compiled for.
+        mesh: of this process's devices, with the one axis "worlds".
+        worlds: arrays or shapes with D W worlds.
+        shared: data of all worlds.
+
+    Raises:
+        ValueError: whatever the rooms refuse while they are traced.
+    """
+    started = time.perf_counter()
+    init, rounds, finish = functions(shape, mesh)
+    choice = jax.ShapeDtypeStruct((mesh.size, 2), jnp.int32, sharding=_spread(mesh))
+    worlds, shared = _described(worlds, _spread(mesh)), _described(shared, _same(mesh))
+    state = jax.eval_shape(init, choice, worlds, shared)
+    state = _described(state, _spread(mesh))
+    quick = QUICK if jax.default_backend() == "cpu" else {}
+    jobs = [
+        (jax.jit(init), worlds, quick),
+        (jax.jit(rounds), (worlds, state), {}),
+        (jax.jit(finish), (worlds, state), quick),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+        lowered = [function.lower(choice, args, shared) for function, args, _ in jobs]
+        compiled = list(
+            pool.map(
+                lambda low, job: low.compile(compiler_options=job[2] or None), lowered, jobs
+            )
+        )
+    return Program(
+        shape,
+        mesh,
+        *compiled,
+        seconds=time.perf_counter() - started,
+        memory=max(_memory(one) for one in compiled),
+    )
+
+
+def _memory(compiled: Any) -> int:
+    facts = compiled.memory_analysis()
+    if facts is None:
+        return 0
+    return (
+        facts.temp_size_in_bytes + facts.argument_size_in_bytes + facts.output_size_in_bytes
+    )
+
+
+def _spread(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, P("worlds"))
+
+
+def _same(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, P())
+
+
+def _described(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+
+
+def run_worlds(
+    program: Program, choices: Sequence[tuple[int, int]], worlds: Worlds, shared: PyTree
+) -> MarketOutcome:
+    """Runs D W worlds and brings what they left behind to the host, every leaf [D W, ...].
+
+    Args:
+        program: compiled for these shapes.
+        choices: D pairs (place of the rule, place of the attack).
+        worlds: D W of them.
+        shared: on the devices already.
+    """
+    mesh, spec = program.mesh, program.shape.spec
+    choice = jax.device_put(np.asarray(choices, np.int32), _spread(mesh))
+    worlds = jax.device_put(worlds, _spread(mesh))
+    state = program.init(choice, worlds, shared)
+    pieces = []
+    for _ in range(spec.num_rounds // spec.eval_every):
+        state, piece = program.rounds(choice, (worlds, state), shared)
+        pieces.append(piece)
+    outcome = program.finish(choice, (worlds, state), shared)
+    outcome, pieces = jax.device_get((outcome, pieces))
+    info = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *[p[0] for p in pieces])
+    evaluations = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *[p[1] for p in pieces])
+    return outcome._replace(rounds=info, evaluations=evaluations)
+
+
+def share(mesh: Mesh, shared: PyTree) -> PyTree:
+    """Puts the data of all worlds on every device of the mesh, once."""
+    return jax.device_put(shared, _same(mesh))

@@ -1,0 +1,274 @@
+"""Runs a plan: compile a group, run its chunks, write every chunk as soon as it is done.
+
+Workers are threads that each drive the devices with a chunk of their own: on a CPU one per core,
+since a chunk of small worlds keeps one core busy. Read first: `plan.py`, `program.py`.
+"""
+
+import concurrent.futures
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+
+from d2m_jax.data import RawDataset, load
+from d2m_jax.sweep import store, tables
+from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
+from d2m_jax.sweep.plan import Group, Plan, Run
+from d2m_jax.sweep.prepare import (
+    Failure,
+    Ready,
+    choose_width,
+    compile_group,
+    culprits,
+    fits,
+    prepare,
+)
+from d2m_jax.sweep.program import Program, run_worlds
+
+Progress = Callable[[int, str], None]  # (runs that are done now, what is going on)
+
+
+class Options(NamedTuple):
+    """How to run; nothing here changes a result beyond rounding."""
+
+    width: int = 0  # worlds per chunk and device; 0 chooses
+    workers: int = 0  # threads; 0 is one per core on a CPU with one device, else one
+    data_dir: str | None = None
+    process: int = 0  # number of this process, which takes every `num_processes`-th chunk
+    num_processes: int = 1
+
+
+class Session(NamedTuple):
+    """What all groups of one call share."""
+
+    folder: Path
+    options: Options
+    mesh: Mesh
+    workers: int
+    done: frozenset[str]  # keys of the runs that are in the folder already
+    progress: Progress
+    stop: threading.Event
+
+
+class OutOfMemory(Exception):
+    """A chunk did not fit."""
+
+
+def run_plan(
+    plan: Plan,
+    folder: str | os.PathLike[str],
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    about: dict[str, Any] | None = None,
+    stop: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Runs whatever of a plan is not in the folder yet.
+
+    Args:
+        plan: from `make_plan`.
+        folder: of the results; see `store.py`.
+        options: how to run.
+        progress: called after every chunk, one call at a time.
+        about: goes into `sweep.json` beside the widths.
+        stop: when it is set, no further chunk is begun.
+
+    Returns:
+        programs, compile_seconds, seconds, widths by group.
+
+    Raises:
+        StorageError: the results cannot be read or written.
+        ValueError: the data set cannot be loaded.
+        KeyboardInterrupt: as it came, after the chunks in work are written.
+    """
+    options = options or Options()
+    folder = store.open_folder(folder)
+    if options.num_processes == 1:
+        store.remove_leftovers(folder)
+    manifest = {**store.read_manifest(folder), **(about or {})}
+    session = make_session(folder, options, progress, stop)
+    started, raws = time.perf_counter(), dict[str, RawDataset]()
+    facts: dict[str, Any] = {"programs": 0, "compile_seconds": 0.0}
+    widths = dict(manifest.get("widths", {}))
+    if options.process == 0:
+        for run, why in plan.refused:
+            if run.key not in session.done:
+                fail(session, Failure([run], why))
+    for group in plan.groups:
+        if session.stop.is_set() or all(run.key in session.done for run in group.runs):
+            continue
+        name = group.runs[0].config.data.name
+        raws.setdefault(name, load(name, options.data_dir))
+        widths[group.name] = run_group(
+            session, group, raws[name], widths.get(group.name, 0), facts
+        )
+        manifest["widths"] = widths
+        if options.process == 0:
+            store.write_manifest(folder, manifest)
+    facts["compile_seconds"] = round(facts["compile_seconds"], 2)
+    return {**facts, "seconds": round(time.perf_counter() - started, 2), "widths": widths}
+
+
+def make_session(
+    folder: Path,
+    options: Options,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Session:
+    """Devices, workers, and what is done already."""
+    mesh = Mesh(np.array(jax.local_devices()), ("worlds",))
+    one_per_core = jax.default_backend() == "cpu" and mesh.size == 1
+    workers = options.workers or (len(os.sched_getaffinity(0)) if one_per_core else 1)
+    lock = threading.Lock()
+
+    def report(count: int, what: str) -> None:
+        with lock:
+            if progress:
+                progress(count, what)
+
+    done = frozenset(store.finished(folder))
+    return Session(folder, options, mesh, workers, done, report, stop or threading.Event())
+
+
+def fail(session: Session, failure: Failure) -> None:
+    """Writes rows that say why runs failed."""
+    count = len(failure.runs)
+    logging.warning("%d runs failed: %s", count, failure.reason)
+    store.write_part(session.folder, tables.runs_table(failure.runs, None, failure.reason), None)
+    session.progress(count, "failed")
+
+
+def run_group(
+    session: Session, group: Group, raw: RawDataset, width: int, facts: dict[str, Any]
+) -> int:
+    """Runs a group, with narrower chunks when memory does not suffice.
+
+    Args:
+        session: shared by all groups.
+        group: all its runs, done or not.
+        raw: its data set.
+        width: W of an earlier call, 0 for none.
+        facts: programs and seconds of compilation are added.
+
+    Returns:
+        The width W that it ended with.
+    """
+    ready, failures = prepare(group, raw, session.mesh)
+    while True:
+        for failure in failures:
+            fail(session, failure)
+        if ready is None or session.stop.is_set():
+            return width
+        width = width or session.options.width or choose_width(ready)
+        session.progress(0, "compiling")
+        try:
+            program = compile_group(ready, width)
+            facts["programs"] += 1
+            facts["compile_seconds"] += program.seconds
+            logging.info("compiled %s in %.1f s", group.name, program.seconds)
+            if not fits(program, session.workers) and width > 1:
+                raise OutOfMemory
+            session.progress(0, "running")
+            run_chunks(session, ready, program)
+            return width
+        except (ValueError, TypeError) as error:
+            if isinstance(error, store.StorageError):
+                raise
+            ready, failures = culprits(ready, error)
+        except (OutOfMemory, jax.errors.JaxRuntimeError) as error:
+            if not isinstance(error, OutOfMemory) and not is_memory(error):
+                raise
+            if width == 1:
+                ready, failures = None, [Failure(ready.group.runs, "one world needs more memory")]
+            width = max(width // 2, 1)
+            logging.warning("not enough memory: going on with chunks of %d", width)
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether a device ran out of memory."""
+    text = str(error).lower()
+    return "resource_exhausted" in text or "out of memory" in text
+
+
+def my_batches(session: Session, ready: Ready, width: int) -> list[list[Chunk]]:
+    """What this process has to do: D chunks at a time, without those that are done.
+
+    Chunks are cut from all runs of the group, so that every process cuts the same ones.
+    """
+    options = session.options
+    chunks = make_chunks(ready.group, width)[options.process :: options.num_processes]
+    chunks = [c for c in chunks if any(run.key not in session.done for run in c.runs)]
+    size = session.mesh.size
+    return [chunks[start : start + size] for start in range(0, len(chunks), size)]
+
+
+def run_chunks(session: Session, ready: Ready, program: Program) -> None:
+    """Runs all chunks of a group that are left, in several threads.
+
+    Raises:
+        OutOfMemory: a chunk did not fit; those that did are written.
+    """
+    work: queue.SimpleQueue[list[Chunk]] = queue.SimpleQueue()
+    for batch in my_batches(session, ready, program.shape.width):
+        work.put(batch)
+    halt = threading.Event()
+
+    def drain() -> None:
+        while not (halt.is_set() or session.stop.is_set()):
+            try:
+                batch = work.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                run_batch(session, ready, program, batch)
+            except BaseException:
+                halt.set()
+                raise
+
+    with concurrent.futures.ThreadPoolExecutor(session.workers) as pool:
+        workers = [pool.submit(drain) for _ in range(session.workers)]
+        try:
+            for worker in workers:
+                worker.result()
+        except KeyboardInterrupt:
+            halt.set()  # leaving the pool waits for the chunks in work
+            raise
+
+
+def run_batch(session: Session, ready: Ready, program: Program, batch: Sequence[Chunk]) -> None:
+    """Runs D chunks, one per device, and writes each of them."""
+    width, size = program.shape.width, program.mesh.size
+    full = list(batch) + [batch[-1]] * (size - len(batch))
+    runs = [run for chunk in full for run in padded(chunk, width)]
+    choices = [(chunk.rule, chunk.attack) for chunk in full]
+    try:
+        outcome = run_worlds(program, choices, ready.worlds(runs), ready.shared)
+    except jax.errors.JaxRuntimeError as error:
+        if is_memory(error):
+            raise OutOfMemory from error
+        reason = str(error).splitlines()[0]
+        fail(session, Failure([run for chunk in batch for run in chunk.runs], reason))
+        return
+    for place, chunk in enumerate(batch):
+        span = slice(place * width, (place + 1) * width)
+        one = jax.tree.map(lambda leaf, span=span: leaf[span], outcome)
+        columns = tables.runs_columns(one, ready.layout)
+        store.write_part(
+            session.folder,
+            tables.runs_table(chunk.runs, columns),
+            tables.rounds_table(chunk.runs, one),
+        )
+        session.progress(count_new(session, chunk.runs), "running")
+
+
+def count_new(session: Session, runs: Sequence[Run]) -> int:
+    """How many of the runs were not done before."""
+    return sum(run.key not in session.done for run in runs)

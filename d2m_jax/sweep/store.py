@@ -1,0 +1,173 @@
+"""The results folder of a sweep: parts that appear whole or not at all, and `load`.
+
+    sweep.json              what was asked for, by whom (versions, device, command)
+    runs/part-....parquet   one row per run
+    rounds/part-....parquet one row per run and round, written before the part of `runs`
+
+A part is written under another name, flushed to disk, and renamed. So whatever kills the process,
+the folder holds whole parts only, and a run counts as done when its row in `runs` is there.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TABLES = ("runs", "rounds")
+
+
+class StorageError(ValueError):
+    """The results cannot be written or read; the sentence says what to do."""
+
+
+class Results(NamedTuple):
+    """A sweep as pandas frames."""
+
+    runs: pd.DataFrame  # one row per run, sorted by key
+    rounds: pd.DataFrame  # one row per run and round
+    manifest: dict[str, Any]  # sweep.json
+
+
+def open_folder(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Makes the folder and removes what an interrupted write left.
+
+    Raises:
+        StorageError: it cannot be made or written.
+    """
+    folder = pathlib.Path(path)
+    try:
+        for name in TABLES:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"the results folder {folder} cannot be written: {error.strerror}"
+        ) from error
+    return folder
+
+
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes files whose writing was interrupted; only while nobody else writes here."""
+    for name in ("", *TABLES):
+        for path in (folder / name).glob("*.tmp-*"):
+            path.unlink(missing_ok=True)
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file that is there completely or not at all.
+
+    Raises:
+        StorageError: the disk is full or the folder is gone; nothing that was there is touched.
+    """
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}; every part written before is safe, so "
+            "make room and run the same command again"
+        ) from error
+
+
+def write_part(folder: pathlib.Path, runs: pa.Table, rounds: pa.Table | None) -> None:
+    """Adds the rows of some runs. Two parts never hold the same run unless it was run twice."""
+    name = hashlib.sha256("".join(runs["key"].to_pylist()).encode()).hexdigest()[:16]
+    for table, rows in (("rounds", rounds), ("runs", runs)):  # in this order
+        if rows is not None:
+            sink = pa.BufferOutputStream()
+            pq.write_table(rows, sink, compression="zstd")
+            path = folder / table / f"part-{name}.parquet"
+            write_whole(path, sink.getvalue().to_pybytes())
+
+
+def write_manifest(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
+    """Writes `sweep.json`."""
+    text = json.dumps(manifest, indent=2, default=str) + "\n"
+    write_whole(folder / "sweep.json", text.encode())
+
+
+def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads `sweep.json`; empty when there is none.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    path = folder / "sweep.json"
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read ({error}); move it away to go on") from error
+
+
+def read_parts(
+    folder: pathlib.Path, table: str, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """All rows of a table, in the order of the file names.
+
+    Raises:
+        StorageError: a part cannot be read; the sentence names it.
+    """
+    frames = []
+    for path in sorted((folder / table).glob("part-*.parquet")):
+        try:
+            frames.append(pq.read_table(path, columns=columns).to_pandas())
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise StorageError(
+                f"the part {path} cannot be read ({reason}); all other parts are whole: move this "
+                "one away, and the same command computes its runs again"
+            ) from error
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns or [])
+
+
+def finished(folder: pathlib.Path) -> set[str]:
+    """Keys of the runs that need not be run again.
+
+    Raises:
+        StorageError: a part cannot be read.
+    """
+    rows = read_parts(folder, "runs", ["key", "status"])
+    return set(rows["key"][rows["status"] == "done"])
+
+
+def load(path: str | os.PathLike[str]) -> Results:
+    """The results of a sweep, finished or not, as pandas frames.
+
+    A run that failed and was run again has one row, of the attempt that worked.
+
+    Args:
+        path: the results folder.
+
+    Returns:
+        `runs` sorted by key and `rounds` sorted by key and round; the same for the same runs,
+        however often the sweep was interrupted.
+
+    Raises:
+        StorageError: no sweep is there, or a part cannot be read.
+    """
+    folder = pathlib.Path(path)
+    if not (folder / "runs").is_dir():
+        raise StorageError(f"{folder} holds no results of a sweep")
+    runs, rounds = (read_parts(folder, table) for table in TABLES)
+    if len(runs):
+        runs = runs.sort_values(["key", "status"]).drop_duplicates("key").reset_index(drop=True)
+    if len(rounds):
+        rounds = rounds[rounds["key"].isin(runs["key"][runs["status"] == "done"])]
+        rounds = rounds.sort_values(["key", "round"]).drop_duplicates(["key", "round"])
+        rounds = rounds.reset_index(drop=True)
+    return Results(runs, rounds, read_manifest(folder))
