@@ -192,14 +192,16 @@ def fence(x: jax.Array) -> jax.Array:
     """`x [D]` (finite) itself, computed once.
 
     On a CPU, XLA fuses a network into its consumer and evaluates it again for every row of
-    `updates - median`; it also drops `optimization_barrier` first. A product with the 8 x 8
-    identity is exact and is not fused. Elsewhere the barrier does.
+    `updates - median`; it also drops `optimization_barrier` first. A product with a small identity
+    is exact and is not fused. Elsewhere the barrier does. Padding is a last resort: XLA evaluates a
+    network that ends in a pad value by value (7,510 columns: 4.2 ms instead of 0.4 for 16 x 10).
     """
     if jax.default_backend() != "cpu":
         return jax.lax.optimization_barrier(x)
     n = x.shape[0]
-    rows = jnp.pad(x, (0, -n % 8)).reshape(-1, 8)
-    return jnp.matmul(rows, jnp.eye(8, dtype=x.dtype), precision="highest").reshape(-1)[:n]
+    size = next((size for size in (8, 10, 12, 14, 9, 7, 6, 5, 4) if n % size == 0), 8)
+    rows = jnp.pad(x, (0, -n % size)).reshape(-1, size)
+    return jnp.matmul(rows, jnp.eye(size, dtype=x.dtype), precision="highest").reshape(-1)[:n]
 
 
 def rank_of(x: jax.Array) -> jax.Array:
