@@ -12,10 +12,10 @@ from d2m_jax import default_config
 from d2m_jax.sweep import axis, product
 from d2m_jax.sweep.space import Point
 
-RULES = (
-    "mean median trimmed_mean krum multi_krum geometric_median centered_clipping meamed"
-).split()
-ATTACKS = "sign_flip ipm alie gaussian norm_inflation mimic label_flip min_max".split()
+RULES = ["mean", "median", "trimmed_mean", "meamed"]
+RULES += ["krum", "multi_krum", "geometric_median", "centered_clipping"]
+ATTACKS = ["sign_flip", "ipm", "alie", "min_max"]
+ATTACKS += ["gaussian", "norm_inflation", "mimic", "label_flip"]
 
 
 def get_config() -> ConfigDict:

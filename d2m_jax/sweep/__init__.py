@@ -1,13 +1,14 @@
 """Sweeps: thousands of markets in a few compiled programs, and nothing lost.
 
-`space.py` makes points, `plan.py` turns them into runs and groups, `runner.py` runs them, `store.py`
-keeps them, `load(path)` gives pandas frames.
+`space.py` makes points, `plan.py` turns them into runs and groups, `runner.py` runs them,
+`store.py` keeps them, `load(path)` gives pandas frames.
 """
 
+from d2m_jax.sweep.account import print_estimate, print_plan, print_summary
 from d2m_jax.sweep.plan import Plan, Run, make_plan
 from d2m_jax.sweep.runner import Options, run_plan
 from d2m_jax.sweep.space import axis, choice, draws, log_uniform, product, together, uniform
-from d2m_jax.sweep.store import Results, StorageError, load
+from d2m_jax.sweep.store import Results, StorageError, finished, load
 
 __all__ = [
     "Options",
@@ -18,9 +19,13 @@ __all__ = [
     "axis",
     "choice",
     "draws",
+    "finished",
     "load",
     "log_uniform",
     "make_plan",
+    "print_estimate",
+    "print_plan",
+    "print_summary",
     "product",
     "run_plan",
     "together",

@@ -60,7 +60,9 @@ def _like(hparams: HParams) -> HParams:
         part: jax.tree.map(lambda _: 0.0, getattr(hparams, part))
         for part in ("attack", "schedule", "aggregator")
     }
-    return HParams(money=Money(buyer_values=(0,) * buyers, buyer_shading_bps=(0,) * buyers), **floats)
+    return HParams(
+        money=Money(buyer_values=(0,) * buyers, buyer_shading_bps=(0,) * buyers), **floats
+    )
 
 
 class Dealer:
@@ -83,9 +85,7 @@ class Dealer:
             if not self._shared:
                 self._shared = {name: getattr(data, name) for name in SHARED}
             own = {f.name for f in dataclasses.fields(data)} - set(SHARED)
-            self._dealt[key] = {
-                name: jax.tree.map(np.asarray, getattr(data, name)) for name in own
-            }
+            self._dealt[key] = {name: jax.tree.map(np.asarray, getattr(data, name)) for name in own}
         return self._dealt[key]
 
     @property

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-
 from d2m_jax.sweep.plan import Group, Run
 
 # On a CPU the updates of all worlds of a chunk [W, S, D] should stay in the cache; measured with

@@ -40,6 +40,7 @@ class Run(NamedTuple):
     """One point of a sweep, ready to run."""
 
     key: str  # hash of the full configuration, presets and package version included
+    place: int  # among the points, from 0
     point: Point  # what the axes set
     config: Config
 
@@ -80,6 +81,20 @@ class Plan(NamedTuple):
         """All runs, group by group."""
         return [run for group in self.groups for run in group.runs]
 
+    @property
+    def keys(self) -> list[str]:
+        """Of all runs and of the refused points."""
+        return [run.key for run in self.runs] + [run.key for run, _ in self.refused]
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """The fields that are set, with their values in order of appearance."""
+        axes: dict[str, dict[Any, None]] = {}
+        for run in sorted(self.runs, key=lambda run: run.place):
+            for field, value in run.point.items():
+                axes.setdefault(field, {})[value] = None
+        return {field: list(values) for field, values in axes.items()}
+
 
 def rule_of(config: Config) -> Rule:
     """The aggregation rule of a configuration."""
@@ -109,13 +124,13 @@ def make_plan(
     runs: dict[str, Run] = {}
     checked: dict[str, str] = {}
     repeated = 0
-    for point in points:
+    for place, point in enumerate(points):
         config = configure(base, point)
         broken = [name for name, holds in (constraints or {}).items() if not holds(config)]
         if broken:
             skipped[broken[0]] += 1
             continue
-        run = Run(config_key(config), point, config)
+        run = Run(config_key(config), place, point, config)
         if run.key in runs:
             repeated += 1
             continue

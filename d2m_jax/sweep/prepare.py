@@ -138,7 +138,8 @@ def trace(ready: Ready) -> None:
     runs = [
         run
         for run in ready.group.runs
-        if rule_of(run.config) in ready.group.rules and assault_of(run.config) in ready.group.attacks
+        if rule_of(run.config) in ready.group.rules
+        and assault_of(run.config) in ready.group.attacks
     ]
     worlds = ready.worlds(runs[:1] * ready.mesh.size)
     state = jax.eval_shape(init, choice, worlds, ready.shared)

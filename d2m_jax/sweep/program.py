@@ -1,8 +1,9 @@
 """The compiled program of a group: W worlds per device at once, rule and attack by index.
 
-A world is run by three functions, since they deserve different care: `init` and `finish` run once
-and are compiled quickly, `rounds` runs R / eval_every times and is compiled well. The width W is
-fixed: a chunk that is not full is padded, so a run's numbers do not depend on its company.
+A world is run by three functions: `init` and `finish` run once, `rounds` R / eval_every times. On a
+CPU none is compiled with full optimisation: LLVM would take longer than it ever saves. The
+width W is fixed: a chunk that is not full is padded, so a run's numbers do not depend on its
+company.
 Read next: `runner.py`.
 """
 
@@ -29,7 +30,10 @@ from d2m_jax.sweep.dispatch import switched_aggregator, switched_attack
 from d2m_jax.sweep.plan import Assault, Rule
 from d2m_jax.types import PyTree
 
-QUICK = {"xla_backend_optimization_level": 0}  # a fifth of the compile time, for what runs once
+# Digits, 8 rules x 8 attacks, CPU seconds of compilation: 31 at full optimisation, 15 like this,
+# and the rounds run as fast.
+ONCE: Any = {"xla_backend_optimization_level": 0}
+OFTEN: Any = {"xla_backend_optimization_level": 1}
 
 
 class Shape(NamedTuple):
@@ -99,13 +103,13 @@ def functions(shape: Shape, mesh: Mesh) -> tuple[Callable[..., Any], ...]:
         market = market_of(shape, choice, world.hparams)
         return market.init(jax.random.key(world.seed), world.hparams, join(world.data, shared))
 
-    def rounds(choice: jax.Array, world: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
-        world, state = world
+    def rounds(choice: jax.Array, pair: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
+        world, state = pair
         market = market_of(shape, choice, world.hparams)
         return market.rounds(state, world.hparams, join(world.data, shared))
 
-    def finish(choice: jax.Array, world: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
-        world, state = world
+    def finish(choice: jax.Array, pair: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
+        world, state = pair
         market = market_of(shape, choice, world.hparams)
         nothing: Any = ()
         data = join(world.data, shared)
@@ -143,29 +147,30 @@ def compile_program(shape: Shape, mesh: Mesh, worlds: Worlds, shared: PyTree) ->
     """
     started = time.perf_counter()
     init, rounds, finish = functions(shape, mesh)
-    choice = jax.ShapeDtypeStruct((mesh.size, 2), jnp.int32, sharding=_spread(mesh))
-    worlds, shared = _described(worlds, _spread(mesh)), _described(shared, _same(mesh))
+    choice = jax.ShapeDtypeStruct((mesh.size, 2), jnp.int32, sharding=spread(mesh))
+    worlds, shared = _described(worlds, spread(mesh)), _described(shared, _same(mesh))
     state = jax.eval_shape(init, choice, worlds, shared)
-    state = _described(state, _spread(mesh))
-    quick = QUICK if jax.default_backend() == "cpu" else {}
-    jobs = [
-        (jax.jit(init), worlds, quick),
-        (jax.jit(rounds), (worlds, state), {}),
-        (jax.jit(finish), (worlds, state), quick),
-    ]
+    state = _described(state, spread(mesh))
+    jobs = (
+        (rounds, (worlds, state), OFTEN),  # the longest first
+        (init, worlds, ONCE),
+        (finish, (worlds, state), ONCE),
+    )
     with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
-        lowered = [function.lower(choice, args, shared) for function, args, _ in jobs]
-        compiled = list(
-            pool.map(
-                lambda low, job: low.compile(compiler_options=job[2] or None), lowered, jobs
-            )
-        )
+        futures = []
+        for function, args, options in jobs:
+            lowered = jax.jit(function).lower(choice, args, shared)
+            on_cpu = jax.default_backend() == "cpu"
+            futures.append(pool.submit(lowered.compile, options if on_cpu else None))
+        rounds, init, finish = (future.result() for future in futures)
     return Program(
         shape,
         mesh,
-        *compiled,
+        init,
+        rounds,
+        finish,
         seconds=time.perf_counter() - started,
-        memory=max(_memory(one) for one in compiled),
+        memory=max(_memory(one) for one in (init, rounds, finish)),
     )
 
 
@@ -173,12 +178,11 @@ def _memory(compiled: Any) -> int:
     facts = compiled.memory_analysis()
     if facts is None:
         return 0
-    return (
-        facts.temp_size_in_bytes + facts.argument_size_in_bytes + facts.output_size_in_bytes
-    )
+    return facts.temp_size_in_bytes + facts.argument_size_in_bytes + facts.output_size_in_bytes
 
 
-def _spread(mesh: Mesh) -> NamedSharding:
+def spread(mesh: Mesh) -> NamedSharding:
+    """Worlds over the devices of the mesh."""
     return NamedSharding(mesh, P("worlds"))
 
 
@@ -187,9 +191,7 @@ def _same(mesh: Mesh) -> NamedSharding:
 
 
 def _described(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
-    )
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 
 def run_worlds(
@@ -204,8 +206,8 @@ def run_worlds(
         shared: on the devices already.
     """
     mesh, spec = program.mesh, program.shape.spec
-    choice = jax.device_put(np.asarray(choices, np.int32), _spread(mesh))
-    worlds = jax.device_put(worlds, _spread(mesh))
+    choice = place(mesh, np.asarray(choices, np.int32))
+    worlds = place(mesh, worlds)
     state = program.init(choice, worlds, shared)
     pieces = []
     for _ in range(spec.num_rounds // spec.eval_every):
@@ -216,6 +218,11 @@ def run_worlds(
     info = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *[p[0] for p in pieces])
     evaluations = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *[p[1] for p in pieces])
     return outcome._replace(rounds=info, evaluations=evaluations)
+
+
+def place(mesh: Mesh, tree: PyTree) -> PyTree:
+    """Spreads arrays with a leading axis of worlds (or choices) over the devices."""
+    return jax.device_put(tree, spread(mesh))
 
 
 def share(mesh: Mesh, shared: PyTree) -> PyTree:

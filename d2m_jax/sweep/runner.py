@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from d2m_jax.data import RawDataset, load
 from d2m_jax.sweep import store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
-from d2m_jax.sweep.plan import Group, Plan, Run
+from d2m_jax.sweep.plan import Group, Plan
 from d2m_jax.sweep.prepare import (
     Failure,
     Ready,
@@ -53,7 +53,7 @@ class Session(NamedTuple):
     options: Options
     mesh: Mesh
     workers: int
-    done: frozenset[str]  # keys of the runs that are in the folder already
+    done: set[str]  # keys of the runs that are in the folder
     progress: Progress
     stop: threading.Event
 
@@ -107,9 +107,7 @@ def run_plan(
             continue
         name = group.runs[0].config.data.name
         raws.setdefault(name, load(name, options.data_dir))
-        widths[group.name] = run_group(
-            session, group, raws[name], widths.get(group.name, 0), facts
-        )
+        widths[group.name] = run_group(session, group, raws[name], widths.get(group.name, 0), facts)
         manifest["widths"] = widths
         if options.process == 0:
             store.write_manifest(folder, manifest)
@@ -124,18 +122,28 @@ def make_session(
     stop: threading.Event | None = None,
 ) -> Session:
     """Devices, workers, and what is done already."""
-    mesh = Mesh(np.array(jax.local_devices()), ("worlds",))
-    one_per_core = jax.default_backend() == "cpu" and mesh.size == 1
-    workers = options.workers or (len(os.sched_getaffinity(0)) if one_per_core else 1)
-    lock = threading.Lock()
+    mesh, lock = local_mesh(), threading.Lock()
 
     def report(count: int, what: str) -> None:
         with lock:
             if progress:
                 progress(count, what)
 
-    done = frozenset(store.finished(folder))
+    done = store.finished(folder)
+    workers = num_workers(options, mesh)
     return Session(folder, options, mesh, workers, done, report, stop or threading.Event())
+
+
+def local_mesh() -> Mesh:
+    """The devices of this process; others work on chunks of their own."""
+    return Mesh(np.array(jax.local_devices()), ("worlds",))
+
+
+def num_workers(options: Options, mesh: Mesh) -> int:
+    """Threads that run chunks: one per core on a CPU that is one device, else one."""
+    if options.workers or jax.default_backend() != "cpu" or mesh.size > 1:
+        return options.workers or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fail(session: Session, failure: Failure) -> None:
@@ -171,23 +179,23 @@ def run_group(
         session.progress(0, "compiling")
         try:
             program = compile_group(ready, width)
-            facts["programs"] += 1
-            facts["compile_seconds"] += program.seconds
-            logging.info("compiled %s in %.1f s", group.name, program.seconds)
-            if not fits(program, session.workers) and width > 1:
+        except (ValueError, TypeError) as error:
+            ready, failures = culprits(ready, error)
+            continue
+        facts["programs"] += 1
+        facts["compile_seconds"] += program.seconds
+        logging.info("compiled %s in %.1f s", group.name, program.seconds)
+        try:
+            if width > 1 and not fits(program, session.workers):
                 raise OutOfMemory
             session.progress(0, "running")
             run_chunks(session, ready, program)
             return width
-        except (ValueError, TypeError) as error:
-            if isinstance(error, store.StorageError):
-                raise
-            ready, failures = culprits(ready, error)
-        except (OutOfMemory, jax.errors.JaxRuntimeError) as error:
-            if not isinstance(error, OutOfMemory) and not is_memory(error):
-                raise
+        except OutOfMemory:
+            failures = []
             if width == 1:
-                ready, failures = None, [Failure(ready.group.runs, "one world needs more memory")]
+                left = [run for chunk in my_chunks(session, ready, 1) for run in chunk.runs]
+                ready, failures = None, [Failure(left, "a single world needs too much memory")]
             width = max(width // 2, 1)
             logging.warning("not enough memory: going on with chunks of %d", width)
 
@@ -198,16 +206,14 @@ def is_memory(error: Exception) -> bool:
     return "resource_exhausted" in text or "out of memory" in text
 
 
-def my_batches(session: Session, ready: Ready, width: int) -> list[list[Chunk]]:
-    """What this process has to do: D chunks at a time, without those that are done.
+def my_chunks(session: Session, ready: Ready, width: int) -> list[Chunk]:
+    """What this process has to do, without what is done.
 
     Chunks are cut from all runs of the group, so that every process cuts the same ones.
     """
     options = session.options
     chunks = make_chunks(ready.group, width)[options.process :: options.num_processes]
-    chunks = [c for c in chunks if any(run.key not in session.done for run in c.runs)]
-    size = session.mesh.size
-    return [chunks[start : start + size] for start in range(0, len(chunks), size)]
+    return [c for c in chunks if any(run.key not in session.done for run in c.runs)]
 
 
 def run_chunks(session: Session, ready: Ready, program: Program) -> None:
@@ -217,8 +223,9 @@ def run_chunks(session: Session, ready: Ready, program: Program) -> None:
         OutOfMemory: a chunk did not fit; those that did are written.
     """
     work: queue.SimpleQueue[list[Chunk]] = queue.SimpleQueue()
-    for batch in my_batches(session, ready, program.shape.width):
-        work.put(batch)
+    chunks, size = my_chunks(session, ready, program.shape.width), session.mesh.size
+    for start in range(0, len(chunks), size):
+        work.put(chunks[start : start + size])  # a chunk for every device
     halt = threading.Event()
 
     def drain() -> None:
@@ -266,9 +273,6 @@ def run_batch(session: Session, ready: Ready, program: Program, batch: Sequence[
             tables.runs_table(chunk.runs, columns),
             tables.rounds_table(chunk.runs, one),
         )
-        session.progress(count_new(session, chunk.runs), "running")
-
-
-def count_new(session: Session, runs: Sequence[Run]) -> int:
-    """How many of the runs were not done before."""
-    return sum(run.key not in session.done for run in runs)
+        new = {run.key for run in chunk.runs} - session.done
+        session.done.update(new)
+        session.progress(len(new), "running")

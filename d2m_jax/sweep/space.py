@@ -7,7 +7,8 @@
         axis("seed", range(4)),
     )
 
-Every function returns such a list, so `+`, slices and comprehensions work too. Read next: `plan.py`.
+Every function returns such a list, so `+`, slices and comprehensions work too. Read next:
+`plan.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -122,7 +122,7 @@ def read_parts(
     Raises:
         StorageError: a part cannot be read; the sentence names it.
     """
-    frames = []
+    frames, empty = [], pd.Index(columns or ["key", "status", "reason"])
     for path in sorted((folder / table).glob("part-*.parquet")):
         try:
             frames.append(pq.read_table(path, columns=columns).to_pandas())
@@ -132,16 +132,16 @@ def read_parts(
                 f"the part {path} cannot be read ({reason}); all other parts are whole: move this "
                 "one away, and the same command computes its runs again"
             ) from error
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns or [])
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=empty)
 
 
-def finished(folder: pathlib.Path) -> set[str]:
-    """Keys of the runs that need not be run again.
+def finished(folder: str | os.PathLike[str]) -> set[str]:
+    """Keys of the runs that need not be run again; empty when there is no such folder yet.
 
     Raises:
         StorageError: a part cannot be read.
     """
-    rows = read_parts(folder, "runs", ["key", "status"])
+    rows = read_parts(pathlib.Path(folder), "runs", ["key", "status"])
     return set(rows["key"][rows["status"] == "done"])
 
 

@@ -140,7 +140,7 @@ def rounds_table(runs: Sequence[Run], outcome: MarketOutcome) -> pa.Table:
     facts["bad_accepted"] = (bad & info.accepted).sum(2)
     for name in ("test_accuracy", "test_loss"):
         full = np.full(info.round.shape, np.nan, np.float32)
-        at = outcome.evaluations.round - 1
+        at = np.asarray(outcome.evaluations.round) - 1
         np.put_along_axis(full, at, getattr(outcome.evaluations, name), 1)
         facts[name] = full
     table = {"key": np.repeat([run.key for run in runs], num_rounds)}

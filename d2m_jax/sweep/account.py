@@ -1,0 +1,119 @@
+"""What a person reads of a sweep: plan, estimate after a short probe, summary. Host only."""
+
+import os
+import time
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from d2m_jax.data import load as load_data
+from d2m_jax.sweep import store
+from d2m_jax.sweep.chunks import make_chunks, padded
+from d2m_jax.sweep.plan import Plan
+from d2m_jax.sweep.prepare import Ready, choose_width, compile_group, prepare
+from d2m_jax.sweep.program import Program, place
+from d2m_jax.sweep.runner import Options, local_mesh, num_workers
+
+PROBES = 4  # cells (rule, attack) that are timed
+
+
+def print_plan(console: Console, plan: Plan, done: set[str], folder: str) -> None:
+    """Runs, what is left out and why, groups."""
+    runs = plan.runs
+    ready = sum(run.key in done for run in runs)
+    console.print(f"[bold]{len(runs):,} runs[/] in {len(plan.groups)} programs -> {folder}/")
+    if ready:
+        console.print(f"  {ready:,} of them are done already")
+    for reason, count in plan.skipped.items():
+        console.print(f"  {count:,} points skipped: {reason}")
+    if plan.repeated:
+        console.print(f"  {plan.repeated:,} points come twice and are run once")
+    for reason, count in Counter(why for _, why in plan.refused).items():
+        console.print(f"  [red]{count:,} points refused:[/] {reason}")
+    for field, values in plan.axes.items():
+        shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+        console.print(f"  {field}: {len(values)} ({shown})")
+
+
+def print_estimate(console: Console, plan: Plan, done: set[str], options: Options) -> None:
+    """Compiles every program, times a few chunks, and says what the sweep will take.
+
+    Raises:
+        ValueError: what is wrong with a data set or a program, as one sentence.
+    """
+    table = Table(box=None, padding=(0, 2))
+    names = ("program", "rules", "attacks", "runs", "width", "chunks", "MB", "compile", "run")
+    for index, name in enumerate(names):
+        table.add_column(name, justify="left" if index == 0 else "right", header_style="dim")
+    mesh, total, raws = local_mesh(), 0.0, dict[str, Any]()
+    for group in plan.groups:
+        left = [run for run in group.runs if run.key not in done]
+        if not left:
+            continue
+        name = group.runs[0].config.data.name
+        raws.setdefault(name, load_data(name, options.data_dir))
+        ready, failures = prepare(group, raws[name], mesh)
+        if ready is None:
+            console.print(f"[red]{len(group.runs)} runs fail:[/] {failures[0].reason}")
+            continue
+        width = options.width or choose_width(ready)
+        console.print(f"[dim]compiling {group.name} ...[/]")
+        program = compile_group(ready, width)
+        keys = {run.key for run in left}
+        chunks = [c for c in make_chunks(ready.group, width) if any(r.key in keys for r in c.runs)]
+        workers = num_workers(options, mesh) * mesh.size * options.num_processes
+        seconds = probe(ready, program) * len(chunks) / workers
+        total += program.seconds + seconds
+        table.add_row(
+            group.name,
+            str(len(group.rules)),
+            str(len(group.attacks)),
+            f"{len(left):,}",
+            str(width),
+            f"{len(chunks):,}",
+            f"{program.memory / 1e6:,.0f}",
+            f"{program.seconds:.0f} s",
+            f"{seconds:.0f} s",
+        )
+    console.print(table)
+    console.print(
+        f"About {total:.0f} s on {mesh.size} {mesh.devices.flat[0].platform} device(s), "
+        f"{num_workers(options, mesh)} worker(s); nothing was run."
+    )
+
+
+def probe(ready: Ready, program: Program) -> float:
+    """Seconds of one chunk, from the first rounds of a few cells spread over the group."""
+    spec, mesh = ready.group.spec, program.mesh
+    chunks = make_chunks(ready.group, program.shape.width)
+    seconds = []
+    for chunk in chunks[:: max(len(chunks) // PROBES, 1)][:PROBES]:
+        choice = place(mesh, np.array([(chunk.rule, chunk.attack)] * mesh.size, np.int32))
+        runs = padded(chunk, program.shape.width) * mesh.size
+        worlds = place(mesh, ready.worlds(runs))
+        state = program.init(choice, worlds, ready.shared)
+        state, _ = program.rounds(choice, (worlds, state), ready.shared)  # warms up
+        jax.block_until_ready(state)
+        started = time.perf_counter()
+        jax.block_until_ready(program.rounds(choice, (worlds, state), ready.shared))
+        seconds.append(time.perf_counter() - started)
+    return float(np.mean(seconds)) * spec.num_rounds / spec.eval_every
+
+
+def print_summary(
+    console: Console, folder: str | os.PathLike[str], facts: dict[str, Any], seconds: float
+) -> None:
+    """How it went, and where the results are."""
+    rows = store.read_parts(store.open_folder(folder), "runs", ["key", "status", "reason"])
+    count = rows["status"].value_counts()
+    console.print(
+        f"{count.get('done', 0):,} runs are done, {count.get('failed', 0):,} failed; "
+        f"{seconds:.1f} s, of which {facts['compile_seconds']:.1f} s compiled "
+        f"{facts['programs']} program(s). Results: {folder}/"
+    )
+    for reason, number in rows[rows["status"] == "failed"]["reason"].value_counts().items():
+        console.print(f"  [red]{number:,} failed:[/] {reason}")
