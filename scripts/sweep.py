@@ -55,6 +55,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "folder of the official data ar
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "print the plan and an estimate, run nothing")
 WIDTH = flags.DEFINE_integer("width", 0, "worlds per chunk and device (0 chooses)", lower_bound=0)
 WORKERS = flags.DEFINE_integer("workers", 0, "threads (0: one per core)", lower_bound=0)
+DEVICES = flags.DEFINE_integer("devices", 0, "devices of this process (0: all)", lower_bound=0)
 COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, for several hosts")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "how many processes there are")
 PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, from 0")
@@ -78,6 +79,7 @@ def main(argv: list[str]) -> None:
         options = sweep.Options(
             width=WIDTH.value,
             workers=WORKERS.value,
+            devices=DEVICES.value,
             data_dir=DATA_DIR.value,
             process=process,
             num_processes=num_processes,

@@ -49,7 +49,7 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
     names = ("program", "rules", "attacks", "runs", "width", "chunks", "MB", "compile", "run")
     for index, name in enumerate(names):
         table.add_column(name, justify="left" if index == 0 else "right", header_style="dim")
-    mesh, total, raws = local_mesh(), 0.0, dict[str, Any]()
+    mesh, total, raws = local_mesh(options), 0.0, dict[str, Any]()
     for group in plan.groups:
         left = [run for run in group.runs if run.key not in done]
         if not left:

@@ -73,7 +73,7 @@ def prepare(group: Group, raw: RawDataset, mesh: Mesh) -> tuple[Ready | None, li
             dealer.deal(run.config.data, run.config.spec.num_sellers)
             good.append(run)
         except ValueError as error:
-            failures.append(Failure([run], str(error)))
+            failures.append(Failure([run], first_line(error)))
     if not good:
         return None, failures
     input_shape, num_classes = raw.train_images.shape[1:], len(raw.class_names)
@@ -120,9 +120,9 @@ def culprits(ready: Ready, error: Exception) -> tuple[Ready | None, list[Failure
             trace(alone)
             good += runs
         except (ValueError, TypeError) as reason:
-            failures.append(Failure(runs, str(reason)))
+            failures.append(Failure(runs, first_line(reason)))
     if not failures:
-        return None, [Failure(ready.group.runs, str(error))]
+        return None, [Failure(ready.group.runs, first_line(error))]
     group = ready.group._replace(
         runs=good,
         rules=sorted({rule_of(run.config) for run in good}),
@@ -144,6 +144,11 @@ def trace(ready: Ready) -> None:
     worlds = ready.worlds(runs[:1] * ready.mesh.size)
     state = jax.eval_shape(init, choice, worlds, ready.shared)
     jax.eval_shape(rounds, choice, (worlds, state), ready.shared)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def fits(program: Program, workers: int) -> bool:

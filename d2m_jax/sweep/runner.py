@@ -28,6 +28,7 @@ from d2m_jax.sweep.prepare import (
     choose_width,
     compile_group,
     culprits,
+    first_line,
     fits,
     prepare,
 )
@@ -41,6 +42,7 @@ class Options(NamedTuple):
 
     width: int = 0  # worlds per chunk and device; 0 chooses
     workers: int = 0  # threads; 0 is one per core on a CPU with one device, else one
+    devices: int = 0  # of this process, at most; 0 takes all
     data_dir: str | None = None
     process: int = 0  # number of this process, which takes every `num_processes`-th chunk
     num_processes: int = 1
@@ -122,7 +124,7 @@ def make_session(
     stop: threading.Event | None = None,
 ) -> Session:
     """Devices, workers, and what is done already."""
-    mesh, lock = local_mesh(), threading.Lock()
+    mesh, lock = local_mesh(options), threading.Lock()
 
     def report(count: int, what: str) -> None:
         with lock:
@@ -134,9 +136,10 @@ def make_session(
     return Session(folder, options, mesh, workers, done, report, stop or threading.Event())
 
 
-def local_mesh() -> Mesh:
+def local_mesh(options: Options) -> Mesh:
     """The devices of this process; others work on chunks of their own."""
-    return Mesh(np.array(jax.local_devices()), ("worlds",))
+    devices = jax.local_devices()
+    return Mesh(np.array(devices[: options.devices or len(devices)]), ("worlds",))
 
 
 def num_workers(options: Options, mesh: Mesh) -> int:
@@ -261,8 +264,7 @@ def run_batch(session: Session, ready: Ready, program: Program, batch: Sequence[
     except jax.errors.JaxRuntimeError as error:
         if is_memory(error):
             raise OutOfMemory from error
-        reason = str(error).splitlines()[0]
-        fail(session, Failure([run for chunk in batch for run in chunk.runs], reason))
+        fail(session, Failure([run for chunk in batch for run in chunk.runs], first_line(error)))
         return
     for place, chunk in enumerate(batch):
         span = slice(place * width, (place + 1) * width)

@@ -1,0 +1,79 @@
+"""Rules and attacks by index: the chosen one, and only that one."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax.aggregation import make_aggregator
+from d2m_jax.attacks import ATTACKS, AttackContext
+from d2m_jax.sweep.dispatch import switched_aggregator, switched_attack
+
+RULES = ["mean", "krum", "centered_clipping", "clipped_clustering"]
+NAMES = ["none", "sign_flip", "mimic_variance", "label_flip", "alie"]
+X = jax.random.normal(jax.random.key(0), (8, 30))
+BAD = jnp.arange(8) < 2
+
+
+@jax.jit
+def by_rule(index, x):
+    rules = [make_aggregator(name) for name in RULES]
+    rule = switched_aggregator(rules, index)
+    memory = rule.init(8, 30)
+    for _ in range(2):
+        total, memory = rule.apply(memory, x, 2, jnp.ones(8, bool))
+    return total, memory
+
+
+@pytest.mark.parametrize("place", range(len(RULES)))
+def test_the_rule_and_its_memory_are_those_of_the_index(place):
+    rule = make_aggregator(RULES[place])
+    memory = rule.init(8, 30)
+    for _ in range(2):
+        want, memory = rule.apply(memory, X, 2, jnp.ones(8, bool))
+    got, memories = by_rule(place, X)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(memories[place], memory, rtol=1e-5, atol=1e-6)
+    for other, name in enumerate(RULES):
+        if other != place:
+            chex.assert_trees_all_equal(memories[other], make_aggregator(name).init(8, 30))
+
+
+def by_attack(index, key, updates):
+    attacks = [ATTACKS[name] for name in NAMES]
+    hyper = {str(place): dict(attack.hyper) for place, attack in enumerate(attacks)}
+    attack = switched_attack(attacks, index)
+    context = AttackContext(state=attack.init_state(30))
+    memory = attack.observe(context.state, updates, BAD, context=context, **hyper)
+    context = context._replace(state=memory)
+    forged = attack.forge(key, updates, BAD, context=context, **hyper)
+    images, labels = jnp.zeros((4, 2, 2, 1), jnp.uint8), jnp.arange(4)
+    poisoned = attack.poison(key, images, labels, 10, seller=jnp.int32(0), **hyper)
+    return forged, memory, poisoned
+
+
+@pytest.mark.parametrize("place", range(len(NAMES)))
+def test_the_attack_its_memory_and_its_data_are_those_of_the_index(place):
+    attack, key = ATTACKS[NAMES[place]], jax.random.key(3)
+    forged, memory, (_, labels) = jax.jit(by_attack)(place, key, X)
+    context, want = AttackContext(), X
+    if attack.init_state:
+        state = attack.observe(
+            attack.init_state(30), X, BAD, context=context, **attack.hyper
+        )
+        chex.assert_trees_all_close(memory[place], state, rtol=1e-5, atol=1e-6)
+        context = context._replace(state=state)
+    if attack.forge:
+        want = attack.forge(key, X, BAD, context=context, **attack.hyper)
+    np.testing.assert_allclose(forged, want, rtol=1e-5, atol=1e-6)
+    flipped = NAMES[place] == "label_flip"
+    assert (labels.tolist() == [9, 8, 7, 6]) == flipped
+    assert (labels.tolist() == [0, 1, 2, 3]) != flipped
+
+
+def test_worlds_that_share_the_index_run_one_branch():
+    keys, worlds = jax.random.split(jax.random.key(0), 4), jnp.stack([X] * 4)
+    shared = jax.make_jaxpr(jax.vmap(by_attack, in_axes=(None, 0, 0)))(1, keys, worlds)
+    apart = jax.make_jaxpr(jax.vmap(by_attack))(jnp.ones(4, jnp.int32), keys, worlds)
+    assert str(shared).count(" cond[") == 3 and str(apart).count(" cond[") == 0
