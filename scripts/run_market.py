@@ -7,12 +7,10 @@
 Every field of the configuration can be overridden; `--help` lists the flags.
 """
 
-import contextlib
 import pathlib
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -30,18 +28,7 @@ from d2m_jax.config import Config
 from d2m_jax.data import FederatedData, RawDataset, describe, seller_rows
 from d2m_jax.data import report as holdings
 from d2m_jax.world import load_world
-
-
-@contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turns what is wrong with a configuration into one sentence."""
-    try:
-        yield
-    except (AttributeError, KeyError) as error:
-        field = str(error.args[0]).strip("'\"")
-        sys.exit(f"error: the configuration has no field {field}")
-    except (ValueError, TypeError) as error:
-        sys.exit(f"error: {error}")
+from scripts.sentences import one_sentence, parse_flags
 
 
 with one_sentence():  # absl reads overrides of the default file already here
@@ -59,11 +46,6 @@ def main(argv: list[str]) -> None:
     with one_sentence():
         world = prepare()
     run(world)
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    with one_sentence():
-        return app.parse_flags_with_usage(argv)
 
 
 class World(NamedTuple):

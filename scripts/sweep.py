@@ -7,12 +7,10 @@
 The same command again goes on where the last one stopped. Read next: docs/sweeps.md.
 """
 
-import contextlib
 import importlib.util
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -32,18 +30,7 @@ from rich.progress import (
 
 from d2m_jax import sweep
 from d2m_jax.report.results import provenance
-
-
-@contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turns what is wrong with a configuration into one sentence."""
-    try:
-        yield
-    except (AttributeError, KeyError) as error:
-        field = str(error.args[0]).strip("'\"")
-        sys.exit(f"error: the configuration has no field {field}")
-    except (ValueError, TypeError) as error:
-        sys.exit(f"error: {error}")
+from scripts.sentences import one_sentence, parse_flags
 
 
 with one_sentence():
@@ -132,7 +119,7 @@ def run(
     done: set[str],
 ) -> None:
     started = time.perf_counter()
-    share = [key for key in plan.keys if key not in done]
+    left = [key for key in plan.keys if key not in done]
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[what]:9}"),
@@ -142,7 +129,7 @@ def run(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as bar:
-        task = bar.add_task("", total=len(share), what="starting", rate="")
+        task = bar.add_task("", total=len(left), what="starting", rate="")
         clock = {"runs": 0, "since": started}
 
         def progress(count: int, what: str) -> None:
@@ -172,4 +159,4 @@ def speed(clock: dict[str, float], now: float, task: Any) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

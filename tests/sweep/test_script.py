@@ -1,0 +1,145 @@
+"""scripts/sweep.py as a person uses it: plan, run, ctrl-C, kill, several devices and processes."""
+
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from d2m_jax import sweep
+from d2m_jax.sweep import Options, make_plan
+from tests.conftest import ROOT
+from tests.sweep import tiny
+
+FILE = "tests/sweep/tiny.py"
+
+
+def start(*flags, devices=1, **kwargs):
+    """The script in a process of its own, not in the group of the tests."""
+    env = {
+        **os.environ,
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "scripts/sweep.py", f"--config={FILE}", *map(str, flags)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, cwd=ROOT, env=env, text=True, **pipes, **kwargs)
+
+
+def finish(process):
+    out, _ = process.communicate(timeout=300)
+    return process.returncode, out
+
+
+def parts(folder):
+    return len(list((pathlib.Path(folder) / "runs").glob("part-*.parquet")))
+
+
+def wait_for_parts(process, folder, count):
+    deadline = time.monotonic() + 240
+    while parts(folder) < count and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    plan = make_plan(tiny.get_config().to_dict(), tiny.get_points())
+    sweep.run_plan(plan, folder, options=Options(devices=1, width=1))
+    return sweep.load(folder)
+
+
+def assert_same(folder, want):
+    results = sweep.load(folder)
+    pd.testing.assert_frame_equal(results.runs, want.runs, check_exact=True)
+    pd.testing.assert_frame_equal(results.rounds, want.rounds, check_exact=True)
+
+
+def test_stopped_killed_and_resumed_the_table_is_the_same(undisturbed, tmp_path):
+    process = start(f"--out={tmp_path}", "--width=1")
+    wait_for_parts(process, tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    code, out = finish(process)
+    assert code == 130 and "Stopped. The same command goes on" in out, out
+    assert "Traceback" not in out
+    some = parts(tmp_path)
+    assert 1 <= some < 12
+
+    process = start(f"--out={tmp_path}", "--width=1")
+    wait_for_parts(process, tmp_path, some + 1)
+    process.kill()
+    finish(process)
+    assert some < parts(tmp_path) < 12
+
+    code, out = finish(start(f"--out={tmp_path}", "--width=1"))
+    assert code == 0 and "12 runs are done, 0 failed" in out, out
+    assert_same(tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments(undisturbed, tmp_path):
+    rng, kills = random.Random(0), 0
+    while kills < 10:
+        process = start(f"--out={tmp_path}", "--width=1")
+        if rng.random() < 0.5:  # anywhere, while importing or compiling too
+            time.sleep(rng.uniform(0, 8))
+        else:
+            wait_for_parts(process, tmp_path, parts(tmp_path) + 1)
+            time.sleep(rng.uniform(0, 0.2))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        finish(process)
+        if parts(tmp_path) == 12:  # take some away, as if they had never been written
+            for path in sorted((tmp_path / "runs").glob("part-*"))[::2]:
+                path.unlink()
+    code, out = finish(start(f"--out={tmp_path}", "--width=1"))
+    assert code == 0, out
+    assert_same(tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+def test_four_devices_give_the_same_bits(undisturbed, tmp_path):
+    code, out = finish(start(f"--out={tmp_path}", "--width=1", devices=4))
+    assert code == 0, out
+    assert_same(tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(undisturbed, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"--coordinator=localhost:{free.getsockname()[1]}"
+    flags = (f"--out={tmp_path}", "--width=1", address, "--num_processes=2")
+    both = [start(*flags, f"--process_id={number}") for number in range(2)]
+    for process in both:
+        code, out = finish(process)
+        assert code == 0, out
+    assert_same(tmp_path, undisturbed)
+
+
+def test_dry_run_prints_the_plan_and_runs_nothing(tmp_path):
+    code, out = finish(start(f"--out={tmp_path / 'no'}", "--dry_run", "--width=1"))
+    assert code == 0, out
+    assert "12 runs in 1 programs" in out and "seed: 4 (0, 1, 2, 3)" in out
+    assert re.search(r"About \d+ s on 1 cpu device", out) and not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--config.spec.modl=mlp"], "error: the configuration has no field"),
+        (["--config=configs/digits.py"], "has no function get_points(): it is no sweep file"),
+        (["--out=README.md"], "error: the results folder README.md cannot be written"),
+    ],
+)
+def test_wrong_flags_are_one_sentence(flags, sentence):
+    code, out = finish(start(*flags))
+    assert code == 1 and sentence in out and "Traceback" not in out, out

@@ -1,0 +1,62 @@
+"""Choice of hyper-parameters and bands, against numbers worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from d2m_jax.sweep.selection import bands, choose, worst_case
+
+
+def frame(rows):
+    table = pd.DataFrame(rows, columns=["lr", "spec.attack", "seed", "metric", "test_accuracy"])
+    return table.assign(status="done", **{"spec.aggregator": "krum"})
+
+
+RUNS = frame(
+    [
+        (0.1, "alie", 0, 0.90, 0.80),
+        (0.1, "alie", 1, 0.80, 0.70),
+        (0.1, "ipm", 0, 0.50, 0.99),
+        (0.1, "ipm", 1, 0.50, 0.97),
+        (1.0, "alie", 0, 0.60, 0.10),
+        (1.0, "alie", 1, 0.60, 0.30),
+        (1.0, "ipm", 0, 0.70, 0.90),
+        (1.0, "ipm", 1, 0.70, 0.90),
+    ]
+)
+
+
+def test_bands_by_hand():
+    """0.8 and 0.7: mean 0.75, s = 0.0707, t(0.975, 1) = 12.706, half width 0.6353."""
+    row = bands(RUNS, ["lr", "spec.attack"]).iloc[0]
+    assert row["count"] == 2 and row["mean"] == pytest.approx(0.75)
+    assert row["high"] - row["mean"] == pytest.approx(12.7062 * 0.0707107 / 2**0.5, rel=1e-4)
+    one = bands(RUNS[RUNS["seed"] == 0], ["lr", "spec.attack"])
+    assert one["low"].isna().all() and (one["count"] == 1).all()
+
+
+def test_bands_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(3, 2, (2_000, 5))
+    rows = pd.DataFrame({"x": np.repeat(np.arange(2_000), 5), "v": draws.ravel()})
+    table = bands(rows.assign(status="done"), ["x"], "v", confidence=0.9)
+    hits = ((table["low"] <= 3) & (table["high"] >= 3)).sum()
+    assert stats.binomtest(int(hits), 2_000, 0.9).pvalue > 1e-4
+
+
+def test_the_choice_is_by_the_worst_attack_on_validation_and_test_is_only_reported():
+    """lr 0.1 has worst validation 0.5 (ipm), lr 1.0 has 0.6 (alie), so 1.0 is chosen, though on
+    test 0.1 would look far better."""
+    (row,) = choose(RUNS, ["spec.aggregator"], ["lr"]).to_dict("records")
+    assert row["lr"] == 1.0 and row["validation"] == pytest.approx(0.6)
+    assert row["spec.attack"] == "alie" and row["mean"] == pytest.approx(0.2)
+    spoilt = RUNS.assign(test_accuracy=1 - RUNS["test_accuracy"])
+    assert choose(spoilt, ["spec.aggregator"], ["lr"])["lr"].tolist() == [1.0]
+    assert choose(RUNS, [], ["lr"])["lr"].tolist() == [1.0]
+
+
+def test_failed_runs_do_not_count():
+    bad = RUNS.assign(status=np.where(RUNS["seed"] == 1, "failed", "done"))
+    table = worst_case(bad, ["lr"])
+    assert table["mean"].tolist() == pytest.approx([0.8, 0.1]) and (table["count"] == 1).all()
