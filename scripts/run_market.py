@@ -30,7 +30,6 @@ from d2m_jax.data import report as holdings
 from d2m_jax.world import load_world
 from scripts.sentences import one_sentence, parse_flags
 
-
 with one_sentence():  # absl reads overrides of the default file already here
     CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "configuration file")
 SEED = flags.DEFINE_integer("seed", None, "seed of the run", lower_bound=0, upper_bound=2**31 - 1)

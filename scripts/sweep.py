@@ -32,7 +32,6 @@ from d2m_jax import sweep
 from d2m_jax.report.results import provenance
 from scripts.sentences import one_sentence, parse_flags
 
-
 with one_sentence():
     CONFIG = config_flags.DEFINE_config_file(
         "config", "configs/sweeps/quick.py", "sweep file: get_config() and get_points()"

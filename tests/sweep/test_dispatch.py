@@ -59,9 +59,7 @@ def test_the_attack_its_memory_and_its_data_are_those_of_the_index(place):
     forged, memory, (_, labels) = jax.jit(by_attack)(place, key, X)
     context, want = AttackContext(), X
     if attack.init_state:
-        state = attack.observe(
-            attack.init_state(30), X, BAD, context=context, **attack.hyper
-        )
+        state = attack.observe(attack.init_state(30), X, BAD, context=context, **attack.hyper)
         chex.assert_trees_all_close(memory[place], state, rtol=1e-5, atol=1e-6)
         context = context._replace(state=state)
     if attack.forge:

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from d2m_jax.sweep import StorageError, load
-from d2m_jax.sweep import store
+from d2m_jax.sweep import StorageError, load, store
 from tests.conftest import ROOT
 
 
