@@ -41,7 +41,9 @@ def _widened(config: Config, rules: Sequence[Rule], attacks: Sequence[Assault]) 
     return dataclasses.replace(
         hparams,
         attack={
-            str(place): hparams.attack if attack == own_attack else NUMBERS["attack"][attack.name]
+            str(place): hparams.attack
+            if attack == own_attack
+            else NUMBERS["attack"].get(attack.name, {})
             for place, attack in enumerate(attacks)
         },
         aggregator={

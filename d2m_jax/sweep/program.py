@@ -18,12 +18,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from d2m_jax.aggregation import make_aggregator, median
+from d2m_jax.aggregation import make_aggregator
 from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.defences import build_defence
 from d2m_jax.hparams import HParams
 from d2m_jax.market import Market, make_market
 from d2m_jax.records import MarketOutcome
-from d2m_jax.sampling import make_defence
 from d2m_jax.spec import Spec
 from d2m_jax.sweep.batch import join
 from d2m_jax.sweep.dispatch import switched_aggregator, switched_attack
@@ -77,13 +77,7 @@ def market_of(shape: Shape, choice: jax.Array, hparams: HParams) -> Market:
             make_aggregator(rule.name, rule.pre, rule.preset, **hparams.aggregator[str(place)])
             for place, rule in enumerate(shape.rules)
         ]
-        defence = make_defence(
-            spec.sampler,
-            num_sampled=spec.num_sampled,
-            aggregator=switched_aggregator(rules, choice[0]),
-            median=lambda updates, mask: median(updates, 0, mask=mask),
-            horizon=spec.num_rounds,
-        )
+        defence = build_defence(spec, hparams, switched_aggregator(rules, choice[0]))
     return make_market(
         spec,
         shape.input_shape,
