@@ -1,0 +1,241 @@
+"""Sweeps: throughput, growth with configurations and sellers, ratio to ByzFL.
+
+    python -m benchmarks.sweep throughput                    # 1,024 whole markets on digits
+    python -m benchmarks.sweep throughput --data_dir=DIR     # and 1,000 of the MNIST MLP
+    python -m benchmarks.sweep linear --plot=linear.png      # by runs and by sellers
+    python -m benchmarks.sweep byzfl --data_dir=DIR          # needs byzfl and torch (see below)
+
+Every measurement is a process of its own, from start to end, imports and compilation included and
+nothing cached; `processor` is its processor time, which says what an idle machine would do. `byzfl`
+needs byzfl 0.0.11 with torch in the environment (an empty package `torchvision` will do); that part
+is written from its documentation.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DIGITS, MNIST = "configs/sweeps/digits_1024.py", "configs/sweeps/mnist_1000.py"
+
+SWEEP = """
+import importlib.util, json, resource, sys, time
+from d2m_jax.sweep import Options, make_plan, run_plan
+path, count, folder, data_dir = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] or None
+spec = importlib.util.spec_from_file_location("sweep_file", path)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+points = module.get_points()
+if count < len(points):
+    points = points[:: len(points) // count][:count]
+while count > len(points):  # more seeds
+    last = max(point["seed"] for point in points) + 1
+    points += [{**point, "seed": point["seed"] + last} for point in points][: count - len(points)]
+plan = make_plan(module.get_config().to_dict(), points)
+facts = run_plan(plan, folder, options=Options(data_dir=data_dir))
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({**facts, "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss / 1e3}))
+"""
+
+MARKET = """
+import json, resource, sys, time
+import jax
+import jax.numpy as jnp
+from d2m_jax import HParams, Spec, as_arrays, make_market
+from d2m_jax.data import load
+from d2m_jax.population import Population
+from d2m_jax.spec import DataSpec
+from d2m_jax.world import deal
+sellers = int(sys.argv[1])
+raw = load("digits")
+data = deal(raw, DataSpec(partition="iid"), min(sellers, 100))
+copies = -(-sellers // data.index.shape[0])
+data = data.replace(
+    index=jnp.tile(data.index, (copies, 1))[:sellers], sizes=jnp.tile(data.sizes, copies)[:sellers]
+)
+spec = Spec(model="mlp", sampler="uniform", aggregator="mean", contribution="count",
+            num_sellers=sellers, num_sampled=sellers, num_rounds=10, eval_every=10)
+hparams = as_arrays(HParams(population=Population(num_byzantine=sellers // 5)))
+market = make_market(spec, (8, 8, 1), 10)
+start = time.perf_counter()
+run = jax.jit(market.run).lower(jax.random.key(0), hparams, data).compile()
+compiled = time.perf_counter()
+jax.block_until_ready(run(jax.random.key(0), hparams, data))
+again = time.perf_counter()
+jax.block_until_ready(run(jax.random.key(1), hparams, data))
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"compile": compiled - start, "seconds": time.perf_counter() - again,
+                  "rss": usage.ru_maxrss / 1e3}))
+"""
+
+
+def in_process(code: str, *args: Any) -> dict[str, Any]:
+    """What a fresh process prints last, and its wall clock time."""
+    env = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    command = [sys.executable, "-c", code, *map(str, args)]
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return {**json.loads(done.stdout.splitlines()[-1]), "wall": time.perf_counter() - start}
+
+
+def sweep(path: str, count: int, data_dir: str = "") -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        return in_process(SWEEP, path, count, folder, data_dir)
+
+
+HEAD = "runs      wall s   runs/s   compile s  (share)   processor s    MB"
+
+
+def show(count: int, facts: dict[str, Any]) -> None:
+    share = facts["compile_seconds"] / facts["wall"]
+    print(
+        f"{count:6,d}{facts['wall']:10.1f}{count / facts['wall']:9.1f}"
+        f"{facts['compile_seconds']:12.1f}{share:9.0%}{facts['cpu']:14.1f}{facts['rss']:8,.0f}",
+        flush=True,
+    )
+
+
+def throughput(args: argparse.Namespace) -> None:
+    print(f"digits, whole markets\n{HEAD}")
+    show(1_024, sweep(DIGITS, 1_024))
+    if args.data_dir:
+        print(f"\nMNIST MLP\n{HEAD}")
+        show(1_000, sweep(MNIST, 1_000, args.data_dir))
+
+
+def linear(args: argparse.Namespace) -> None:
+    print(f"digits, whole markets\n{HEAD}")
+    counts = [count for count in (64, 256, 1_024, 4_096) if count <= args.most]
+    runs = [sweep(DIGITS, count) for count in counts]
+    for count, facts in zip(counts, runs):
+        show(count, facts)
+    print("\nsellers, all of them train; 10 rounds\nsellers   compile s    run s      MB")
+    sellers = [10, 100, 1_000, 10_000]
+    markets = [in_process(MARKET, number) for number in sellers]
+    for number, facts in zip(sellers, markets):
+        print(f"{number:7,d}{facts['compile']:12.1f}{facts['seconds']:9.2f}{facts['rss']:8,.0f}")
+    if args.plot:
+        draw(counts, runs, sellers, markets, args.plot)
+
+
+def draw(counts: Any, runs: Any, sellers: Any, markets: Any, path: str) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
+    ran = [facts["wall"] - facts["compile_seconds"] for facts in runs]
+    left.loglog(counts, ran, "o-", color="#2a6f97", label="seconds, without compilation")
+    left.loglog(counts, [facts["rss"] for facts in runs], "s--", color="#6c757d", label="MB")
+    left.set(xlabel="configurations", title="whole markets on digits")
+    right.loglog(sellers, [f["seconds"] for f in markets], "o-", color="#2a6f97", label="seconds")
+    right.loglog(sellers, [f["rss"] for f in markets], "s--", color="#6c757d", label="MB")
+    right.set(xlabel="sellers in one market", title="10 rounds")
+    for ax in (left, right):
+        ax.legend(frameon=False)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def byzfl(args: argparse.Namespace) -> None:
+    """ByzFL one configuration after another (a sample), ours all of them; MNIST MLP."""
+    if importlib.util.find_spec("byzfl") is None or importlib.util.find_spec("torch") is None:
+        sys.exit("This part needs byzfl and torch beside d2m_jax; see the docstring.")
+    if not args.data_dir:
+        sys.exit("This part needs --data_dir with the official MNIST archives.")
+    ours = sweep(MNIST, 1_000, args.data_dir)
+    show(1_000, ours)
+    sample = [(rule, attack) for rule in RULES for attack in ATTACKS][:: 25 // args.sample]
+    times = [train_byzfl(args.data_dir, rule, attack) for rule, attack in sample]
+    theirs = statistics.mean(times)
+    print(
+        f"ByzFL: {theirs:.2f} s a training, mean of {len(times)} ({min(times):.2f} to "
+        f"{max(times):.2f}); ours {ours['wall'] / 1_000:.3f} s, compilation included: "
+        f"{1_000 * theirs / ours['wall']:.0f} times as fast"
+    )
+
+
+RULES = {
+    "mean": ("Average", {}),
+    "median": ("Median", {}),
+    "trimmed_mean": ("TrMean", {"f": 4}),
+    "krum": ("Krum", {"f": 4}),
+    "geometric_median": ("GeometricMedian", {}),
+}
+ATTACKS = {
+    "none": None,
+    "sign_flip": ("SignFlipping", {}),
+    "ipm": ("InnerProductManipulation", {"tau": 2.0}),
+    "alie": ("ALittleIsEnough", {"tau": 1.5}),
+    "label_flip": "LabelFlipping",
+}
+
+
+def train_byzfl(data_dir: str, rule: str, attack: str) -> float:
+    """Seconds of 100 rounds of 16 honest and 4 Byzantine workers, batch 25, without evaluation."""
+    import byzfl
+    import numpy as np
+    import torch
+
+    from d2m_jax.data import load
+
+    raw = load("mnist", data_dir)
+    images = torch.from_numpy(np.asarray(raw.train_images, np.float32)).reshape(-1, 1, 28, 28) / 255
+    labels = torch.from_numpy(np.asarray(raw.train_labels, np.int64))
+    model = {"model_name": "fc_mnist", "device": "cpu", "optimizer_name": "SGD",
+             "learning_rate": 0.1, "loss_name": "NLLLoss", "weight_decay": 0.0, "milestones": [],
+             "learning_rate_decay": 1.0, "nb_labels": 10, "momentum": 0.0,
+             "store_per_client_metrics": False}  # fmt: skip
+    flips = ATTACKS[attack] == "LabelFlipping"
+    clients = []
+    for number, rows in enumerate(torch.randperm(len(labels)).chunk(20)):
+        data = torch.utils.data.TensorDataset(images[rows], labels[rows])
+        loader = torch.utils.data.DataLoader(data, batch_size=25, shuffle=True)
+        bad = flips and number >= 16
+        clients.append(byzfl.Client({**model, "LabelFlipping": bad, "training_dataloader": loader}))
+    name, parameters = RULES[rule]
+    server = byzfl.Server({**model, "test_loader": None, "validation_loader": None,
+                           "aggregator_info": {"name": name, "parameters": parameters},
+                           "pre_agg_list": []})  # fmt: skip
+    crafted = ATTACKS[attack] if isinstance(ATTACKS[attack], tuple) else None
+    liar = byzfl.ByzantineClient(
+        {"name": crafted[0], "f": 4, "parameters": crafted[1]} if crafted
+        else {"name": "SignFlipping", "f": 0, "parameters": {}}
+    )  # fmt: skip
+    working = clients[:16] if crafted else clients
+    start = time.perf_counter()
+    for _ in range(100):
+        for client in working:
+            client.compute_gradients()
+        sent = [client.get_flat_gradients_with_momentum() for client in working]
+        server.update_model_with_gradients(sent + (liar.apply_attack(sent) if crafted else []))
+        state = server.get_dict_parameters()
+        for client in clients:
+            client.set_model_state(state)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["throughput", "linear", "byzfl"])
+    parser.add_argument("--data_dir", default="", help="folder of the official data archives")
+    parser.add_argument("--most", type=int, default=4_096, help="configurations, at most")
+    parser.add_argument("--sample", type=int, default=5, help="trainings of ByzFL, at most 25")
+    parser.add_argument("--plot", default="", help="PNG file for `linear`")
+    args = parser.parse_args()
+    {"throughput": throughput, "linear": linear, "byzfl": byzfl}[args.part](args)
+
+
+if __name__ == "__main__":
+    main()
