@@ -46,7 +46,7 @@ def _sum_of_products(prepare: Callable[[jax.Array], jax.Array], x: jax.Array) ->
     def product(part: jax.Array) -> jax.Array:
         return jnp.matmul(part, part.T, precision="highest")
 
-    block = max(BLOCK_VALUES // n, 1)
+    block = max(BLOCK_VALUES // n // 8 * 8, 8)  # what `fence` takes without padding
     if jax.default_backend() != "cpu" or dim <= block:
         return product(prepare(x))
 

@@ -105,7 +105,8 @@ def uniform_defence(num_sampled: int, aggregator: Aggregator | None = None) -> D
         params: DefenceParams,
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
         del params
-        use = valid & selection.present & jnp.isfinite(safe_norms(updates))
+        # One pass; beyond 1e19 the sum of squares overflows, and the row is not used.
+        use = valid & selection.present & jnp.isfinite(jnp.square(updates).sum(axis=1))
         if aggregator is None:
             lam = jnp.where(use, context.lam[selection.indices], 0.0)
             total = combine(updates, lam / jnp.maximum(lam.sum(), 1e-30), use)
