@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import (
@@ -51,7 +51,6 @@ DISTRIBUTED = flags.DEFINE_bool("distributed", False, "find the other processes 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
-    logging.set_verbosity(logging.WARNING)
     process, num_processes = join_others()
     keep_compiled()
     console = Console(width=100 if not sys.stdout.isatty() else None, highlight=False)

@@ -156,6 +156,6 @@ def fits(program: Program, workers: int) -> bool:
     device = program.mesh.devices.flat[0]
     limit = (device.memory_stats() or {}).get("bytes_limit", 0)
     if device.platform == "cpu" and hasattr(os, "sysconf"):
-        limit = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # not what is free now
         workers *= program.mesh.size
-    return not limit or workers * program.memory < 0.8 * limit
+    return not limit or workers * program.memory < 0.7 * limit

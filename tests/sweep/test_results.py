@@ -128,6 +128,7 @@ def test_points_that_cannot_run_are_rows_with_their_reason(tmp_path):
     assert reasons["seed"] == ""
 
 
+@pytest.mark.slow
 def test_out_of_memory_goes_on_with_narrower_chunks(undisturbed, tmp_path, monkeypatch):
     """And another width changes no integer."""
     from d2m_jax.sweep import runner
