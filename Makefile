@@ -15,7 +15,7 @@ test: .venv/test.ok  ## the tests (a few minutes on two cores)
 	@$(PY) -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-slow: .venv/test.ok  ## the long tests: real data, large populations
-	@$(PY) -m pytest -q -m slow
+	@$(PY) -m pytest -q -n auto --dist loadfile -m slow
 
 lint: .venv/test.ok  ## ruff rules and format, mypy on the package
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
