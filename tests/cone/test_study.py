@@ -58,7 +58,7 @@ def test_the_script_leaves_tables_plots_and_settings(tmp_path):
 
 @pytest.mark.parametrize(
     ("flag", "sentence"),
-    [("--shares=0.3,2", "between 0 and 1"), ("--bases=0", "base must be at least 1")],
+    [("--shares=0.3,2", "between 0 and 1"), ("--bases=0", "base must lie between 1")],
 )
 def test_the_script_refuses_bad_numbers_in_a_sentence(tmp_path, flag, sentence):
     done = run_script(f"--out={tmp_path / 'x'}", flag)
