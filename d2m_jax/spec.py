@@ -37,7 +37,7 @@ class Spec:
     batch_size: int = 32
     local_steps: int = 1
     client_momentum: str = "none"  # none | ema | heavy_ball
-    sampler: str = "corrected_osmd"  # uniform | osmd | corrected_osmd
+    sampler: str = "corrected_osmd"  # uniform | osmd | mabs | vrb | corrected_osmd
     aggregator: str = "own"  # the sampler's own aggregate, or a name from AGGREGATORS
     pre_aggregators: tuple[str, ...] = ()
     preset: str = "paper"  # definition of the rules where the literature disagrees

@@ -210,12 +210,13 @@ def train_round(
         average = sellers.MOMENTA[spec.client_momentum]
         momentum, updates = average(momentum, who, updates, learning.client_momentum)
 
+    # Who delivers nothing is not there: absence is no evidence against anybody.
     present = selection.present & part.present
-    tolerated = jnp.where(
-        hparams.tolerated_f < 0,
-        jnp.ceil(spec.num_sampled * roles.bad_seller.sum() / spec.num_sellers).astype(jnp.int32),
-        hparams.tolerated_f,
-    )
+    selection = selection._replace(present=present)
+    eligible = sizes > 0
+    bad = spec.num_sampled * (roles.bad_seller & eligible).sum(dtype=jnp.int32)
+    expected = -(-bad // jnp.maximum(eligible.sum(dtype=jnp.int32), 1))
+    tolerated = jnp.where(hparams.tolerated_f < 0, expected, hparams.tolerated_f)
     losses_of, gradient = validation_losses(model, state.theta, lr, data)
 
     def root_update() -> jax.Array:

@@ -16,9 +16,11 @@ from d2m_jax.attacks import ATTACKS, SCHEDULES, bind
 from d2m_jax.data import PARTITIONS, SOURCES
 from d2m_jax.hparams import HParams
 from d2m_jax.ledger import DEFAULT_RULES, INT_MAX, check_rules, check_supply
+from d2m_jax.ledger.rules import BPS
 from d2m_jax.names import lookup
 from d2m_jax.spec import DataSpec, Spec
 
+_MAX_FLOAT = 3e38  # of float32
 MAX_BATCH = 2**16  # images that a seller looks at in one step
 
 
@@ -61,6 +63,7 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list
     matched = spec.num_sellers - who.num_strangers
     if matched < hparams.rules.get("min_sellers", 1):
         warnings.append(f"Only {matched} sellers carry the tags, so the job will be aborted.")
+    warnings += _auction_warnings(spec, hparams)
     return warnings + cone.validate(
         hparams.cone,
         spec.num_nodes,
@@ -68,6 +71,24 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list
         stop_rule=spec.stop_rule,
         sortition=spec.sortition,
     )
+
+
+def _auction_warnings(spec: Spec, hparams: HParams) -> list[str]:
+    """Whether the steps from the reserve reach the second highest limit before the window ends."""
+    rules = {**DEFAULT_RULES, **hparams.rules}
+    values = zip(hparams.money.buyer_values, hparams.money.buyer_shading_bps)
+    limits = sorted(value * shading // BPS for value, shading in values)
+    bids = min(spec.num_blocks, rules["auction_window"]) * spec.num_buyers
+    price = float(rules["reserve"])
+    for _ in range(bids):
+        price += max(price * rules["min_increment_bps"] / BPS, 1.0)
+    if spec.num_buyers < 2 or price >= limits[-2]:
+        return []
+    return [
+        f"The auction ends before the buyers' limits: {bids} bids of at least "
+        f"{rules['min_increment_bps'] / 100:g} % from the reserve of {rules['reserve']:,} reach "
+        f"{price:,.0f}, the second limit is {limits[-2]:,}; so who speaks last wins."
+    ]
 
 
 def _names(spec: Spec) -> None:
@@ -172,7 +193,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning.weight_decay": (0, 1e6),
     "learning.drop_out": (0, 1),
     "learning.straggle": (0, 1),
-    "learning.max_norm": (1e-30, 1e18),
+    "tolerated_f": (-1, INT_MAX),
+    "learning.max_norm": (1e-30, 1e17),
     "privacy.clip": (1e-30, 1e6),
     "privacy.noise": (0, 1e6),
     "privacy.delta": (1e-30, 0.5),
@@ -182,15 +204,23 @@ _RANGES: dict[str, tuple[float, float]] = {
     "conduct.false_metric": (0, 1),
     "conduct.size_lie_bps": (1, 200_000),
     "defence.alpha": (1e-6, 1),
+    "defence.eta": (0, 1e6),
     "defence.clip": (1e-3, 1e3),
+    "defence.duplicate_cosine": (-1, 2),
+    "defence.free_ratio": (0, 1),
     "defence.moment_rate": (0, 1),
     "defence.useless": (-100, 1),
     "defence.harmful": (-100, 1),
     "defence.evidence_cap": (0, 1e6),
     "defence.trust_memory": (0, 1),
     "defence.suspicion_memory": (0, 1),
+    "defence.trust_limit": (0, 1e3),
+    "defence.exclusion_log_odds": (0, 1e6),
     "defence.reject": (0, 1),
     "defence.drift_memory": (0, 1),
+    "defence.drift_deviations": (0, 1e6),
+    "defence.drift_gap": (0, 2),
+    "defence.exponent_cap": (0, 80),
     "defence.distrust_penalty": (0, 1e3),
 }
 
@@ -198,8 +228,10 @@ _RANGES: dict[str, tuple[float, float]] = {
 def _numbers(hparams: HParams) -> None:
     for path, leaf in jax.tree_util.tree_flatten_with_path(hparams)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
-        if isinstance(leaf, str) or not math.isfinite(leaf):
+        if isinstance(leaf, str) or not math.isfinite(leaf) or abs(leaf) > _MAX_FLOAT:
             raise ValueError(f"{name} must be a finite number, not {leaf!r}")
+        if isinstance(leaf, int) and abs(leaf) > INT_MAX:
+            raise ValueError(f"{name} must fit into 32 bits, not {leaf}")
         low, top = _RANGES.get(name, (-math.inf, math.inf))
         if not low <= leaf <= top:
             raise ValueError(f"{name} must lie in [{low:g}, {top:g}], not {leaf}")

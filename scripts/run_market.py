@@ -11,9 +11,11 @@ import pathlib
 import sys
 import textwrap
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,9 @@ from d2m_jax.world import load_world
 from scripts.sentences import one_sentence, parse_flags
 
 with one_sentence():  # absl reads overrides of the default file already here
-    CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "configuration file")
+    CONFIG = config_flags.DEFINE_config_file(
+        "config", str(ROOT / "configs" / "digits.py"), "configuration file"
+    )
 SEED = flags.DEFINE_integer("seed", None, "seed of the run", lower_bound=0, upper_bound=2**31 - 1)
 OUT = flags.DEFINE_string("out", None, "results folder (default: results/<config>-seed<seed>)")
 VISIBILITY = flags.DEFINE_bool("visibility", False, "print who may see what")
@@ -55,6 +59,7 @@ class World(NamedTuple):
     raw: RawDataset
     data: FederatedData
     market: Market
+    advance: Callable[..., Any]  # the next rounds, jitted
     warnings: list[str]
 
 
@@ -67,11 +72,15 @@ def prepare() -> World:
     folder = report.prepare_folder(OUT.value or f"results/{name}-seed{config.seed}")
     raw, data = load_world(config.data, config.spec.num_sellers, DATA_DIR.value)
     market = make_market(config.spec, raw.train_images.shape[1:], len(raw.class_names))
-    return World(config, folder, raw, data, market, warnings)
+    advance = jax.jit(market.rounds, donate_argnums=0)
+    hparams = as_arrays(config.hparams)
+    state = jax.eval_shape(market.init, jax.random.key(config.seed), hparams, data)
+    jax.eval_shape(advance, state, hparams, data)  # what only a trace can find wrong
+    return World(config, folder, raw, data, market, advance, warnings)
 
 
 def run(world: World) -> None:
-    config, folder, raw, data, market, warnings = world
+    config, folder, raw, data, market, advance, warnings = world
     console = Console(width=100 if not sys.stdout.isatty() else None, highlight=False)
     report.print_header(console, config, market)
     for warning in warnings:
@@ -83,7 +92,6 @@ def run(world: World) -> None:
     hparams = as_arrays(config.hparams)
     started = time.perf_counter()
     state = jax.jit(market.init)(jax.random.key(config.seed), hparams, data)
-    advance = jax.jit(market.rounds, donate_argnums=0)
     pieces = []
     columns = (
         TextColumn("Training"),

@@ -15,8 +15,8 @@ def one_sentence() -> Iterator[None]:
     except (AttributeError, KeyError) as error:
         field = str(error.args[0]).strip("'\"")
         sys.exit(f"error: the configuration has no field {field}")
-    except (ValueError, TypeError) as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, TypeError, OverflowError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -57,6 +57,8 @@ BAD = {
     ),
     "rate": ({"hparams.learning.lr": float("nan")}, "learning.lr must be a finite"),
     "alpha": ({"hparams.defence.alpha": 0.0}, "defence.alpha must lie"),
+    "too large": ({"hparams.defence.eta": 1e39}, "defence.eta must be a finite number"),
+    "32 bits": ({"hparams.tolerated_f": -(10**11)}, "tolerated_f must fit into 32 bits"),
     "trust": ({"hparams.defence.trust_memory": 1.5}, "trust_memory must lie in"),
     "f_max": ({"hparams.cone.f_max": 0.5}, "f_max"),
     "lost in time": ({"hparams.rules.timeout": 2**31 - 1}, "withdrawal_delay|2\\*\\*31"),
@@ -114,6 +116,14 @@ def test_unwritable_results_folder(tmp_path):
         prepare_folder(file / "results")
 
 
+def test_an_auction_that_ends_too_early_is_pointed_out():
+    calm = parse_config(default_config())
+    hasty = parse_config(default_config(hparams={"rules": {"min_increment_bps": 0}}))
+    assert not validate(calm.spec, calm.hparams)
+    (note,) = validate(hasty.spec, hasty.hparams)
+    assert "auction ends before the buyers' limits" in note
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -122,6 +132,16 @@ def test_unwritable_results_folder(tmp_path):
         (["--config.data.name=imagenet"], "error: unknown data set 'imagenet'"),
         (["--config.spec.nonsense=1"], "error: the configuration has no field .*nonsense"),
         (["--seed=99999999999999999999"], "seed"),
+        (["--config=configs/nope.py"], "error: .*nope"),
+        (["--data_dir=" + 5_000 * "a", "--config=configs/mnist.py"], "error: .*name too long"),
+        (
+            [
+                "--config.spec.sampler=uniform",
+                "--config.spec.aggregator=smea",
+                "--config.spec.num_sampled=15",
+            ],
+            "error: .*smea|error: .*subsets",
+        ),
     ],
 )
 def test_the_script_says_it_too(flags, sentence, tmp_path):

@@ -149,10 +149,15 @@ def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray])
     reached = "reaches" if round(1e4 * float(closing.metric)) >= job["tau_bps"] else "misses"
     text = Text("Verdict: ", style="bold")
     text.append(
-        f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} tau = {tau:.0%}; "
+        f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} tau = {tau:.4g}; "
         f"{float(outcome.test_accuracy):.1%} on the test set\n",
         style="not bold",
     )
+    if int(closing.accepted_digest) > 0:
+        said = int(closing.reported_bps) / 1e4
+        text.append(f"CONE accepted a false metric: {said:.1%}\n", style="not bold red")
+    if int(closing.accepted_digest) < 0 and job["matched"].any():
+        text.append("CONE did not decide on the metric\n", style="not bold yellow")
     if bool(closing.disputed):
         why = "a wrong result" if bool(closing.was_true) else "nothing wrong"
         fate = "upheld" if bool(closing.upheld) else "rejected"

@@ -24,7 +24,7 @@ def prepare_folder(path: str | pathlib.Path) -> pathlib.Path:
     Raises:
         ValueError: the folder cannot be made or written.
     """
-    folder = pathlib.Path(path)
+    folder = pathlib.Path(path).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"

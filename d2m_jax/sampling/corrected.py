@@ -177,6 +177,7 @@ def agreement_of(
     if context.grad_of_validation is not None:
         gradient = context.grad_of_validation()
         norm = safe_norms(gradient[None])[0]
+        norm = jnp.where(jnp.isfinite(norm), norm, 0.0)
         cosine = units @ (gradient / jnp.maximum(norm, _TINY))
         cosine = jnp.where(jnp.isfinite(cosine), cosine, 0.0)
         return cosine, context.lr * radius * norm * rows.length * cosine

@@ -137,6 +137,14 @@ def test_bad_values_touch_nobody_else(poison):
         assert np.isfinite(leaf).all()
 
 
+def test_a_validation_gradient_that_overflows_is_no_evidence():
+    updates, _ = crowd()
+    aggregate, state, info = play(updates, np.full(D, np.nan))
+    assert info.accepted.all() and not info.gain.any()
+    for leaf in jax.tree.leaves((aggregate, state)):
+        assert np.isfinite(leaf).all()
+
+
 def test_nothing_valid_changes_nothing():
     updates, gradient = crowd()
     aggregate, state, info = play(updates, gradient, jnp.zeros(S, bool))
