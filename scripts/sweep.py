@@ -144,7 +144,9 @@ def run(
             console.print(f"[yellow]Stopped.[/] The same command goes on; results: {folder}/")
             sys.exit(130)
     seconds = time.perf_counter() - started
-    sweep.print_summary(console, folder, facts, seconds)
+    sweep.print_summary(console, plan, folder, facts, seconds)
+    if facts["missing"]:
+        sys.exit(1)
 
 
 def speed(clock: dict[str, float], now: float, task: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from d2m_jax.report import sweep_plots
-from d2m_jax.sweep.selection import choose, worst_case
+from d2m_jax.sweep.selection import choose, whole_mean, worst_case
 from d2m_jax.sweep.store import StorageError, load, write_whole
 
 STYLE = """
@@ -122,7 +122,7 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         wrong_rounds=("wrong_rounds", "sum"),
         executions=("executions", "mean"),
     )
-    table.insert(1, "worst_case", worst.groupby("defence")["mean"].mean())
+    table.insert(1, "worst_case", worst.groupby("defence")["mean"].agg(whole_mean))
     table.columns = [column.replace("_", " ") for column in table.columns]
     return table.sort_values("worst case", ascending=False).reset_index()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from d2m_jax.sweep.selection import bands, worst_case
+from d2m_jax.sweep.selection import bands, whole_mean, worst_case
 
 COLOURS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
 MARKERS = "osD^vPX*<>"
@@ -42,7 +42,8 @@ def _defence(spec: dict[str, Any]) -> str:
 def _by_quality(runs: pd.DataFrame) -> list[str]:
     """Defences, the best worst case first."""
     worst = worst_case(runs, ["defence", "byzantine"], "attack")
-    return worst.groupby("defence")["mean"].mean().sort_values(ascending=False).index.tolist()
+    order = worst.groupby("defence")["mean"].agg(whole_mean).sort_values(ascending=False)
+    return order.index.tolist()
 
 
 def curves(runs: pd.DataFrame, rounds: pd.DataFrame) -> Figure:
@@ -52,7 +53,8 @@ def curves(runs: pd.DataFrame, rounds: pd.DataFrame) -> Figure:
     """
     top = runs[runs["byzantine"] == runs["byzantine"].max()]
     measured = rounds[rounds["test_accuracy"].notna()][["key", "round", "test_accuracy"]]
-    table = measured.merge(top[["key", "defence", "attack", "status"]], on="key")
+    seeds = [field for field in ("data.seed", "seed") if field in top]
+    table = measured.merge(top[["key", "defence", "attack", "status", *seeds]], on="key")
     table = bands(table, ["attack", "defence", "round"])
     attacks, defences = sorted(table["attack"].unique()), _by_quality(runs)
     columns = min(len(attacks), 4)

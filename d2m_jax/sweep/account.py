@@ -105,10 +105,15 @@ def probe(ready: Ready, program: Program) -> float:
 
 
 def print_summary(
-    console: Console, folder: str | os.PathLike[str], facts: dict[str, Any], seconds: float
+    console: Console,
+    plan: Plan,
+    folder: str | os.PathLike[str],
+    facts: dict[str, Any],
+    seconds: float,
 ) -> None:
-    """How it went, and where the results are."""
-    rows = store.read_parts(store.open_folder(folder), "runs", ["key", "status", "reason"])
+    """How the runs of the plan went, what is missing, and where the results are."""
+    rows = store.outcomes(folder)
+    rows = rows[rows["key"].isin(plan.keys)]
     count = rows["status"].value_counts()
     console.print(
         f"{count.get('done', 0):,} runs are done, {count.get('failed', 0):,} failed; "
@@ -117,3 +122,9 @@ def print_summary(
     )
     for reason, number in rows[rows["status"] == "failed"]["reason"].value_counts().items():
         console.print(f"  [red]{number:,} failed:[/] {reason}")
+    if absent := len(plan.keys) - len(rows):
+        own = len(facts["missing"])
+        console.print(
+            f"  [red]{absent:,} have no row yet[/], {own:,} of them this process should have "
+            "written; the same command goes on"
+        )

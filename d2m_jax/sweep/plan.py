@@ -56,7 +56,8 @@ class Group(NamedTuple):
     @property
     def name(self) -> str:
         """Says what is special, and ends with a hash of what the program is compiled for."""
-        digest = _digest((self.spec, self.rules, self.attacks))[:8]
+        key = _program_key(self.runs[0].config)
+        digest = _digest((key, self.rules, self.attacks))[:8]
         return f"{self.spec.sampler} {self.spec.model} {self.spec.num_sellers} {digest}"
 
     @property
@@ -125,6 +126,7 @@ def make_plan(
     checked: dict[str, str] = {}
     repeated = 0
     for place, point in enumerate(points):
+        point = {field: _frozen(value) for field, value in point.items()}
         config = configure(base, point)
         broken = [name for name, holds in (constraints or {}).items() if not holds(config)]
         if broken:
@@ -138,8 +140,8 @@ def make_plan(
         unseeded = config_key(config._replace(seed=0))
         if unseeded not in checked:
             checked[unseeded] = _complaint(config)
-        if checked[unseeded]:
-            refused.append((run, checked[unseeded]))
+        if why := _bad_seed(config.seed) or checked[unseeded]:
+            refused.append((run, why))
     bad = {run.key for run, _ in refused}
     good = (runs[key] for key in sorted(runs) if key not in bad)
     return Plan(list(_groups(good)), refused, skipped, repeated)
@@ -184,6 +186,15 @@ def config_key(config: Config) -> str:
 
     tree = {part: to_dict(value) for part, value in config._asdict().items()}
     return _digest(json.dumps({"d2m_jax": __version__, **tree}, sort_keys=True, default=str))[:16]
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, so that values can be compared and counted."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _bad_seed(seed: int) -> str:
+    return "" if 0 <= seed < 2**31 else f"seed must be from 0 to 2**31 - 1, not {seed}"
 
 
 def _digest(value: Any) -> str:

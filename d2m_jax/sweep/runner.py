@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from d2m_jax.data import RawDataset, load
 from d2m_jax.sweep import store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
-from d2m_jax.sweep.plan import Group, Plan
+from d2m_jax.sweep.plan import Group, Plan, Run
 from d2m_jax.sweep.prepare import (
     Failure,
     Ready,
@@ -44,7 +44,7 @@ class Options(NamedTuple):
     workers: int = 0  # threads; 0 is one per core on a CPU with one device, else one
     devices: int = 0  # of this process, at most; 0 takes all
     data_dir: str | None = None
-    process: int = 0  # number of this process, which takes every `num_processes`-th chunk
+    process: int = 0  # number of this process; runs are shared out by key, see `is_mine`
     num_processes: int = 1
 
 
@@ -62,6 +62,10 @@ class Session(NamedTuple):
 
 class OutOfMemory(Exception):
     """A chunk did not fit."""
+
+
+class Refused(Exception):
+    """A room refused the program of a group; its sentence."""
 
 
 def run_plan(
@@ -84,7 +88,8 @@ def run_plan(
         stop: when it is set, no further chunk is begun.
 
     Returns:
-        programs, compile_seconds, seconds, widths by group.
+        programs, compile_seconds, seconds, widths by group; missing: this process's runs without
+        a row at the end (none, unless it was stopped).
 
     Raises:
         StorageError: the results cannot be read or written.
@@ -102,10 +107,9 @@ def run_plan(
     widths = dict(manifest.get("widths", {}))
     if options.process == 0:
         for run, why in plan.refused:
-            if run.key not in session.done:
-                fail(session, Failure([run], why))
+            fail(session, Failure([run], why))
     for group in plan.groups:
-        if session.stop.is_set() or all(run.key in session.done for run in group.runs):
+        if session.stop.is_set() or not left(session, group.runs):
             continue
         name = group.runs[0].config.data.name
         raws.setdefault(name, load(name, options.data_dir))
@@ -114,7 +118,25 @@ def run_plan(
         if options.process == 0:
             store.write_manifest(folder, manifest)
     facts["compile_seconds"] = round(facts["compile_seconds"], 2)
+    facts["missing"] = missing(plan, folder, options)
     return {**facts, "seconds": round(time.perf_counter() - started, 2), "widths": widths}
+
+
+def is_mine(key: str, options: Options) -> bool:
+    """Whether this process runs it: a matter of the key alone, whatever widths others take."""
+    return int(key, 16) % options.num_processes == options.process
+
+
+def left(session: Session, runs: Iterable[Run]) -> list[Run]:
+    """Those of this process that are not done."""
+    mine = (run for run in runs if is_mine(run.key, session.options))
+    return [run for run in mine if run.key not in session.done]
+
+
+def missing(plan: Plan, folder: Path, options: Options) -> list[str]:
+    """Keys of this process's runs that have no row in the folder, neither done nor failed."""
+    there = set(store.outcomes(folder)["key"])
+    return [run.key for run in plan.runs if is_mine(run.key, options) and run.key not in there]
 
 
 def make_session(
@@ -150,11 +172,12 @@ def num_workers(options: Options, mesh: Mesh) -> int:
 
 
 def fail(session: Session, failure: Failure) -> None:
-    """Writes rows that say why runs failed."""
-    count = len(failure.runs)
-    logging.warning("%d runs failed: %s", count, failure.reason)
-    store.write_part(session.folder, tables.runs_table(failure.runs, None, failure.reason), None)
-    session.progress(count, "failed")
+    """Writes rows that say why runs failed; those done already stay as they are."""
+    runs = [run for run in failure.runs if run.key not in session.done]
+    if runs:
+        logging.warning("%d runs failed: %s", len(runs), failure.reason)
+        store.write_part(session.folder, tables.runs_table(runs, None, failure.reason), None)
+        session.progress(len(runs), "failed")
 
 
 def run_group(
@@ -175,20 +198,16 @@ def run_group(
     ready, failures = prepare(group, raw, session.mesh)
     while True:
         for failure in failures:
-            fail(session, failure)
+            fail(session, failure._replace(runs=left(session, failure.runs)))
         if ready is None or session.stop.is_set():
             return width
         width = width or session.options.width or choose_width(ready)
         session.progress(0, "compiling")
         try:
-            program = compile_group(ready, width)
-        except (ValueError, TypeError) as error:
-            ready, failures = culprits(ready, error)
-            continue
-        facts["programs"] += 1
-        facts["compile_seconds"] += program.seconds
-        logging.info("compiled %s in %.1f s", group.name, program.seconds)
-        try:
+            program = compile_within(ready, width)
+            facts["programs"] += 1
+            facts["compile_seconds"] += program.seconds
+            logging.info("compiled %s in %.1f s", group.name, program.seconds)
             if width > 1 and not fits(program, session.workers):
                 raise OutOfMemory
             session.progress(0, "running")
@@ -197,10 +216,30 @@ def run_group(
         except OutOfMemory:
             failures = []
             if width == 1:
-                left = [run for chunk in my_chunks(session, ready, 1) for run in chunk.runs]
-                ready, failures = None, [Failure(left, "a single world needs too much memory")]
-            width = max(width // 2, 1)
+                failures = [Failure(ready.group.runs, "a single world needs too much memory")]
+                ready = None
+                continue
+            width //= 2
             logging.warning("not enough memory: going on with chunks of %d", width)
+        except Refused as error:
+            ready, failures = culprits(ready, error)
+
+
+def compile_within(ready: Ready, width: int) -> Program:
+    """The program of a group; compiling it may take more memory than there is, as running it may.
+
+    Raises:
+        OutOfMemory: it did not fit.
+        Refused: a room refuses the program while it is traced.
+    """
+    try:
+        return compile_group(ready, width)
+    except (ValueError, TypeError) as error:
+        raise Refused(str(error)) from error
+    except jax.errors.JaxRuntimeError as error:
+        if is_memory(error):
+            raise OutOfMemory from error
+        raise
 
 
 def is_memory(error: Exception) -> bool:
@@ -212,10 +251,10 @@ def is_memory(error: Exception) -> bool:
 def my_chunks(session: Session, ready: Ready, width: int) -> list[Chunk]:
     """What this process has to do, without what is done.
 
-    Chunks are cut from all runs of the group, so that every process cuts the same ones.
+    Chunks are cut from all runs that are its own, done or not: a resume cuts the same ones.
     """
-    options = session.options
-    chunks = make_chunks(ready.group, width)[options.process :: options.num_processes]
+    mine = [run for run in ready.group.runs if is_mine(run.key, session.options)]
+    chunks = make_chunks(ready.group._replace(runs=mine), width)
     return [c for c in chunks if any(run.key not in session.done for run in c.runs)]
 
 

@@ -5,14 +5,16 @@
     rounds/part-....parquet one row per run and round, written before the part of `runs`
 
 A part is written under another name, flushed to disk, and renamed. So whatever kills the process,
-the folder holds whole parts only, and a run counts as done when its row in `runs` is there.
+the folder holds whole parts only, and a run counts as done when its row in `runs` is there and the
+part of `rounds` with the same name opens. A run that failed has a row in `runs` only.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -74,12 +76,25 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        flush_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written: {error.strerror}; every part written before is safe, so "
             "make room and run the same command again"
         ) from error
+
+
+def flush_folder(folder: pathlib.Path) -> None:
+    """Flushes the names in a folder to disk; a mounted bucket cannot, and goes without."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def write_part(folder: pathlib.Path, runs: pa.Table, rounds: pa.Table | None) -> None:
@@ -114,25 +129,51 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
         raise StorageError(f"{path} cannot be read ({error}); move it away to go on") from error
 
 
-def read_parts(
-    folder: pathlib.Path, table: str, columns: Sequence[str] | None = None
-) -> pd.DataFrame:
+def read_parts(folder: pathlib.Path, table: str) -> pd.DataFrame:
     """All rows of a table, in the order of the file names.
 
     Raises:
         StorageError: a part cannot be read; the sentence names it.
     """
-    frames, empty = [], pd.Index(columns or ["key", "status", "reason"])
+    frames, empty = [], ["key", "status", "reason"]
     for path in sorted((folder / table).glob("part-*.parquet")):
-        try:
-            frames.append(pq.read_table(path, columns=columns).to_pandas())
-        except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(
-                f"the part {path} cannot be read ({reason}); all other parts are whole: move this "
-                "one away, and the same command computes its runs again"
-            ) from error
+        with naming(path):
+            frames.append(pq.read_table(path).to_pandas())
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=empty)
+
+
+@contextlib.contextmanager
+def naming(path: pathlib.Path) -> Iterator[None]:
+    """Turns whatever goes wrong while a part is read into a sentence that names it."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(
+            f"the part {path} cannot be read ({reason}); all other parts are whole: move this "
+            "one away, and the same command computes its runs again"
+        ) from error
+
+
+def outcomes(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """One row per run that has one: key, status and reason; that it worked counts if it ever did.
+
+    Raises:
+        StorageError: a part of `runs` or the head of a part of `rounds` cannot be read.
+    """
+    frames = [pd.DataFrame(columns=["key", "status", "reason"], dtype=object)]
+    for path in sorted((pathlib.Path(folder) / "runs").glob("part-*.parquet")):
+        with naming(path):
+            rows = pq.read_table(path, columns=["key", "status", "reason"]).to_pandas()
+        detail = path.parent.parent / "rounds" / path.name
+        if detail.exists():
+            with naming(detail):
+                pq.read_metadata(detail)
+        else:
+            rows = rows[rows["status"] != "done"]
+        frames.append(rows)
+    rows = pd.concat(frames, ignore_index=True)
+    return rows.sort_values(["key", "status"]).drop_duplicates("key").reset_index(drop=True)
 
 
 def finished(folder: str | os.PathLike[str]) -> set[str]:
@@ -141,7 +182,7 @@ def finished(folder: str | os.PathLike[str]) -> set[str]:
     Raises:
         StorageError: a part cannot be read.
     """
-    rows = read_parts(pathlib.Path(folder), "runs", ["key", "status"])
+    rows = outcomes(folder)
     return set(rows["key"][rows["status"] == "done"])
 
 

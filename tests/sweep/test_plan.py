@@ -29,6 +29,28 @@ def test_what_changes_the_program_makes_a_group():
     assert len({group.name for group in groups}) == 8
 
 
+def test_the_name_of_a_group_is_of_its_whole_program():
+    """Two groups that differ only in the size of the data keep widths of their own."""
+    one, two = plan(axis("data.num_validation", [100, 120])).groups
+    assert one.spec == two.spec and one.rules == two.rules and one.attacks == two.attacks
+    assert one.name != two.name
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**40])
+def test_a_seed_out_of_range_is_refused_and_others_are_not(seed):
+    made = plan(axis("seed", [seed, 0, 2**31 - 1]))
+    assert sorted(run.config.seed for run in made.runs) == [0, 2**31 - 1]
+    assert [why for _, why in made.refused] == [f"seed must be from 0 to 2**31 - 1, not {seed}"]
+
+
+def test_lists_in_points_are_tuples():
+    made = plan(axis("spec.pre_aggregators", [["nnm"], []]))
+    assert made.axes == {"spec.pre_aggregators": [("nnm",), ()]}
+    same = plan(axis("spec.pre_aggregators", [("nnm",), ()]))
+    assert [run.key for run in made.runs] == [run.key for run in same.runs]
+    assert {run.config.spec.pre_aggregators for run in made.runs} == {("nnm",), ()}
+
+
 def test_the_order_of_the_points_does_not_matter():
     shuffled = points()
     random.Random(0).shuffle(shuffled)

@@ -36,6 +36,38 @@ def test_bands_by_hand():
     assert one["low"].isna().all() and (one["count"] == 1).all()
 
 
+def test_data_seeds_are_the_repetitions_where_they_vary():
+    """Two data seeds with means 0.5 and 0.7: n = 2, not 4; mean 0.6, half width 12.706 * 0.1."""
+    rows = RUNS[(RUNS["lr"] == 0.1)].assign(test_accuracy=[0.4, 0.6, 0.65, 0.75])
+    rows["data.seed"] = [0, 0, 1, 1]
+    (row,) = bands(rows, ["lr"]).to_dict("records")
+    assert row["count"] == 2 and row["mean"] == pytest.approx(0.6)
+    assert row["high"] - row["mean"] == pytest.approx(1.27062, rel=1e-4)
+    (row,) = bands(rows.assign(**{"data.seed": 0}), ["lr"]).to_dict("records")  # over seeds
+    assert row["count"] == 2 and row["mean"] == pytest.approx((0.525 + 0.675) / 2)
+    assert row["high"] - row["mean"] == pytest.approx(12.7062 * 0.075, rel=1e-4)
+
+
+@pytest.mark.parametrize("absent", ["failed", "nan", "gone"])
+def test_an_attack_without_a_result_does_not_flatter(absent):
+    """lr 0.1 without its runs under ipm would look best; it is not judged, and 1.0 is chosen."""
+    hole = (RUNS["lr"] == 0.1) & (RUNS["spec.attack"] == "ipm")
+    runs = RUNS.copy()
+    if absent == "failed":
+        runs.loc[hole, "status"] = "failed"
+    elif absent == "nan":
+        runs.loc[hole, ["metric", "test_accuracy"]] = np.nan
+    else:
+        runs = runs[~hole]
+    one, two = worst_case(runs, ["lr"]).to_dict("records")
+    assert np.isnan([one["mean"], one["low"], one["high"]]).all()
+    assert one["note"] == "no result under ipm" and pd.isna(one["spec.attack"])
+    assert two["mean"] == pytest.approx(0.2) and two["note"] == ""
+    assert choose(runs, ["spec.aggregator"], ["lr"])["lr"].tolist() == [1.0]
+    (row,) = choose(runs[runs["lr"] == 0.1], ["lr"], ["spec.aggregator"]).to_dict("records")
+    assert absent == "gone" or (np.isnan(row["validation"]) and "ipm" in row["note"])
+
+
 def test_bands_cover_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(0)
     draws = rng.normal(3, 2, (2_000, 5))

@@ -1,6 +1,8 @@
 """The results folder: whole parts, clear errors, nothing lost."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 
@@ -73,6 +75,37 @@ def test_an_unreadable_part_is_named_and_nothing_is_lost(folder, content):
         load(folder)
     path.rename(folder / "moved")
     assert 0 < len(load(folder).runs) < 3
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing", None])
+def test_a_run_without_its_rounds_is_not_done(folder, content):
+    """A damaged part of `rounds` is named; moved away, its runs are not done any more."""
+    path = min((folder / "rounds").glob("part-*"))
+    lost = set(pa.parquet.read_table(path)["key"].to_pylist())
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+    with pytest.raises(
+        StorageError, match=f"the part .*rounds.*{path.name} cannot be read .* move"
+    ):
+        store.finished(folder)
+    path.rename(folder / "moved")
+    assert store.finished(folder) == {"a", "b", "c"} - lost and lost
+    store.write_part(folder, part("d", status="failed"), None)  # has no rounds and needs none
+    assert store.outcomes(folder).set_index("key").loc["d", "status"] == "failed"
+    store.write_part(folder, part("a", "b", "c"), rounds("a", "b", "c"))  # cut otherwise
+    assert store.finished(folder) == {"a", "b", "c"}
+    assert load(folder).rounds["key"].tolist() == list("aabbcc")
+
+
+def test_a_name_is_flushed_after_its_part(folder, monkeypatch):
+    flushed, real = [], os.fsync
+
+    def fsync(number):
+        flushed.append((stat.S_ISDIR(os.fstat(number).st_mode), (folder / "new").exists()))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.write_whole(folder / "new", b"content")
+    assert flushed == [(False, False), (True, True)]
 
 
 def test_a_damaged_manifest_and_a_wrong_folder(folder, tmp_path):

@@ -1,0 +1,68 @@
+"""Who runs what, what is missing, and too little memory while compiling; nothing is compiled."""
+
+import io
+from types import SimpleNamespace
+
+import jax
+import pytest
+from rich.console import Console
+
+from d2m_jax import sweep
+from d2m_jax.sweep import Options, runner, store, tables
+from tests.sweep.small import plan
+from tests.sweep.test_store import rounds
+
+
+@pytest.mark.parametrize("widths", [(4, 4, 4), (4, 2, 1), (1, 8, 3)])
+def test_processes_of_any_width_share_every_run_once(tmp_path, widths):
+    (group,) = plan().groups
+    seen = []
+    for process, width in enumerate(widths):
+        options = Options(devices=1, process=process, num_processes=3)
+        session = runner.make_session(tmp_path, options)
+        chunks = runner.my_chunks(session, SimpleNamespace(group=group), width)
+        keys = [run.key for chunk in chunks for run in chunk.runs]
+        assert keys and all(len(chunk.runs) <= width for chunk in chunks)
+        assert sorted(keys) == sorted(run.key for run in runner.left(session, group.runs))
+        seen += keys
+    assert sorted(seen) == [run.key for run in group.runs]
+
+
+def test_runs_without_a_row_are_reported(tmp_path):
+    made, folder = plan(), store.open_folder(tmp_path)
+    first, second, *rest = made.runs
+    store.write_part(folder, tables.runs_table([first], None, "it broke"), None)
+    store.write_part(folder, tables.runs_table([second], {"metric": [0.5]}), rounds(second.key))
+    two = [Options(process=process, num_processes=2) for process in (0, 1)]
+    absent = [runner.missing(made, folder, options) for options in two]
+    assert sorted(absent[0] + absent[1]) == [run.key for run in rest] and all(absent)
+
+
+def test_the_summary_counts_every_run_of_the_plan_once(tmp_path):
+    """One failed and then done in a part of another name, one failed, one of another sweep."""
+    made, folder = plan(), store.open_folder(tmp_path)
+    one, two, *rest = made.runs
+    store.write_part(folder, tables.runs_table([one, two], None, "it broke"), None)
+    store.write_part(folder, tables.runs_table([one], {"metric": [0.5]}), rounds(one.key))
+    other = plan([{"seed": 77}]).runs
+    store.write_part(folder, tables.runs_table(other, None, "of another sweep"), None)
+    console = Console(file=io.StringIO(), width=120)
+    facts = {"compile_seconds": 0.0, "programs": 1, "missing": [run.key for run in rest[1:]]}
+    sweep.print_summary(console, made, folder, facts, 1.0)
+    said = console.file.getvalue()
+    assert "1 runs are done, 1 failed" in said and "1 failed: it broke" in said
+    assert "34 have no row yet, 33 of them" in said and "another sweep" not in said
+
+
+def test_too_little_memory_while_compiling_is_like_while_running(tmp_path, monkeypatch):
+    tried = []
+
+    def compile_group(ready, width):
+        tried.append(width)
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(runner, "compile_group", compile_group)
+    facts = sweep.run_plan(plan(), tmp_path, options=Options(devices=1))
+    rows = sweep.load(tmp_path).runs
+    assert tried == [4, 2, 1] and facts["programs"] == 0 and facts["missing"] == []
+    assert set(rows["reason"]) == {"a single world needs too much memory"} and len(rows) == 36
