@@ -80,8 +80,8 @@ def seller_epsilons(
 ) -> np.ndarray:
     """[N] epsilon of every seller after the rounds in which it was drawn, at privacy.delta.
 
-    `sizes` [N] are those of the data that the sellers hold, from which they draw their batches; what
-    the ledger has is what they claim.
+    `sizes` [N] are those of the data that the sellers hold and draw their batches from; the ledger
+    has what they claim.
     """
     from d2m_jax.privacy.accountant import epsilons  # the only use of dp-accounting
 
