@@ -114,7 +114,7 @@ def main(argv: list[str]) -> None:
         if text == "none" or noise == 0:
             epsilon = "infinite"
         else:
-            found = seller_epsilons(Config(dealt, spec, hparams, 0), outcome)
+            found = seller_epsilons(Config(dealt, spec, hparams, 0), outcome, data.sizes)
             epsilon = f"{np.median(found):.1f} ({found.max():.1f})"
         clip = 1e9 if text == "none" else FLAGS.clip
         likeness = [

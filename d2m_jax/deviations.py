@@ -52,13 +52,14 @@ def half_effort(
 def seller_strategies(names: tuple[str, ...]) -> dict[str, Attack]:
     """The named strategies of a seller; "honest" comes first and need not be named.
 
-    A name is "half_effort" or one of `ATTACKS` that keeps no memory and does not search against
-    the rule (those are audited one at a time, as `spec.attack`).
+    A name is "half_effort", "false_size" (honest work; the seller misbehaves, so that
+    `Play.size_lie_bps` applies to it) or one of `ATTACKS` that keeps no memory and does not search
+    against the rule (those are audited one at a time, as `spec.attack`).
 
     Raises:
         ValueError: an unknown name, or an attack that cannot be picked by a code.
     """
-    known = {**ATTACKS, "half_effort": Attack(poison=half_effort)}
+    known = {**ATTACKS, "half_effort": Attack(poison=half_effort), "false_size": Attack()}
     chosen = {"honest": Attack()}
     for name in names:
         attack = lookup(known, name, "seller strategy")

@@ -67,7 +67,7 @@ class NodeGame(NamedTuple):
 
     money: jax.Array  # int32, rewards minus slashed stake
     executed: jax.Array  # int32, executions really computed
-    wins: jax.Array  # int32, votes for a wrong result that was accepted
+    wins: jax.Array  # int32, votes for a wrong result that was accepted, adaptive lies included
     seats: jax.Array  # int32, units of work in which the node sat and was judged
 
 
@@ -86,7 +86,9 @@ def node_game(
     """What compute nodes earn in one job, by the real vote and the real ledger, without learning.
 
     The rounds of a job are voted on and settled; if a wrong result was accepted, the buyer disputes
-    with probability `vigilance` and wins, and all nodes that voted for it lose their stakes.
+    with probability `vigilance`. As in `closing.py` a fresh, larger set of the same pool decides:
+    if it finds the right result, all nodes that voted for the wrong one lose their stakes; if it
+    finds the wrong one, nobody does. Undecided disputes change nothing.
 
     Args:
         key: consumed.
@@ -120,21 +122,22 @@ def node_game(
     ledger, _ = books.match(ledger, free, actor=layout.treasury, job=0)
     start = wealth(ledger)[layout.nodes]
     works = (behaviour == Behaviour.HONEST) | (behaviour == Behaviour.ADAPTIVE)
-    vote_key, notice_key = jax.random.split(key)
+    vote_key, notice_key, again_key = jax.random.split(key, 3)
+
+    def decide(key: Key, ledger: Ledger, params: cone.ConeParams) -> cone.Consensus:
+        can, stakes = books.eligible_nodes(ledger, free), ledger.stakes[layout.nodes]
+        return cone.decide(key, behaviour, can, params, stake=stakes, **(options or {}))
 
     def unit(ledger: Ledger, i: jax.Array) -> tuple[Ledger, tuple[jax.Array, ...]]:
-        can = books.eligible_nodes(ledger, free)
-        vote = cone.decide(
-            jax.random.fold_in(vote_key, i), behaviour, can, params, **(options or {})
-        )
+        vote = decide(jax.random.fold_in(vote_key, i), ledger, params)
         ledger, _ = books.settle_round(
             ledger, free, actor=layout.treasury, job=0, outcomes=vote.outcome
         )
         sat = vote.outcome != cone.Outcome.NOT_DRAWN
         won = (vote.outcome == cone.Outcome.MATCHED) & (vote.accepted > 0)
-        return ledger, (sat & works, won & ~works, sat)
+        return ledger, (sat & works, won, sat, vote.executions)
 
-    ledger, parts = jax.lax.scan(unit, ledger, jnp.arange(num_rounds))
+    ledger, (*parts, sizes) = jax.lax.scan(unit, ledger, jnp.arange(num_rounds))
     executed, wins, seats = (part.sum(0, dtype=jnp.int32) for part in parts)
     guilty = wins > 0
     told, _ = books.report_metric(
@@ -143,9 +146,13 @@ def node_game(
     opened, _ = books.open_dispute(
         told, free, actor=0, job=0, accused=layout.node(jnp.argmax(guilty)), disputed_round=0
     )
+    larger = dataclasses.replace(params, base=params.base + sizes[-1])
+    again = decide(again_key, opened, larger)
+    ruling = jnp.where(again.accepted == 0, books.Ruling.UPHELD, books.Ruling.REJECTED)
     judged, _ = books.resolve_dispute(
-        opened, free, actor=layout.treasury, job=0, ruling=books.Ruling.UPHELD, guilty=guilty
+        opened, free, actor=layout.treasury, job=0, ruling=ruling, guilty=guilty
     )
     noticed = guilty.any() & (jax.random.uniform(notice_key) < vigilance)
-    ledger = jax.tree.map(lambda a, b: jnp.where(noticed, a, b), judged, ledger)
+    decided = noticed & (again.accepted >= 0)
+    ledger = jax.tree.map(lambda a, b: jnp.where(decided, a, b), judged, ledger)
     return NodeGame(wealth(ledger)[layout.nodes] - start, executed, wins, seats)

@@ -210,7 +210,8 @@ def repair_votes(audit: Audit, progress: Progress) -> None:
 
 def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
     """One seller deviates, or splits, or copies; one buyer misuses the verification."""
-    strategies = deviations.seller_strategies(tuple(FLAGS.strategies))
+    asked = [name for name in FLAGS.strategies if name != "false_size"]
+    strategies = deviations.seller_strategies((*asked, "false_size"))
     raw, data = load_world(parse_config(CONFIG.value).data, spec.num_sellers, FLAGS.data_dir)
     market = make_market(
         spec, raw.train_images.shape[1:], len(raw.class_names),
@@ -222,22 +223,24 @@ def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> N
     )
     seeds, num = FLAGS.worlds, spec.num_sellers
     base = deviations.honest_play(market, typed, data)
-    codes = jnp.arange(1, len(strategies), dtype=jnp.int32)
+    liar = list(strategies).index("false_size")  # the last: others never lie about sizes
+    codes = jnp.arange(1, liar, dtype=jnp.int32)
     me = jax.vmap(lambda key: jax.random.randint(key, (), 0, num))(keys_of(seeds, 7))
     wild = jax.vmap(lambda key: deviations.random_others(key, num, codes))(keys_of(seeds, 8))
+    names = list(strategies)[:liar]
     plays: dict[tuple[str, str], list[deviations.Play]] = {}
 
     def profile(k: int, others: str) -> jax.Array:
         return wild[k] if others == "random" else jnp.zeros(num, jnp.int32)
 
     for others in OTHERS:
-        for code, name in enumerate(strategies):
+        for code, name in enumerate(names):
             plays[name, others] = [
                 base._replace(sellers=profile(k, others).at[me[k]].set(code)) for k in range(seeds)
             ]
         plays["claims 5x its size", others] = [
             base._replace(
-                sellers=profile(k, others).at[me[k]].set(0),
+                sellers=profile(k, others).at[me[k]].set(liar),
                 size_lie_bps=jnp.full(num, 10_000).at[me[k]].set(50_000),
             )
             for k in range(seeds)
@@ -253,7 +256,7 @@ def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> N
     }.items():
         plays[name, "honest"] = [base._replace(**change)] * seeds
     # with and without a deposit: the deterrent of a seller that poisons its labels
-    worst = "label_flip" if "label_flip" in strategies else list(strategies)[-1]
+    worst = "label_flip" if "label_flip" in names else names[-1]
     for name in ("honest", worst):
         plays[name, "no deposit"] = [
             p._replace(deposit=jnp.int32(0)) for p in plays[name, "honest"]
@@ -282,7 +285,7 @@ def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> N
             total.append(game.sellers[mine].sum() - FLAGS.training_cost * work)
         return np.asarray(total, np.float64)
 
-    names = [*strategies, "claims 5x its size"]
+    names = [*names, "claims 5x its size"]
     table = {o: np.stack([utility(n, o) for n in names]) for o in OTHERS}
     audit.add("seller, whole market", names, table)
     names = ["one account", "split in two", "copied data"]

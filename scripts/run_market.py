@@ -113,7 +113,7 @@ def run(world: World) -> None:
     outcome = jax.device_get(outcome)
     seconds = time.perf_counter() - started
 
-    report.write_results(folder, config, outcome, market.layout)
+    report.write_results(folder, config, outcome, market.layout, data.sizes)
     held.to_csv(folder / "holdings.csv", index_label="seller")
     report.print_account(console, config, outcome, market.layout)
     console.print(f"\n{seconds:.1f} s with compilation. Results: {folder}/")

@@ -8,7 +8,6 @@ conditions of section 6 of our reference. Not here: the games that give the payo
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 from scipy.stats import t as student
 
 VERDICTS = ("dominant", "Nash only", "fails", "undecided")
@@ -88,7 +87,7 @@ def break_even(
     """Root of a payoff difference that is linear in a parameter, with Fieller's interval.
 
     diff(x) = A + (B - A) x / scale per world, A at x = 0 and B at x = scale. The root of the means
-    is -scale mean(A) / mean(B - A). Source: Fieller 1954.
+    is -scale mean(A) / mean(B - A); Student's t with K - 1 degrees. Source: Fieller 1954.
 
     Args:
         at_zero: [K] U(deviation) - U(honest) with the parameter at 0.
@@ -109,11 +108,11 @@ def break_even(
     top, bottom, worlds = -a.mean(), b.mean(), len(a)
     if bottom == 0:
         return Threshold(float("nan"), -float("inf"), float("inf"))
-    z = norm.ppf(0.5 + confidence / 2)
+    quantile = student.ppf(0.5 + confidence / 2, worlds - 1)
     covariance = np.cov(-a, b) / worlds
-    square = bottom**2 - z**2 * covariance[1, 1]
-    middle = top * bottom - z**2 * covariance[0, 1]
-    inside = middle**2 - square * (top**2 - z**2 * covariance[0, 0])
+    square = bottom**2 - quantile**2 * covariance[1, 1]
+    middle = top * bottom - quantile**2 * covariance[0, 1]
+    inside = middle**2 - square * (top**2 - quantile**2 * covariance[0, 0])
     value = scale * top / bottom
     if square <= 0 or inside < 0:
         return Threshold(value, -float("inf"), float("inf"))

@@ -98,7 +98,8 @@ def truncated_shapley(
 ) -> Estimate:
     """Truncated Monte Carlo Shapley; with `leading` and `between` it is GTG-Shapley.
 
-    An order stops when its coalition is within `tolerance` of v(all); those still to enter get 0.
+    An order stops when its coalition is nearer than `tolerance` to v(all); those still to enter get
+    0. A tolerance of 0 truncates nothing.
     All orders go side by side, one place at a time, and a place at which every order has stopped is
     not evaluated. When |v(all) - v(none)| <= `between` the round is skipped: all zero. A truncated
     utility is never reused as if it had been measured (the released GTG code caches it).
@@ -127,14 +128,14 @@ def truncated_shapley(
         carry: tuple[jax.Array, jax.Array, jax.Array], mask: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], jax.Array]:
         worth, stopped, count = carry
-        stopped = stopped | (jnp.abs(full - worth) <= tolerance)
+        stopped = stopped | (jnp.abs(full - worth) < tolerance)
         now = jax.lax.cond(stopped.all(), lambda _: worth, utility, mask)
         now = jnp.where(stopped, worth, now)
         return (now, stopped, count + (~stopped).sum(dtype=jnp.int32)), now - worth
 
     start = jnp.full(num_orders, none), jnp.broadcast_to(worthless, (num_orders,)), jnp.int32(2)
     (last, stopped, count), steps = jax.lax.scan(place, start, jnp.moveaxis(masks[:, 1:-1], 1, 0))
-    stopped = stopped | (jnp.abs(full - last) <= tolerance)
+    stopped = stopped | (jnp.abs(full - last) < tolerance)
     final = jnp.where(stopped, 0.0, full - last)  # v(all) is known: the last place is free
     steps = jnp.concatenate([steps, final[None]]).T
     return _estimate(jnp.take_along_axis(steps, jnp.argsort(orders, axis=1), axis=1), count)

@@ -48,11 +48,13 @@ def epsilons(
         raise ValueError(f"delta must lie between 0 and 1, not {delta}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    if unit == "example" and any(t > 0 and s < 1 for t, s in zip(participations, sizes)):
+        raise ValueError("a seller that trained must hold at least 1 example, got a size below 1")
     return np.array(
         [
             _epsilon(
                 int(times),
-                min(1.0, batch_size / int(size)) if unit == "example" else 1.0,
+                min(1.0, batch_size / max(int(size), 1)) if unit == "example" else 1.0,
                 float(noise),
                 float(delta),
                 accountant,

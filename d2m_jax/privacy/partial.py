@@ -20,14 +20,21 @@ def draw_parts(
         num_sellers: S.
         groups: [D] int32, group of every parameter; group 0 is given to everybody.
         num_groups: static.
-        density: [] in (0, 1].
+        density: [] in (0, 1]; a traced one is not checked.
+
+    Raises:
+        ValueError: a density outside (0, 1].
     """
+    if not isinstance(density, jax.core.Tracer) and not 0 < density <= 1:
+        raise ValueError(f"density must lie in (0, 1], got {density}")
     kept = jax.random.bernoulli(key, density, (num_sellers, num_groups)).at[:, 0].set(True)
     return kept[:, groups]
 
 
 def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
     """Groups of a network with one hidden layer: one per hidden unit, 0 for the output bias.
+
+    Arrays are known by their place, so that hidden = outputs or inputs does no harm.
 
     Args:
         shapes: of the arrays in the flat vector, in order: [hidden], [inputs, hidden], [outputs],
@@ -38,22 +45,24 @@ def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
         [D] int32 in 0 .. hidden.
 
     Raises:
-        ValueError: an array whose shape holds no hidden axis where one is expected.
+        ValueError: other arrays than these four.
     """
-    groups = []
+    wanted = "[hidden], [inputs, hidden], [outputs], [hidden, outputs]"
+    dims = [len(shape) for shape in shapes]
+    if dims != [1, 2, 1, 2] or not (
+        shapes[0][0] == shapes[1][1] == shapes[3][0] == hidden and shapes[2][0] == shapes[3][1]
+    ):
+        raise ValueError(f"shapes must be {wanted} with {hidden} hidden units, got {shapes}")
     unit = jnp.arange(1, hidden + 1, dtype=jnp.int32)
-    for shape in shapes:
-        if shape == (hidden,):
-            groups.append(unit)
-        elif len(shape) == 2 and shape[1] == hidden:
-            groups.append(jnp.tile(unit, shape[0]))
-        elif len(shape) == 2 and shape[0] == hidden:
-            groups.append(jnp.repeat(unit, shape[1]))
-        elif len(shape) == 1:
-            groups.append(jnp.zeros(shape[0], jnp.int32))
-        else:
-            raise ValueError(f"an array of shape {shape} has no axis of {hidden} hidden units")
-    return jnp.concatenate(groups)
+    (_, (inputs, _), (outputs,), _) = shapes
+    return jnp.concatenate(
+        [
+            unit,
+            jnp.tile(unit, inputs),
+            jnp.zeros(outputs, jnp.int32),
+            jnp.repeat(unit, outputs),
+        ]
+    )
 
 
 def aggregate_parts(updates: jax.Array, parts: jax.Array, weights: jax.Array) -> jax.Array:

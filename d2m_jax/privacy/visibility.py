@@ -167,13 +167,15 @@ def _scan(params: Any, given: list[Labels]) -> list[Labels]:
 
 
 def _while(params: Any, given: list[Labels]) -> list[Labels]:
+    """As a scan; how often the body runs also tells what the predicate reads."""
     skip, fixed = params["cond_nconsts"], params["body_nconsts"]
-    consts, carry = given[skip : skip + fixed], given[skip + fixed :]
+    asked, consts, carry = given[:skip], given[skip : skip + fixed], given[skip + fixed :]
     while True:
         out = _follow(params["body_jaxpr"].jaxpr, [*consts, *carry])
-        wider = [a | b for a, b in zip(carry, out, strict=True)]
+        trips = _union(_follow(params["cond_jaxpr"].jaxpr, [*asked, *carry]))
+        wider = [a | b | trips for a, b in zip(carry, out, strict=True)]
         if wider == carry:
-            return [labels | _union(given[:skip]) for labels in carry]
+            return carry
         carry = wider
 
 

@@ -20,12 +20,12 @@ class Audit:
     def add(self, game: str, names: list[str], payoffs: dict[str, np.ndarray]) -> None:
         """Payoffs [P, K] given "honest" and perhaps "random" others; honesty is the first row."""
         found = {others: br.regret(table, 0, self.confidence) for others, table in payoffs.items()}
-        scale = {others: abs(table[0]).mean() for others, table in payoffs.items()}
-        tie = self.tolerance * scale["honest"]
+        mean = payoffs["honest"][0].mean()
+        tie = self.tolerance * abs(mean)
         self.verdicts.append(
             {
                 "game": game,
-                "honest utility": scale["honest"],
+                "honest utility": mean,
                 **{
                     f"regret, {others} others": f"{r.value:,.0f} ({r.low:,.0f} .. {r.high:,.0f})"
                     for others, r in found.items()
@@ -49,7 +49,12 @@ class Audit:
         return "Nash (random others not played)" if word == "dominant" else word
 
     def repair(self, game: str, what: str, solved: br.Threshold, closed: float) -> None:
-        """A threshold solved for on payoffs beside the closed condition."""
+        """A threshold solved for on payoffs beside the closed condition.
+
+        It agrees when the interval holds the closed value; an endless interval says nothing.
+        """
+        bounded = np.isfinite([solved.low, solved.high]).all()
+        agrees = "yes" if solved.low <= closed <= solved.high else "no"
         self.repairs.append(
             {
                 "game": game,
@@ -58,7 +63,7 @@ class Audit:
                 "low": solved.low,
                 "high": solved.high,
                 "closed form": closed,
-                "agrees": solved.low <= closed <= solved.high,
+                "agrees": agrees if bounded else "undetermined",
             }
         )
 

@@ -75,15 +75,21 @@ def ledger_dict(ledger: Ledger, layout: Layout) -> dict[str, Any]:
     }
 
 
-def seller_epsilons(config: Config, outcome: MarketOutcome) -> np.ndarray:
-    """[N] epsilon of every seller after the rounds in which it was drawn, at privacy.delta."""
+def seller_epsilons(
+    config: Config, outcome: MarketOutcome, sizes: np.ndarray | jax.Array
+) -> np.ndarray:
+    """[N] epsilon of every seller after the rounds in which it was drawn, at privacy.delta.
+
+    `sizes` [N] are those of the data that the sellers hold and draw their batches from; the ledger
+    has what they claim.
+    """
     from d2m_jax.privacy.accountant import epsilons  # the only use of dp-accounting
 
     info, num_sellers = outcome.rounds, config.spec.num_sellers
     drawn = np.asarray(info.sellers)[np.asarray(info.present)]
     return epsilons(
         np.bincount(drawn, minlength=num_sellers),
-        np.maximum(np.asarray(outcome.ledger.sizes), 1),
+        np.asarray(sizes),
         unit=config.spec.privacy,
         batch_size=config.spec.batch_size,
         noise=config.hparams.privacy.noise,
@@ -114,14 +120,18 @@ def payments_dict(outcome: MarketOutcome) -> dict[str, Any]:
 
 
 def write_results(
-    folder: pathlib.Path, config: Config, outcome: MarketOutcome, layout: Layout
+    folder: pathlib.Path,
+    config: Config,
+    outcome: MarketOutcome,
+    layout: Layout,
+    sizes: np.ndarray | jax.Array,
 ) -> None:
-    """Writes everything a run leaves behind into `folder`."""
+    """Writes everything a run leaves behind into `folder`; `sizes` [N] of what sellers hold."""
     rounds = tables.rounds_table(outcome)
     evaluations = tables.evaluations_table(outcome)
     sellers = tables.sellers_table(outcome, layout)
     if config.spec.privacy != "none":
-        sellers["epsilon"] = seller_epsilons(config, outcome)
+        sellers["epsilon"] = seller_epsilons(config, outcome, sizes)
     (folder / "visibility.txt").write_text(privacy.table() + "\n")
     full = {part: to_dict(value) for part, value in config._asdict().items()}
     _dump(folder / "config.json", {**full, "provenance": provenance()})

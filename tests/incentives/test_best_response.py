@@ -100,6 +100,49 @@ def test_the_stake_that_deters_collusion_agrees_with_the_closed_form():
     assert repaired.low < 0 < repaired.high
 
 
+def node_player(params=None, options=None, **terms):
+    """[C] behaviour, keys -> payoffs of jobs of 4 units, a vigilant buyer, stakes of 20,000."""
+    rules = books.make_rules(**{**MARKET_RULES, "num_rounds": 5, **terms})
+
+    def one(key, behaviour):
+        return node_game(
+            key, behaviour, params or cone.ConeParams(), rules, 20_000, 1.0,
+            num_rounds=4, options=options,
+        )  # fmt: skip
+
+    run = jax.jit(jax.vmap(one, (0, None)))
+    return lambda behaviour, seeds: jax.device_get(run(KEYS[:seeds], behaviour.astype(np.int32)))
+
+
+def test_the_pool_that_voted_decides_the_dispute_as_well():
+    run = node_player()
+    for size, pays in ((26, False), (35, True)):
+        member = np.arange(64) < size
+        game = run(np.where(member, cone.Behaviour.COLLUDE, 0), 24)
+        honest = run(np.zeros(64), 24)
+        inside, outside = game.money[:, member].mean(), game.money[:, ~member].mean()
+        if pays:  # the wrong result wins every vote and then the dispute: nobody is slashed for it
+            assert (game.wins[:, member].sum(1) > 0).all()
+            assert inside > 0 and inside > honest.money.mean() > outside
+        else:
+            assert inside < honest.money[:, member].mean() < outside
+
+
+def test_an_adaptive_liar_that_wins_is_guilty():
+    params, options = cone.ConeParams(size=3), {"schedule": "fixed", "stop_rule": "majority_last"}
+    adaptive = np.arange(24) < 8
+    run = node_player(params, options, reward_cap=1_000)
+    game = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 400)
+    assert not game.wins[:, ~adaptive].any()
+    np.testing.assert_array_equal(game.executed, game.seats)  # an adaptive node does the work
+    won, slashed = game.wins[:, adaptive] > 0, game.money[:, adaptive] < 0
+    lied = won.any(1)
+    assert lied.sum() > 100
+    np.testing.assert_array_equal(slashed, won & slashed.any(1)[:, None])
+    # the dispute is one more vote of a set of 3: it is upheld unless 2 of them are adaptive
+    assert abs(slashed[lied].any(1).mean() - hypergeom(24, 8, 3).cdf(1)) < 0.1
+
+
 def test_regret_by_hand():
     found = br.regret(np.array([[1.0, 3.0, 2.0], [2.0, 4.0, 3.0], [0.0, 2.0, 4.0]]))
     assert found.best == 1 and found.value == found.low == 1.0 < found.high
@@ -118,12 +161,13 @@ def test_intervals_of_the_regret_cover_the_truth():
     assert inside >= 370  # at least 95 % less sampling noise
 
 
-def test_break_even_interval_covers_the_root():
+@pytest.mark.parametrize("worlds", [4, 60])
+def test_break_even_interval_covers_the_root(worlds):
     rng = np.random.default_rng(1)
     inside = 0
     for _ in range(400):
-        start = 5 + rng.normal(size=60)
-        slope = 2 + rng.normal(size=60)
+        start = 5 + rng.normal(size=worlds)
+        slope = 2 + rng.normal(size=worlds)
         found = br.break_even(start, start - 10 * slope, 10.0)
         inside += found.low <= 2.5 <= found.high
     assert 365 <= inside <= 395
@@ -167,6 +211,16 @@ def test_random_profiles_and_bad_input():
         seller_strategies(("mimic_variance",))
 
 
+def test_the_honest_utility_is_the_mean_and_ties_are_a_share_of_it():
+    honest = np.array([-300.0, 100.0, -100.0])  # mean -100, mean of the sizes 167
+    audit = Audit(0.95, 0.02)
+    audit.add("tie", ["honest", "other"], {"honest": np.stack([honest, honest + 1.9])})
+    audit.add("more", ["honest", "other"], {"honest": np.stack([honest, honest + 2.1])})
+    table = audit.tables()["verdicts"]
+    assert list(table["honest utility"]) == [-100, -100]
+    assert list(table["honesty is"]) == ["Nash (random others not played)", "fails"]
+
+
 def test_what_was_not_played_is_not_called_dominant():
     table = np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 2.0]])
     audit = Audit(0.95, 0.0)
@@ -175,6 +229,8 @@ def test_what_was_not_played_is_not_called_dominant():
     audit.repair("both", "stake", br.Threshold(5.0, 4.0, 6.0), 4.5)
     tables = audit.tables()
     assert list(tables["verdicts"]["honesty is"]) == ["dominant", "Nash (random others not played)"]
-    assert bool(tables["repairs"]["agrees"][0])
+    audit.repair("none", "stake", br.Threshold(5.0, -np.inf, np.inf), 4.5)
+    audit.repair("other", "stake", br.Threshold(5.0, 4.0, 6.0), 6.5)
+    assert list(audit.tables()["repairs"]["agrees"]) == ["yes", "undetermined", "no"]
     text = markdown(tables["strategies"])
     assert text.count("\n") == 2 + 4 and "| both | lie | 1.67 | -4.33 |" in text

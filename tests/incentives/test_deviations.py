@@ -63,6 +63,34 @@ def test_poison_by_code():
     np.testing.assert_array_equal(batch(2)[1], [9, 8, 7, 0])
 
 
+def test_a_false_size_reaches_the_ledger_and_changes_no_work():
+    raw, data = digits()
+    attack = deviations.repertoire(deviations.seller_strategies(("false_size",)))
+    shape, classes = raw.train_images.shape[1:], len(raw.class_names)
+    market = make_market(SPEC, shape, classes, attack=attack)
+    hparams = as_arrays(
+        numbers(attack={"strategy": 0.0}, conduct={"size_lie_bps": 50_000}, tolerated_f=0)
+    )
+
+    @jax.jit
+    def sizes(codes):
+        nodes = jnp.zeros(SPEC.num_nodes, jnp.int32)
+        played = deviations.play(hparams, codes, nodes)
+        return market.init(jax.random.key(0), played, data).ledger.sizes
+
+    codes = jnp.zeros(SPEC.num_sellers, jnp.int32)
+    truth, told = np.asarray(sizes(codes)), np.asarray(sizes(codes.at[2].set(1)))
+    np.testing.assert_array_equal(truth, data.sizes)
+    np.testing.assert_array_equal(told, np.where(np.arange(8) == 2, 5 * truth, truth))
+    updates = jax.random.normal(jax.random.key(0), (3, 4))
+    context = AttackContext(ids=jnp.arange(3), previous=jnp.ones(4), round_index=0)
+    bad = jnp.array([False, False, True])
+    forged = attack.forge(
+        jax.random.key(1), updates, bad, context=context, strategy=codes.at[2].set(1) * 1.0
+    )
+    np.testing.assert_array_equal(forged, updates)
+
+
 @pytest.mark.slow
 def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
     raw, data = digits()

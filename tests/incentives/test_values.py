@@ -115,6 +115,13 @@ def test_truncation_saves_evaluations_and_skips_worthless_rounds():
     np.testing.assert_allclose(short.values, full.values, atol=0.01)
 
 
+def test_without_a_tolerance_nothing_is_truncated():
+    utility = over_coalitions(additive([1.0, -1.0, 1.0, 0.0]))  # seller 0 alone is worth v(all)
+    found = sampled.truncated_shapley(jax.random.key(0), utility, 4, 12)
+    assert int(found.evaluations) == 2 + 12 * 3
+    np.testing.assert_allclose(found.values, [1, -1, 1, 0], atol=1e-6)
+
+
 def test_every_seller_leads_in_turn():
     orders = np.asarray(sampled.draw_orders(jax.random.key(0), 5, 20, leading=True))
     np.testing.assert_array_equal(orders[:, 0], np.arange(20) % 5)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,13 @@ from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
 from d2m_jax import Spec, as_arrays, models, privacy, training, validate
+from d2m_jax.config import Config
 from d2m_jax.data import normalize
 from d2m_jax.hparams import HParams, Privacy
 from d2m_jax.privacy import dp
 from d2m_jax.privacy.accountant import epsilons, zcdp_epsilon
+from d2m_jax.report.results import seller_epsilons
+from d2m_jax.spec import DataSpec
 from tests.worlds import SPEC, digits, market, numbers
 
 
@@ -151,6 +155,17 @@ def test_a_market_with_private_sellers_trains_and_noise_costs_accuracy():
     assert accuracy[30.0] < accuracy[0.0] - 0.05
 
 
+def test_the_account_of_a_run_takes_what_sellers_hold_not_what_they_claim():
+    hparams = HParams(privacy=Privacy(noise=1.0))
+    spec = Spec(num_sellers=2, batch_size=32, privacy="example")
+    rounds = SimpleNamespace(sellers=np.array([[0, 1]] * 20), present=np.ones((20, 2), bool))
+    outcome = SimpleNamespace(rounds=rounds, ledger=SimpleNamespace(sizes=np.array([250, 50])))
+    found = seller_epsilons(Config(DataSpec(), spec, hparams, 0), outcome, np.array([50, 50]))
+    known = {"unit": "example", "batch_size": 32, "noise": 1.0, "delta": hparams.privacy.delta}
+    assert found[0] == found[1] == epsilons([20], [50], **known)[0]
+    assert found[0] > 3 * epsilons([20], [250], **known)[0]
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -162,6 +177,8 @@ def test_a_market_with_private_sellers_trains_and_noise_costs_accuracy():
     ],
 )
 def test_bad_numbers_get_one_sentence(change, message):
+    with pytest.raises(ValueError, match="must hold at least 1 example"):
+        epsilons([0, 1], [0, 0], unit="example", batch_size=4, noise=1.0)
     known = {"unit": "update", "batch_size": 4, "noise": 1.0, "delta": 1e-5}
     with pytest.raises(ValueError, match=message):
         epsilons([1], [10], **{**known, **change})

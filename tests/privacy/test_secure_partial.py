@@ -82,8 +82,17 @@ def test_parts_are_whole_units_at_the_asked_density():
     )
     assert unit.mean() == pytest.approx(0.5, abs=0.03)
     assert partial.exposure(jnp.asarray(parts)).mean() == pytest.approx(0.52, abs=0.03)
-    with pytest.raises(ValueError, match="no axis of 8 hidden units"):
+    with pytest.raises(ValueError, match="with 8 hidden units"):
         partial.unit_groups([(5, 7)], 8)
+    for density in (0.0, 1.5):
+        with pytest.raises(ValueError, match="density must lie in"):
+            partial.draw_parts(jax.random.key(0), 2, groups, 9, density)
+
+
+def test_groups_where_hidden_and_outputs_are_as_many():
+    groups = partial.unit_groups([(3,), (2, 3), (3,), (3, 3)], 3)
+    want = [1, 2, 3, *[1, 2, 3] * 2, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    np.testing.assert_array_equal(groups, want)
 
 
 def test_half_models_train_nearly_as_well_as_whole_ones():

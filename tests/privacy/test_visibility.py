@@ -94,7 +94,7 @@ def test_an_update_depends_on_no_other_sellers_data():
     assert (before[0] != after[0]).any()
 
 
-@pytest.mark.parametrize("loop", ["scan", "cond", "while", "jit", "grad"])
+@pytest.mark.parametrize("loop", ["scan", "cond", "while", "trips", "jit", "grad"])
 def test_labels_follow_control_flow(loop):
     def fn(secret, public):
         if loop == "scan":  # the secret enters the carry only in the second round
@@ -105,6 +105,11 @@ def test_labels_follow_control_flow(loop):
             return jax.lax.cond(public > 0, lambda: secret, lambda: 0.0), public
         if loop == "while":
             return jax.lax.while_loop(lambda c: c < 9, lambda c: c + secret, public), public
+        if loop == "trips":  # the secret only says how often the body runs
+            steps = jax.lax.while_loop(
+                lambda c: c[0] < c[1], lambda c: (c[0] + 1, c[1]), (jnp.float32(0), secret)
+            )
+            return steps[0], public
         if loop == "jit":
             return jax.jit(lambda a: a * 2)(secret), public
         return jax.grad(lambda a: jnp.sin(a) * secret)(public), public
