@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+import d2m_jax
 from d2m_jax.data import RawDataset, load
 from d2m_jax.sweep import store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
@@ -92,7 +93,7 @@ def run_plan(
         a row at the end (none, unless it was stopped).
 
     Raises:
-        StorageError: the results cannot be read or written.
+        StorageError: the results cannot be read or written, or are those of another sweep.
         ValueError: the data set cannot be loaded.
         KeyboardInterrupt: as it came, after the chunks in work are written.
     """
@@ -100,12 +101,16 @@ def run_plan(
     folder = store.open_folder(folder)
     if options.num_processes == 1:
         store.remove_leftovers(folder)
-    manifest = {**store.read_manifest(folder), **(about or {})}
+    about = {"version": d2m_jax.__version__, **(about or {})}
+    manifest = store.read_manifest(folder)
+    store.check_same(folder, manifest, about)
+    manifest = {**manifest, **about}
     session = make_session(folder, options, progress, stop)
     started, raws = time.perf_counter(), dict[str, RawDataset]()
     facts: dict[str, Any] = {"programs": 0, "compile_seconds": 0.0}
     widths = dict(manifest.get("widths", {}))
     if options.process == 0:
+        store.write_manifest(folder, manifest)  # before any result
         for run, why in plan.refused:
             fail(session, Failure([run], why))
     for group in plan.groups:

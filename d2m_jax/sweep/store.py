@@ -129,6 +129,29 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
         raise StorageError(f"{path} cannot be read ({error}); move it away to go on") from error
 
 
+def check_same(folder: pathlib.Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Refuses to mix two sweeps in one folder.
+
+    Args:
+        folder: of the results.
+        old: its `sweep.json`, empty if there is none.
+        new: version and, where it is known, base of the sweep that is to run.
+
+    Raises:
+        StorageError: another version of the package or another base configuration made the folder.
+    """
+    was, now = old.get("version", new["version"]), new["version"]
+    if was != now:
+        raise StorageError(
+            f"{folder} holds results of d2m_jax {was}, and this is {now}: choose another folder"
+        )
+    bases = [json.dumps(m["base"], sort_keys=True, default=str) for m in (old, new) if "base" in m]
+    if len(set(bases)) > 1:
+        raise StorageError(
+            f"{folder} holds results of another base configuration: choose another folder"
+        )
+
+
 def read_parts(folder: pathlib.Path, table: str) -> pd.DataFrame:
     """All rows of a table, in the order of the file names.
 

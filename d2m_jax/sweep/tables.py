@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+import d2m_jax
 from d2m_jax.cone import Behaviour
 from d2m_jax.config import to_dict
 from d2m_jax.ledger import Layout, Ledger, Phase
@@ -105,6 +106,7 @@ def runs_table(
         "key": [run.key for run in runs],
         "status": ["failed" if columns is None else "done"] * count,
         "reason": reasons,
+        "version": [d2m_jax.__version__] * count,
     }
     for field in sorted({field for run in runs for field in run.point}):
         facts[field] = [_plain(run.point.get(field)) for run in runs]

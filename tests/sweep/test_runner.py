@@ -7,9 +7,10 @@ import jax
 import pytest
 from rich.console import Console
 
+import d2m_jax
 from d2m_jax import sweep
-from d2m_jax.sweep import Options, runner, store, tables
-from tests.sweep.small import plan
+from d2m_jax.sweep import Options, StorageError, runner, store, tables
+from tests.sweep.small import base, plan
 from tests.sweep.test_store import rounds
 
 
@@ -66,3 +67,16 @@ def test_too_little_memory_while_compiling_is_like_while_running(tmp_path, monke
     rows = sweep.load(tmp_path).runs
     assert tried == [4, 2, 1] and facts["programs"] == 0 and facts["missing"] == []
     assert set(rows["reason"]) == {"a single world needs too much memory"} and len(rows) == 36
+
+
+def test_a_folder_of_another_version_or_base_is_refused(tmp_path, monkeypatch):
+    made, about = plan([{"spec.num_sampled": 50}]), {"base": base(), "file": "a.py"}
+    sweep.run_plan(made, tmp_path, about=about)  # refused: a row, and nothing to compile
+    assert sweep.load(tmp_path).runs["version"].tolist() == [d2m_jax.__version__]
+    sweep.run_plan(made, tmp_path, about={"base": base(), "file": "b.py"})
+    with pytest.raises(StorageError, match="of another base configuration: choose another folder"):
+        sweep.run_plan(made, tmp_path, about={"base": base(num_rounds=16)})
+    monkeypatch.setattr(d2m_jax, "__version__", "9.9.9")
+    with pytest.raises(StorageError, match=r"results of d2m_jax .*, and this is 9\.9\.9: choose"):
+        sweep.run_plan(made, tmp_path, about=about)
+    assert sweep.load(tmp_path).manifest["file"] == "b.py"  # what is refused changes nothing
