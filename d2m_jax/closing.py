@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from d2m_jax import incentives, sampling
+from d2m_jax import cone, incentives, sampling
 from d2m_jax import ledger as books
 from d2m_jax.hparams import HParams
 from d2m_jax.ledger import Layout, Ledger, Rules, Ruling
@@ -101,9 +101,14 @@ def close_job(
     ledger = _choose(disputed, opened, ledger)
 
     # A fresh and larger set; its honest nodes tell the truth of the matter.
-    base = hparams.cone.base + consensus.executions
-    larger = dataclasses.replace(hparams, cone=dataclasses.replace(hparams.cone, base=base))
-    again = vote(again_key, state._replace(ledger=ledger), larger, rules)
+    again = vote(
+        again_key,
+        state._replace(ledger=ledger),
+        dataclasses.replace(
+            hparams, cone=cone.larger(hparams.cone, consensus.executions, layout.num_nodes)
+        ),
+        rules,
+    )
     upheld = disputed & jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
     corrects = upheld & has_reason & (state.wrong_round < 0)
     won = jnp.where(corrects, Ruling.REPORT_AGAIN, Ruling.UPHELD)

@@ -33,25 +33,29 @@ def close(state, metric, claim, vigilance, false_dispute, first, second):
     """`close_job` where CONE accepts `first` as the metric and `second` on the dispute."""
     conduct = {"vigilance": vigilance, "false_dispute": false_dispute, "false_metric": claim}
     hparams = as_arrays(numbers(tau=TAU, conduct=conduct))
-    answers = iter((first, second))
+    answers, asked = iter((first, second)), []
     voters = jnp.arange(LAYOUT.num_nodes) < VOTERS
     outcome = jnp.where(voters, Outcome.MATCHED, Outcome.NOT_DRAWN).astype(jnp.int32)
 
     def vote(key, state, hparams, rules):
-        del key, state, hparams, rules
+        del key, state, rules
+        asked.append(hparams.cone)
         one = jnp.int32(1)
         return Consensus(next(answers), one, one * VOTERS, outcome, one, jnp.float32(1))
 
     rules = books.make_rules(**{**hparams.rules, "num_rounds": 1})
     key = jax.random.key(1)
-    return close_job(key, state, hparams, rules, LAYOUT, metric, vote=vote, job=0)
+    return close_job(key, state, hparams, rules, LAYOUT, metric, vote=vote, job=0), asked
 
 
 def end(metric, first, second=0, *, claim=1.0, vigilance=1.0, false_dispute=0.0, state=None):
     """Runs it; checks what holds in every ending."""
     state = state or start()
     args = (np.float32(x) for x in (metric, claim, vigilance, false_dispute))
-    ledger, closing = close(state, *args, np.int32(first), np.int32(second))
+    (ledger, closing), asked = close(state, *args, np.int32(first), np.int32(second))
+    one, two = asked  # the second set is larger, whichever of the numbers the schedule reads
+    assert (two.base, two.size) == (one.base + VOTERS, one.size + VOTERS)
+    assert float(two.q) == pytest.approx(float(one.q) + VOTERS / LAYOUT.num_nodes)
     facts = books.invariants(ledger)
     assert all(facts.values()), facts
     gained = wealth(ledger) - wealth(state.opening)

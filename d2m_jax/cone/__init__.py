@@ -16,7 +16,7 @@ from d2m_jax.cone.exact import (
     exact_vote,
 )
 from d2m_jax.cone.hashing import equivocators, published_hash
-from d2m_jax.cone.params import ConeParams
+from d2m_jax.cone.params import ConeParams, larger
 from d2m_jax.cone.reexecute import Reexecution, reexecute
 from d2m_jax.cone.schedules import SCHEDULES
 from d2m_jax.cone.sortition import SORTITIONS, draw_sets
@@ -40,6 +40,7 @@ __all__ = [
     "exact_error",
     "exact_executions",
     "exact_vote",
+    "larger",
     "lead_needed",
     "published_hash",
     "reexecute",

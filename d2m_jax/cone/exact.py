@@ -2,7 +2,9 @@
 
 For honest nodes against one coalition, in float64: errors of 1e-9 and below, which no simulation
 reaches. Sets drawn without replacement are here, YODA's independent ones in
-`exact_independent.py`; the rules for two digests are in `exact_rules.py`.
+`exact_independent.py`; the rules for two digests are in `exact_rules.py`. Vote counts are exact;
+real-valued scores ("miracle" here, "hypergeometric" with independent sets) are rounded to a grid,
+and a finer one moved no error that we tried by more than 6e-4 of itself.
 """
 
 import dataclasses

@@ -20,8 +20,9 @@ def walk_independent(
 
     Right and wrong votes of a set are Binomial(pool - bad, q) and Binomial(bad, q). In units of a
     grid every rule is a walk with integer steps that ends at +-bound: votes for "lead", squares
-    for "miracle", nats for "hypergeometric" (rounded to 2e-3 per set), and for "majority_last" the
-    verdict itself with bound 1, where an open set steps by 0. Cost: attempts x bound x steps.
+    for "miracle", nats for "hypergeometric" (rounded to 2e-3 per set, so exact to about
+    6e-4 of the error), and for "majority_last" the verdict itself with bound 1, where an open set
+    steps by 0. Cost: attempts x bound x steps.
     """
     right, p_right = _counts(pool - bad, rules.number(params.q))
     wrong, p_wrong = _counts(bad, rules.number(params.q))

@@ -1,5 +1,9 @@
 """The numbers of CONE that a sweep may vary. Read next: `consensus.py`."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
@@ -18,3 +22,18 @@ class ConeParams:
     size: ArrayLike = 20  # seats of every set (fixed schedule)
     t_exec: ArrayLike = 60.0  # seconds of one execution
     t_block: ArrayLike = 12.0  # seconds of one block; a set costs one for commits, one for reveals
+
+
+def larger(params: ConeParams, by: ArrayLike, pool: int) -> ConeParams:
+    """Numbers whose every set is larger by `by` seats, whatever the schedule reads.
+
+    `base + by` and `size + by` seats; `min(1, q + by / pool)`, by more seats expected of a pool.
+
+    Args:
+        params: of the vote that is in question.
+        by: `[]` seats, at least 0.
+        pool: compute nodes.
+    """
+    share = jnp.asarray(by, jnp.float32) / pool
+    q: jax.Array = jnp.minimum(jnp.asarray(params.q, jnp.float32) + share, 1.0)
+    return dataclasses.replace(params, base=params.base + by, size=params.size + by, q=q)

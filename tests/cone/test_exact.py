@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,52 @@ def test_exact_equals_enumeration_of_all_independent_sets(rule):
     np.testing.assert_allclose(vote.error, error, rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(vote.undecided, undecided, rtol=1e-9)
     np.testing.assert_allclose(vote.by_attempt, attempts, rtol=1e-9)
+
+
+def error_in_fractions(bad, rule, f_max, beta, pool=100, base=4):
+    """Another dynamic program, in exact fractions: P(wrong digest accepted), exponential sets."""
+    odds = (1 - beta) / beta
+    lead = next(d for d in range(pool) if ((1 - f_max) / f_max) ** d >= odds)
+    most = math.floor(f_max * pool)
+
+    def wins(a, b):
+        """The digest with a votes beats the one with b."""
+        if rule == "lead":
+            return a - b >= lead
+        if a > most or b > most:
+            return b <= most  # proven
+        ways = math.comb(pool - most, a) * math.comb(most, b)
+        return ways >= odds * math.comb(pool - most, b) * math.comb(most, a)
+
+    left, states, error = pool, {0: Fraction(1)}, Fraction(0)
+    for attempt in itertools.count():
+        size, after = min(base + 2**attempt, left), {}
+        for wrong, chance in states.items():
+            for new in range(max(0, size - (left - bad + wrong)), min(size, bad - wrong) + 1):
+                ways = math.comb(bad - wrong, new) * math.comb(left - bad + wrong, size - new)
+                mass, lies = chance * Fraction(ways, math.comb(left, size)), wrong + new
+                truths = pool - left + size - lies
+                if wins(lies, truths) or (left == size and lies > truths):
+                    error += mass
+                elif not wins(truths, lies):
+                    after[lies] = after.get(lies, 0) + mass
+        left, states = left - size, after
+        if not left or not states:
+            return error
+
+
+@pytest.mark.parametrize("rule", ["lead", "hypergeometric"])
+def test_errors_far_below_simulation_equal_exact_fractions(rule):
+    third, seen = Fraction(1, 3), []
+    for bad in (10, 15, 20, 25, 30, 33, 40):
+        for exponent in (3, 6, 9, 15, 20):
+            exact = error_in_fractions(bad, rule, third, Fraction(1, 10**exponent))
+            params = ConeParams(base=4, f_max=1 / 3, beta=10.0**-exponent)
+            error = exact_error(100, bad, params, stop_rule=rule)
+            np.testing.assert_allclose(error, float(exact), rtol=1e-9, atol=0)
+            seen.append(float(exact))
+    assert sum(0 < error < 1e-20 for error in seen) >= 1
+    assert sum(0 < error < 1e-10 for error in seen) >= 5
 
 
 # Mean attempts and executions, lead rule, f_max = 1/3 (reference notes 4.3): C, beta, base, bad.
