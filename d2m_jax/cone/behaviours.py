@@ -35,7 +35,8 @@ def split_stakes(
 
     Assumes integer stakes; the remainder goes to an owner's first identities, so an owner's total
     is unchanged. Under uniform sortition a Byzantine share f becomes `parts f / (parts f + 1 - f)`
-    of the pool; under stake-weighted sortition it stays what it was.
+    of the pool. Under stake-weighted sortition its share of the lots, and so the whole vote, stays
+    what it was, up to rounding to lots, in which splitting can only lose.
 
     Args:
         stake: `[C]` integer units.

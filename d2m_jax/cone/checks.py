@@ -5,7 +5,7 @@ from jax.typing import ArrayLike
 
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import SCHEDULES, default_attempts
-from d2m_jax.cone.sortition import SORTITIONS
+from d2m_jax.cone.sortition import SORTITIONS, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES
 from d2m_jax.names import lookup
 
@@ -44,8 +44,10 @@ def validate(
         raise ValueError(f"CONE needs at least one compute node, got {pool}")
     if max_attempts is not None and max_attempts < 1:
         raise ValueError(f"max_attempts must be at least 1, got {max_attempts}")
-    if pool > MAX_NODES:
-        raise ValueError(f"sortition is built for at most {MAX_NODES:,} nodes, got {pool:,}")
+    voters = pool if schedule == "independent" else max_voters(sortition, pool)
+    if voters > MAX_NODES:
+        most = MAX_NODES * pool // voters
+        raise ValueError(f"sortition is built for at most {most:,} nodes, got {pool:,}")
     base, size, q = _values(params.base), _values(params.size), _values(params.q)
     f_max, beta = _values(params.f_max), _values(params.beta)
     _within("cone.f_max (share of bad nodes the vote withstands)", f_max, 0, 0.5)
@@ -61,8 +63,8 @@ def validate(
             raise ValueError(
                 f"cone.{name} must be zero or more seconds, got {_values(value).min():g}"
             )
-    attempts = max_attempts or default_attempts(schedule, pool)
-    return _warnings(pool, schedule, stop_rule, attempts, base, size, q, f_max, beta)
+    attempts = max_attempts or default_attempts(schedule, voters)
+    return _warnings(voters, schedule, stop_rule, attempts, base, size, q, f_max, beta)
 
 
 def _warnings(

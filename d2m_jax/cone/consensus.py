@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import default_attempts
-from d2m_jax.cone.sortition import draw_sets
+from d2m_jax.cone.sortition import draw_sets, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES, Tally, top_two
 from d2m_jax.cone.voting import cast, lie, outcomes
 from d2m_jax.names import lookup
@@ -59,10 +59,10 @@ def decide(
         params: traced numbers.
         schedule: "exponential", "fixed" or "independent" (YODA).
         stop_rule: "lead", "hypergeometric", "miracle" or "majority_last" (unsafe).
-        sortition: "uniform" or "stake".
+        sortition: "uniform", a seat is a node's; or "stake", a seat is a lot of stake.
         rice: a salt per set, which makes a copied digest worthless.
         max_attempts: A, static; None takes enough to exhaust the pool (exponential), else 32.
-        stake: `[C]`, needed by stake-weighted sortition.
+        stake: `[C]` integer units, needed by stake-weighted sortition.
         group: `[C] int32` in 1..num_groups, the group of each colluder; None puts all in group 1.
         num_groups: static.
 
@@ -72,7 +72,7 @@ def decide(
     Raises:
         ValueError: an unknown name, or stake-weighted sortition without stakes.
     """
-    attempts = max_attempts or default_attempts(schedule, behaviour.shape[0])
+    attempts = max_attempts or default_attempts(schedule, max_voters(sortition, behaviour.shape[0]))
     rule = lookup(STOP_RULES, stop_rule, "stop rule")
     sets = draw_sets(key, eligible, params, attempts, schedule, sortition, stake)
     group = None if group is None else jnp.clip(group, 1, num_groups)

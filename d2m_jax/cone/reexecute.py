@@ -19,7 +19,7 @@ from d2m_jax.cone.behaviours import Behaviour, Outcome
 from d2m_jax.cone.hashing import commitment, result_digest, rice_chain, set_seed, sha
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import default_attempts
-from d2m_jax.cone.sortition import Sets, draw_sets
+from d2m_jax.cone.sortition import Sets, draw_sets, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES, Tally
 from d2m_jax.names import lookup
 from d2m_jax.types import Key
@@ -89,12 +89,13 @@ def reexecute(
     Returns:
         A `Reexecution`. Cost: one `compute` and a few SHA-256 of 4 D bytes per seat.
     """
-    attempts = max_attempts or default_attempts(schedule, len(behaviour))
+    attempts = max_attempts or default_attempts(schedule, max_voters(sortition, len(behaviour)))
     weights = None if stake is None else jnp.asarray(stake)
     sets = _draw(key, jnp.asarray(eligible), params, attempts, schedule, sortition, weights)
     verdict = _referee(stop_rule, sets, params, redrawn=schedule == "independent")
     seats, sizes = np.asarray(sets.seat), np.asarray(sets.size)
     randomness = np.asarray(jax.random.key_data(key)).tobytes()
+    lots = np.ones_like(seats) if sets.votes is None else np.asarray(sets.votes)
     world = _World(np.asarray(behaviour), group, compute, job, unit, rice)
 
     history: list[Counter[bytes]] = []
@@ -105,12 +106,13 @@ def reexecute(
             break
         members = np.flatnonzero((seats == attempt).any(axis=0)).tolist()
         seed = set_seed(job, unit, attempt, randomness)
+        weight = lots[attempt % len(lots)]  # one row serves all sets of single votes
         ballots = world.vote(members, attempt, seed, history, lying=False)
-        counted = world.count(ballots, seed)
+        counted = world.count(ballots, seed, weight)
         winner, over, lead = verdict([*history, counted])
         if (world.behaviour[members] == Behaviour.ADAPTIVE).any():  # would lying win at once?
             lies = world.vote(members, attempt, seed, history, lying=True)
-            recount = world.count(lies, seed)
+            recount = world.count(lies, seed, weight)
             result = verdict([*history, recount])
             if world.rank.get(result[0] or b"") == 1:
                 ballots, counted, (winner, over, lead) = lies, recount, result
@@ -186,10 +188,16 @@ class _World:
         promise = commitment(node, digest, salted, nonce)
         return Ballot(promise, node, digest, salted, nonce, checkpoints)
 
-    def count(self, ballots: dict[int, Ballot | None], seed: bytes) -> Counter[bytes]:
-        """Votes per unsalted digest, of the ballots that are worth something."""
-        valid = (b for b in ballots.values() if b is not None and self.is_valid(b, seed))
-        return Counter(ballot.digest for ballot in valid)
+    def count(
+        self, ballots: dict[int, Ballot | None], seed: bytes, weight: np.ndarray
+    ) -> Counter[bytes]:
+        """Votes per unsalted digest, of the ballots that are worth something; `weight [C]` lots."""
+        votes = Counter[bytes]()
+        for ballot in ballots.values():
+            if ballot is not None and self.is_valid(ballot, seed):
+                alone = self.behaviour[ballot.node] == Behaviour.LONE_LIAR
+                votes[ballot.digest] += 1 if alone else int(weight[ballot.node])
+        return votes
 
     def is_valid(self, ballot: Ballot, seed: bytes) -> bool:
         """It is what the node committed to, and its checkpoints open the salted digest."""

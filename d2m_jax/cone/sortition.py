@@ -1,11 +1,12 @@
 """Who sits in which execution set. Read next: `voting.py`.
 
-Sets of exact size are slices of one random order of the nodes, so no node sits twice in a unit of
-work: `rank[c]` is the place of node c, ineligible nodes come last.
+Sets of exact size are slices of one random order. Uniform sortition orders the nodes, so no node
+sits twice in a unit of work. Stake-weighted sortition orders lots, equal units of stake, each of
+which is one vote: k nodes with one lot each are then the same as one node with k.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,12 @@ from d2m_jax.types import Key
 class Sets(NamedTuple):
     """The execution sets of one unit of work, were all attempts needed."""
 
-    seat: jax.Array  # [E, C] int32, the set a node sits in, A for none; E is 1, or A when redrawn
+    seat: jax.Array  # [E, C] int32, the set a node sits in, A for none; E is A if it may be in many
     size: jax.Array  # [A] int32, seats
     share: jax.Array  # [A] float32, expected share of the pool in the set
-    pool: jax.Array  # [] int32, eligible nodes
-    exhausted: jax.Array  # [A] bool, no node is left after this set
+    pool: jax.Array  # [] int32, eligible nodes, or their lots
+    exhausted: jax.Array  # [A] bool, nobody is left after this set
+    votes: jax.Array | None = None  # [A, C] int32, lots of a node in a set; None: one each
 
 
 def draw_sets(
@@ -45,33 +47,89 @@ def draw_sets(
         attempts: A, static.
         schedule: a name of `SCHEDULES`.
         sortition: a name of `SORTITIONS`.
-        stake: `[C]`, for stake-weighted sortition.
+        stake: `[C]` integer units, for stake-weighted sortition.
 
     Raises:
         ValueError: an unknown name, or stake-weighted sortition without stakes.
     """
     seats = lookup(SCHEDULES, schedule, "schedule")
-    order = lookup(SORTITIONS, sortition, "sortition")
+    draw = lookup(SORTITIONS, sortition, "sortition")
     if sortition == "stake" and stake is None:
         raise ValueError("stake-weighted sortition needs the argument stake [C]")
-    pool = eligible.sum(dtype=jnp.int32)
     if seats is None:
+        pool = eligible.sum(dtype=jnp.int32)
         weight = stake if sortition == "stake" else None
         member = independent_seats(key, eligible, params.q, attempts, weight)
         seat = jnp.where(member, jnp.arange(attempts)[:, None], attempts)
         share = jnp.full((attempts,), params.q, jnp.float32)
         exhausted = jnp.broadcast_to(pool == 0, (attempts,))
         return Sets(seat, member.sum(axis=-1, dtype=jnp.int32), share, pool, exhausted)
-    ends = jnp.minimum(seats(params, attempts), pool)
+    return draw(key, eligible, stake, seats(params, attempts))
+
+
+def by_node(key: Key, eligible: jax.Array, stake: jax.Array | None, ends: jax.Array) -> Sets:
+    """Every eligible node is one voter, whatever its stake; `ends [A]` are running seat totals."""
+    del stake  # one node, one lot
+    seat, size, share, pool, exhausted = deal(key, eligible, ends)
+    return Sets(seat[None, :], size, share, pool, exhausted)
+
+
+def by_lot(key: Key, eligible: jax.Array, stake: jax.Array | None, ends: jax.Array) -> Sets:
+    """Every lot of stake is one voter: all lots are alike and drawn without replacement.
+
+    A node votes in a set with all its lots there, and may sit in several sets. Votes for a digest
+    depend on how many lots stand behind it, not on how many nodes hold them, so an owner gains
+    nothing by splitting its stake over nodes, in one seat or in a whole vote (our choice).
+
+    Args:
+        key: consumed.
+        eligible: `[C] bool`.
+        stake: `[C]` integer units.
+        ends: `[A]` seats after each attempt; a seat is a lot's.
+    """
+    assert stake is not None  # `draw_sets` refuses earlier
+    num_nodes, attempts = eligible.shape[0], ends.shape[0]
+    lots, most = lots_of(stake, eligible), max_voters("stake", num_nodes)
+    owner = jnp.repeat(jnp.arange(num_nodes), lots, total_repeat_length=most)
+    seat, size, share, pool, exhausted = deal(key, jnp.arange(most) < lots.sum(), ends)
+    votes = jnp.zeros((attempts + 1, num_nodes), jnp.int32).at[seat, owner].add(1)[:-1]
+    sits = jnp.where(votes > 0, jnp.arange(attempts)[:, None], attempts)
+    return Sets(sits, size, share, pool, exhausted, votes)
+
+
+def lots_of(stake: jax.Array, eligible: jax.Array) -> jax.Array:
+    """Lots of every node, `[C] int32`: whole multiples of a quantum of stake.
+
+    `floor(stake / quantum)`, quantum = ceil(total eligible stake / `max_voters`). What is left over
+    votes for nobody; splitting can only leave more over. Assumes a total below 2^31.
+    """
+    units = jnp.where(eligible, stake, 0).astype(jnp.int32)
+    most = max_voters("stake", eligible.shape[0])
+    quantum = jnp.maximum((units.sum() - 1) // most + 1, 1)
+    return units // quantum
+
+
+def max_voters(sortition: str, num_nodes: int) -> int:
+    """How many voters may be drawn: the nodes; by stake 1,024 lots, or 4 per node above 256."""
+    return max(1024, 4 * num_nodes) if sortition == "stake" else num_nodes
+
+
+Dealt: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+
+
+def deal(key: Key, eligible: jax.Array, ends: jax.Array) -> Dealt:
+    """Slices one random order of the voters: seat [V], size [A], share [A], pool, exhausted [A]."""
+    pool = eligible.sum(dtype=jnp.int32)
+    ends = jnp.minimum(ends, pool)
     size = jnp.diff(ends, prepend=0)
-    rank = order(key, eligible, stake)
-    seat = (rank[None, :] >= ends[:, None]).sum(axis=0, keepdims=True, dtype=jnp.int32)
+    rank = uniform_order(key, eligible)
+    seat = (rank[None, :] >= ends[:, None]).sum(axis=0, dtype=jnp.int32)
     share = size.astype(jnp.float32) / jnp.maximum(pool, 1).astype(jnp.float32)
-    return Sets(seat, size, share, pool, ends >= pool)
+    return seat, size, share, pool, ends >= pool
 
 
-def uniform_order(key: Key, eligible: jax.Array, stake: jax.Array | None = None) -> jax.Array:
-    """A uniformly random order of the eligible nodes.
+def uniform_order(key: Key, eligible: jax.Array) -> jax.Array:
+    """A uniformly random order of the eligible voters, `rank[c]` being the place of voter c.
 
     Each key is one integer: ineligible bit, random bits, index in the lowest bits. Such keys are
     distinct, and sorting them alone is about six times faster than an argsort. Above 4,096 nodes
@@ -79,13 +137,11 @@ def uniform_order(key: Key, eligible: jax.Array, stake: jax.Array | None = None)
 
     Args:
         key: consumed.
-        eligible: `[C] bool`, C up to 2^20.
-        stake: not used.
+        eligible: `[C] bool`, C up to 2^20; the others come last.
 
     Returns:
         `rank [C] int32`, a permutation of 0..C-1. Cost: one or two sorts of C.
     """
-    del stake  # one node, one lot
     num_nodes = eligible.shape[0]
     width = max(1, (num_nodes - 1).bit_length())
     passes = 1 if width <= 12 else 2
@@ -96,26 +152,6 @@ def uniform_order(key: Key, eligible: jax.Array, stake: jax.Array | None = None)
         keys = jnp.sort(behind | (lots >> (width + 1) << width) | place)
         order = order[keys & jnp.uint32(2**width - 1)]
     return inverse(order)
-
-
-def stake_order(key: Key, eligible: jax.Array, stake: jax.Array | None) -> jax.Array:
-    """A random order in which the next node is drawn with probability proportional to stake.
-
-    Gumbel top-k: sort `log stake + Gumbel noise`; equal to successive draws without replacement
-    (Yellott 1977; Efraimidis and Spirakis 2006). A node without stake comes last.
-
-    Args:
-        key: consumed.
-        eligible: `[C] bool`.
-        stake: `[C]` any unit.
-
-    Returns:
-        `rank [C] int32`.
-    """
-    assert stake is not None  # `draw_sets` refuses earlier
-    noise = jax.random.gumbel(key, eligible.shape, jnp.float32)
-    score = jnp.log(stake.astype(jnp.float32)) + noise
-    return inverse(jnp.argsort(jnp.where(eligible, -score, jnp.inf)))
 
 
 def inverse(order: jax.Array) -> jax.Array:
@@ -130,8 +166,9 @@ def independent_seats(
     """YODA's sets: in every attempt every eligible node has a seat with probability q, afresh.
 
     A node may sit in several sets of one unit of work. With `stake`, the probability is
-    `min(1, q stake / mean stake)` (our choice). Source: Das et al., YODA, NDSS 2019, as recalled
-    in our reference notes.
+    `min(1, q stake / mean stake)` and a node has one vote (our choice): where nothing is cut off at
+    1, splitting a stake changes nobody's expected share of the votes. Source: Das et al., YODA,
+    NDSS 2019, as recalled in our reference notes.
 
     Args:
         key: consumed.
@@ -152,5 +189,5 @@ def independent_seats(
     return (lot < chance[None, :]) & eligible[None, :]
 
 
-Order = Callable[[Key, jax.Array, jax.Array | None], jax.Array]
-SORTITIONS: dict[str, Order] = {"uniform": uniform_order, "stake": stake_order}
+Draw: TypeAlias = Callable[[Key, jax.Array, jax.Array | None, jax.Array], Sets]
+SORTITIONS: dict[str, Draw] = {"uniform": by_node, "stake": by_lot}

@@ -32,7 +32,8 @@ def cast(
 
     Copiers execute honestly while nothing has been revealed; from then on they vote for the leader
     among the digests 0..G of the earlier sets, the lowest on ties. With RICE a copy carries the
-    wrong salt and does not count (our choice: the copier tries all the same, and is slashed).
+    wrong salt and does not count (our choice: the copier tries all the same, and is slashed). A
+    node with several lots in a set has as many votes, but a lone liar's digest gets one.
 
     Args:
         sets: who sits where.
@@ -50,7 +51,11 @@ def cast(
         apart = (behaviour == Behaviour.COLLUDE) & (group > 1)
         kind = jnp.where(apart, kinds - 2 + group, behaviour)
     table = jnp.zeros((attempts + 1, kinds + num_groups - 1), jnp.int32)
-    table = table.at[sets.seat, kind[None, :]].add(1)[:-1]
+    weight = jnp.int32(1)
+    if sets.votes is not None:
+        alone = behaviour == Behaviour.LONE_LIAR
+        weight = jnp.where(alone, jnp.minimum(sets.votes, 1), sets.votes)
+    table = table.at[sets.seat, kind[None, :]].add(weight)[:-1]
 
     adaptive = table[:, Behaviour.ADAPTIVE]
     honest = table[:, Behaviour.HONEST] + adaptive

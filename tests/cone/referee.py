@@ -6,16 +6,19 @@ import math
 HONEST, COLLUDE, LONE, SILENT, COPY, ADAPTIVE = range(6)
 
 
-def referee(sets, behaviour, group, pool, params, rule, *, rice, redrawn):
+def referee(sets, behaviour, group, pool, params, rule, *, rice, redrawn, lots=None):
     """Returns (accepted, attempts, executions, outcome, lead); lone liars are accepted as "lone".
 
-    `sets` is the list of execution sets (lists of node indices) of all attempts.
+    `sets` is the list of execution sets (lists of node indices) of all attempts; `lots[attempt]`
+    are the votes of each node in a set, None for one each; then `pool` counts lots.
     """
     history, used, last_vote = [], 0, {}
     accepted, lead = -1, 0
     attempts = 0
     for attempt, members in enumerate(sets):
-        used += len(members)
+        weight = lots[attempt] if lots is not None else [1] * len(behaviour)
+        size = sum(int(weight[node]) for node in members)
+        used += size
         exhausted = pool == 0 or (not redrawn and used >= pool)
         attempts = attempt + 1 if pool else 0
 
@@ -43,9 +46,12 @@ def referee(sets, behaviour, group, pool, params, rule, *, rice, redrawn):
                     cast[node] = 0
             return cast
 
-        def verdict(cast, members=members, exhausted=exhausted):
-            now = collections.Counter(v for v in cast.values() if v not in (None, "worthless"))
-            all_sets = [*history, (now, len(members))]
+        def verdict(cast, size=size, weight=weight, exhausted=exhausted):
+            now = collections.Counter()
+            for node, digest in cast.items():
+                if digest not in (None, "worthless"):
+                    now[digest] += 1 if isinstance(digest, tuple) else int(weight[node])
+            all_sets = [*history, (now, size)]
             total = sum((cell for cell, _ in all_sets), collections.Counter())
             ranked = sorted(total.values(), reverse=True) + [0, 0]
             winner = stop(rule, all_sets, total, pool, params, redrawn)
@@ -61,7 +67,7 @@ def referee(sets, behaviour, group, pool, params, rule, *, rice, redrawn):
             if verdict(lie)[0] == 1:
                 cast = lie
                 winner, over, now, lead = verdict(cast)
-        history.append((now, len(members)))
+        history.append((now, size))
         last_vote.update(cast)
         if over:
             accepted = -1 if winner is None else winner

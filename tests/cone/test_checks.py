@@ -30,6 +30,7 @@ def test_sensible_worlds_pass_without_a_word():
         (dict(t_block=-1.0), {}, "t_block"),
         ({}, dict(pool=0), "at least one compute node"),
         ({}, dict(pool=2**21), "at most 1,048,576 nodes"),
+        ({}, dict(pool=2**19, sortition="stake"), "at most 262,144 nodes"),
         ({}, dict(max_attempts=0), "max_attempts"),
         ({}, dict(stop_rule="leed"), "valid names: .*lead"),
         ({}, dict(schedule="linear"), "valid names: exponential"),

@@ -86,17 +86,19 @@ def test_every_vote_is_that_of_the_literal_referee(schedule, rule, sortition, ri
             key, behaviour, eligible, params, **names, stop_rule=rule, rice=rice,
             max_attempts=attempts, stake=stake, group=group, num_groups=2,
         )  # fmt: skip
-        return sets.seat, vote
+        return sets.seat, sets.pool, sets.votes, vote
 
     keys = jax.random.split(jax.random.key(3), worlds)
-    seats, votes = jax.tree.map(np.asarray, run(keys, behaviour, eligible, params, stake, group))
+    seats, pool, lots, votes = jax.tree.map(
+        np.asarray, run(keys, behaviour, eligible, params, stake, group)
+    )
     seen = set()
     for w in range(worlds):
         sets = [np.flatnonzero((seats[w] == i).any(axis=0)).tolist() for i in range(attempts)]
         numbers = {k: float(getattr(params, k)[w]) for k in ("f_max", "beta", "q")}
         accepted, used, executions, outcome, lead = referee(
-            sets, behaviour[w], group[w], int(eligible[w].sum()), numbers, rule,
-            rice=rice, redrawn=schedule == "independent",
+            sets, behaviour[w], group[w], int(pool[w]), numbers, rule,
+            rice=rice, redrawn=schedule == "independent", lots=None if lots is None else lots[w],
         )  # fmt: skip
         assert int(votes.accepted[w]) == (3 if accepted == "lone" else accepted), w
         assert int(votes.attempts[w]) == used, w

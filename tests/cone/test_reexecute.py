@@ -162,9 +162,11 @@ def test_a_ballot_that_is_not_what_was_committed_does_not_count():
     world = _World(np.array([Behaviour.HONEST] * 3), None, compute, 0, 0, rice=True)
     seed = set_seed(0, 0, 0, b"block")
     ballots = world.vote([0, 1, 2], 0, seed, [], lying=False)
-    assert list(world.count(ballots, seed).values()) == [3]
+    assert list(world.count(ballots, seed, np.ones(3, int)).values()) == [3]
     swapped = dataclasses.replace(ballots[0], digest=sha(b"changed my mind"))
     stolen = dataclasses.replace(ballots[1], node=2)  # somebody else's commitment
     late = dataclasses.replace(ballots[2], promise=commitment(2, b"", b"", b""))
-    assert not world.count({0: swapped, 1: stolen, 2: late}, seed)
-    assert not world.count(ballots, set_seed(0, 0, 1, b"block"))  # another set's salt
+    assert not world.count({0: swapped, 1: stolen, 2: late}, seed, np.ones(3, int))
+    assert not world.count(
+        ballots, set_seed(0, 0, 1, b"block"), np.ones(3, int)
+    )  # another set's salt

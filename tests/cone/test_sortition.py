@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import chisquare
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, chisquare, hypergeom
 
-from d2m_jax.cone import Behaviour, ConeParams, split_stakes
+from d2m_jax.cone import Behaviour, ConeParams, decide, exact_vote, split_stakes
 from d2m_jax.cone.schedules import SCHEDULES, default_attempts
-from d2m_jax.cone.sortition import draw_sets, stake_order, uniform_order
+from d2m_jax.cone.sortition import draw_sets, lots_of, uniform_order
 
 
 def test_exponential_sizes_are_the_published_ones():
@@ -53,17 +55,51 @@ def test_uniform_order_is_a_permutation_and_every_place_is_equally_likely(pool):
     assert abs(together - 0.5) < 4 * 0.5 / np.sqrt(runs)
 
 
-def test_stake_order_draws_in_proportion_to_stake():
-    stake = jnp.asarray([1, 2, 3, 4, 0], jnp.int32)
-    order = jax.jit(jax.vmap(lambda k: stake_order(k, jnp.ones(5, bool), stake)))
-    ranks = np.asarray(order(jax.random.split(jax.random.key(1), 8000)))
-    first = (ranks == 0).sum(axis=0)
-    assert first[4] == 0
-    assert chisquare(first[:4], 800.0 * np.arange(1, 5)).pvalue > 1e-4
-    # second given that node 3 was first: 1/6, 2/6, 3/6
-    given = ranks[ranks[:, 3] == 0]
-    second = (given == 1).sum(axis=0)[:3]
-    assert chisquare(second, len(given) * np.arange(1, 4) / 6).pvalue > 1e-4
+def test_lots_are_drawn_in_proportion_to_stake_and_without_replacement():
+    stake, everybody = jnp.asarray([1, 2, 3, 4, 0], jnp.int32), jnp.ones(5, bool)
+    params = ConeParams(size=3)
+    draw = jax.jit(jax.vmap(lambda k: draw_sets(k, everybody, params, 4, "fixed", "stake", stake)))
+    sets = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(1), 6000)))
+    assert (sets.pool == 10).all() and sets.size[0].tolist() == [3, 3, 3, 1]
+    assert (sets.votes.sum(axis=1) == [1, 2, 3, 4, 0]).all()  # every lot exactly once
+    assert (sets.votes.sum(axis=2) == sets.size).all()
+    assert ((sets.seat < 4) == (sets.votes > 0)).all()
+    first = np.bincount(sets.votes[:, 0, 3], minlength=4)  # of the node with 4 of 10 lots
+    assert chisquare(first, 6000 * hypergeom.pmf(range(4), 10, 4, 3)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("parts", [1, 3, 5])
+def test_splitting_a_stake_changes_nothing_in_a_whole_vote(parts):
+    """100 owners of 10 lots, 30 bad: the votes are those of 1,000 voters, split or not."""
+    bad = np.arange(100) < 30
+    stake, owner = split_stakes(np.full(100, 10), bad, parts)
+    params = ConeParams(f_max=0.3, beta=0.05)
+    behaviour, eligible = jnp.asarray(bad[owner], jnp.int32), jnp.ones(len(owner), bool)
+    vote = jax.jit(jax.vmap(lambda k: decide(
+        k, behaviour, eligible, params, sortition="stake", stake=jnp.asarray(stake)
+    )[:3]))  # fmt: skip
+    lots = np.asarray(lots_of(jnp.asarray(stake), eligible))
+    assert lots[~bad[owner]].sum() == 700 and lots[bad[owner]].sum() == 300
+    exact = exact_vote(1000, 300, params)
+    runs = 3000
+    keys = jax.random.split(jax.random.key(5), runs)
+    accepted, attempts, executions = map(np.asarray, vote(keys))
+    low, high = binomtest(int((accepted > 0).sum()), runs).proportion_ci(0.999, "exact")
+    assert low <= exact.error <= high and exact.error > 0.001
+    for seen, mean in ((attempts, exact.mean_attempts), (executions, exact.mean_executions)):
+        assert abs(seen.mean() - mean) < 4 * seen.std() / np.sqrt(runs)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=9), st.integers(2, 6), st.data())
+@settings(max_examples=40, deadline=None)
+def test_rounding_to_lots_never_pays_who_splits(stake, parts, data):
+    bad = np.array(data.draw(st.lists(st.booleans(), min_size=len(stake), max_size=len(stake))))
+    split, owner = split_stakes(np.array(stake), bad, parts)
+    pad = lambda units: jnp.pad(jnp.asarray(units), (0, 64 - len(units)))  # one shape
+    lots = [np.asarray(lots_of(pad(s), jnp.ones(64, bool)))[: len(s)] for s in (stake, split)]
+    assert lots[0].sum() <= 1024
+    after = np.bincount(owner, weights=lots[1], minlength=len(stake))
+    assert (after <= lots[0]).all() and (after[~bad] == lots[0][~bad]).all()
 
 
 def test_independent_sets_are_bernoulli_and_may_repeat_a_node():
@@ -93,7 +129,7 @@ def test_stakes_tilt_independent_sets():
     assert abs(rate[20:].mean() - 0.3) < 0.01
 
 
-def test_splitting_stakes_keeps_the_total_and_pays_only_under_uniform_sortition():
+def test_splitting_stakes_keeps_the_total_and_pays_under_uniform_sortition():
     stake = np.array([10, 11, 7, 10, 10, 12])
     byzantine = np.array([0, 1, 0, 0, 1, 0], bool)
     split, owner = split_stakes(stake, byzantine, 4)
@@ -103,18 +139,10 @@ def test_splitting_stakes_keeps_the_total_and_pays_only_under_uniform_sortition(
     bad = byzantine[owner]
     assert bad.mean() == pytest.approx(4 * (1 / 3) / (4 * (1 / 3) + 2 / 3))  # m f / (m f + 1 - f)
 
-    def share_of_first_seat(sortition):
-        draw = lambda k: draw_sets(
-            k, jnp.ones(12, bool), ConeParams(size=1), 1, "fixed", sortition, jnp.asarray(split)
-        )
-        seat = jax.jit(jax.vmap(lambda k: draw(k).seat[0]))(
-            jax.random.split(jax.random.key(8), 4000)
-        )
-        return (np.asarray(seat)[:, bad] == 0).any(axis=1).mean()
-
-    margin = 4 * 0.5 / np.sqrt(4000)
-    assert abs(share_of_first_seat("uniform") - 2 / 3) < margin
-    assert abs(share_of_first_seat("stake") - 21 / 60) < margin  # what the owners had before
+    draw = lambda k: draw_sets(k, jnp.ones(12, bool), ConeParams(size=1), 1, "fixed").seat[0]
+    seat = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(8), 4000)))
+    share = (seat[:, bad] == 0).any(axis=1).mean()
+    assert abs(share - 2 / 3) < 4 * 0.5 / np.sqrt(4000)  # it pays under uniform sortition
     with pytest.raises(ValueError, match="parts"):
         split_stakes(stake, byzantine, 0)
 
