@@ -413,11 +413,13 @@ def request_withdrawal(amount: int256):
 def withdraw():
     """
     @notice Moves what was asked back, or what slashing left of it, to the balance of the caller.
+            A node waits until no job runs that it could still be slashed for.
     """
     seat: uint256 = self._member()
     account: Account = self._account(seat)
     assert account.asked != 0, "WRONG_PHASE"
     assert self._now() - account.asked_at >= R.withdrawal_delay, "TOO_EARLY"
+    assert seat <= NODES_AFTER or not self._is_any_running(), "TOO_EARLY"
     units: uint256 = min(account.asked, account.stake)
     account.stake -= units
     account.balance += units
@@ -573,8 +575,13 @@ def settle_round(job: int256, outcomes: DynArray[int256, MAX_NODES]):
             self._credit(seat, reward)
     spent: uint256 = reward * number
     j.compute_pool = j.compute_pool + kept - spent
+    # Slashed money can be staked and slashed again: the totals may pass a lane, no sum of money does.
+    # Then both are lowered by the same, so that their difference stays exact.
     j.compensation += kept
     j.compute_paid += spent
+    over: uint256 = max(max(j.compensation, j.compute_paid), INT_MAX) - INT_MAX
+    j.compensation -= over
+    j.compute_paid -= over
     j.round += 1
     j.phase = TRAINING
     if j.round >= R.num_rounds:
@@ -756,7 +763,7 @@ def resolve_dispute(job: int256, ruling: int256, guilty: DynArray[int256, MAX_NO
             slashed += self._slash_stake(seat, R.slash_wrong_bps, True)
     if ruling == REJECTED:
         slashed = j.bond
-        self._credit(j.accused, self._burn(j.bond))
+        self.burned += j.bond
     else:
         if self._is_matched(slot, j.accused):
             slashed += self._slash_deposit(slot, j.accused)
@@ -910,6 +917,19 @@ def _is_locked(seat: uint256) -> bool:
         for slot: uint256 in range(JOBS, bound=MAX_JOBS):
             if self._place(slot, seat - BUYERS - 1).locked > 0:
                 return True
+    return False
+
+
+@view
+@internal
+def _is_any_running() -> bool:
+    """
+    @dev A job that is matched and not finished: any node can be slashed for it.
+    """
+    for slot: uint256 in range(JOBS, bound=MAX_JOBS):
+        phase: uint256 = self.jobs[slot][0] & LANE
+        if phase >= MATCHED and phase <= DISPUTED:
+            return True
     return False
 
 
