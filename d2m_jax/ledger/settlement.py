@@ -51,9 +51,10 @@ def settle_round(
     Of what is slashed burn_bps is burned, the rest joins the compute pool. What is not spent stays
     there and goes back to the buyer in the end (reference 3.6). Slashed money can be earned, staked
     and slashed again, so the two totals may pass what int32 holds though no sum of money does: then
-    both are lowered by the same, the larger to INT_MAX, and their difference stays exact. Outcomes of nodes that are not
-    registered count as not drawn; a banned node is slashed but not paid. The last of
-    `rules.num_rounds` rounds moves the job on to VERIFY.
+    both are lowered by the same, the larger to INT_MAX, and their difference stays exact.
+
+    Outcomes of nodes that are not registered count as not drawn; a banned node is slashed but not
+    paid. The last of `rules.num_rounds` rounds moves the job on to VERIFY.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not MATCHED or TRAINING), BAD_VALUE (an outcome is no `Outcome`).

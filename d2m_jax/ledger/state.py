@@ -100,7 +100,7 @@ class Jobs:
     accused: jax.Array  # [J] int32 account, -1 nobody
     disputed_round: jax.Array  # [J] int32, -1 none
     # the account of the job: price + compensation = paid (three ways) + refunded, in the end
-    compensation: jax.Array  # [J] int32 slashed stake that joined the compute pool (see `settle_round`)
+    compensation: jax.Array  # [J] int32 slashed stake that joined the compute pool
     compute_paid: jax.Array  # [J] int32 to nodes
     seller_paid: jax.Array  # [J] int32
     fee_paid: jax.Array  # [J] int32

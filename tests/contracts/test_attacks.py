@@ -356,7 +356,8 @@ def test_all_the_money_there_can_be_moves_without_wrapping():
 def test_money_slashed_again_and_again_does_not_wrap_the_totals_of_a_job(last):
     """Nodes 0 and 1 are wrong in turn and stake what they earned: 1.5e9 units go round."""
     funds = [0] * LAYOUT.num_accounts
-    funds[BUYER], funds[SELLERS[0]], funds[NODES[0]], funds[NODES[1]] = 1_000, 100, 1_500_000_000, 100
+    funds[BUYER], funds[SELLERS[0]] = 1_000, 100
+    funds[NODES[0]], funds[NODES[1]] = 1_500_000_000, 100
     terms = {"burn_bps": 0, "slash_wrong_bps": 10_000, "num_rounds": 5 + last}
     both = Both(funds, **terms)("REGISTER_SELLER", SELLERS[0], tags=3, value=5, amount=100)
     for node in NODES[:2]:
