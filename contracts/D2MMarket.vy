@@ -516,7 +516,7 @@ def close_auction(job: int256):
 def match_sellers(job: int256):
     """
     @notice Anybody has the eligible sellers of a closed auction matched and their deposits locked;
-            with too few of them the job is aborted and the buyer gets everything back.
+            with too few of them the job is aborted and the buyer gets all back but the fee.
     """
     j: Job = self._enter(job, 1, ARBITER, 1 << CLOSED)[1]
     slot: uint256 = convert(job, uint256)
@@ -525,7 +525,7 @@ def match_sellers(job: int256):
         number += convert(self._is_eligible(i, j.tags), uint256)
     log Matched(job=slot, sellers=number)
     if number < max(R.min_sellers, 1):
-        self._finish(slot, j, ABORTED, 0, 0)
+        self._finish(slot, j, ABORTED, 0, max(j.fee_pool, 1))
         return
     for i: uint256 in range(SELLERS, bound=MAX_SELLERS):
         if self._is_eligible(i, j.tags):
@@ -691,7 +691,8 @@ def settle(job: int256):
 @external
 def time_out(job: int256):
     """
-    @notice Anybody ends a job that made no progress for long: the buyer is refunded.
+    @notice Anybody ends a job that made no progress for long: the buyer is refunded, less the fee
+            if its sellers were never matched.
     """
     j: Job = self._enter(
         job,
@@ -700,7 +701,10 @@ def time_out(job: int256):
         1 << CLOSED | 1 << MATCHED | 1 << TRAINING | 1 << VERIFY | 1 << DISPUTED,
     )[1]
     assert self._now() - j.since >= R.timeout, "TOO_EARLY"
-    self._finish(convert(job, uint256), j, REFUNDED, 0, 0)
+    fee: uint256 = 0
+    if j.phase == CLOSED:
+        fee = max(j.fee_pool, 1)
+    self._finish(convert(job, uint256), j, REFUNDED, 0, fee)
 
 
 @external
@@ -1057,7 +1061,7 @@ def _finish(slot: uint256, finished: Job, phase: uint256, pot: uint256, fee: uin
                 self._set_account(BUYERS + 1 + i, account)
                 place.locked = 0
                 self._set_place(slot, i, place)
-    refund: uint256 = j.seller_pool - paid + j.fee_pool - fee + j.compute_pool
+    refund: uint256 = j.seller_pool + j.fee_pool + j.compute_pool - paid - fee
     self._credit(ARBITER, fee)
     self._credit(j.buyer, refund)
     if j.bond > 0:

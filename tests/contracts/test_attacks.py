@@ -75,6 +75,23 @@ def test_a_round_booked_twice_cannot_pay_more_than_the_pool():
     assert paid == pool // 3 * 3 and both.row("compute_pool") == pool - paid
 
 
+@pytest.mark.parametrize("terms", [{}, {"seller_bps": 0, "fee_bps": 0}])
+@pytest.mark.parametrize("matched_at_last", [True, False])
+def test_a_slot_taken_for_tags_that_nobody_has_costs_the_fee(terms, matched_at_last):
+    """Both slots are held by one buyer; whichever way its job ends, at least a unit is gone."""
+    both = registered(**terms)
+    for job, tags in ((0, 4), (1, 8)):
+        both("BID", BUYER, job=job, tags=tags, amount=100, value=1)
+    both("WAIT", amount=3)("CLOSE_AUCTION", job=0)("CLOSE_AUCTION", job=1)
+    if not matched_at_last:
+        both("WAIT", amount=10)
+    for job in (0, 1):
+        both("MATCH" if matched_at_last else "TIME_OUT", job=job)
+        assert both.row("refunded", job) == 100 - both.row("fee_paid", job)
+    fee = 1 if terms else 5
+    assert both.balances[BUYER] == 1_000 - 2 * fee and both.balances[ARBITER] == 1_000 + 2 * fee
+
+
 # Front-running and deadlines
 
 

@@ -272,7 +272,7 @@ class Model:
             and max(0, self.stake[s] - self.exit[s][0]) >= deposit
         ]
         if len(found) < max(1, self.rules["min_sellers"]):
-            return self._close(j, Phase.ABORTED, {}, 0)
+            return self._close(j, Phase.ABORTED, {}, max(1, j.pot["fee"]))
         for s in found:
             self.stake[s] -= deposit
             j.locked[s] = deposit
@@ -299,7 +299,8 @@ class Model:
     def time_out(self, j, actor, target, amount, tags, value, payload):
         if self.block < j.since + self.rules["timeout"]:
             return Reason.TOO_EARLY
-        return self._close(j, Phase.REFUNDED, {}, 0)
+        kept = max(1, j.pot["fee"]) if j.phase == Phase.CLOSED else 0
+        return self._close(j, Phase.REFUNDED, {}, kept)
 
     # settlement
 
