@@ -35,7 +35,7 @@ GAS: dict[Kind, tuple[int, int, int, int, int]] = {
     Kind.OPEN_DISPUTE: (55112, 0, 0, 0, 0),
     Kind.RESOLVE_DISPUTE: (60958, 2964, 9220, 385, 5900),
     Kind.SETTLE: (54219, 2810, 9426, 0, 0),
-    Kind.TIME_OUT: (52049, 2964, 9220, 0, 0),
+    Kind.TIME_OUT: (52086, 2964, 9220, 0, 0),
     Kind.RESET_JOB: (33424, 1860, 2240, 0, 0),
 }
 FIRST_ROUND = 17091  # the first round of a job costs more: it opens a storage slot
