@@ -413,11 +413,13 @@ def request_withdrawal(amount: int256):
 def withdraw():
     """
     @notice Moves what was asked back, or what slashing left of it, to the balance of the caller.
+            A node waits until no job runs that it could still be slashed for.
     """
     seat: uint256 = self._member()
     account: Account = self._account(seat)
     assert account.asked != 0, "WRONG_PHASE"
     assert self._now() - account.asked_at >= R.withdrawal_delay, "TOO_EARLY"
+    assert seat <= NODES_AFTER or not self._is_any_running(), "TOO_EARLY"
     units: uint256 = min(account.asked, account.stake)
     account.stake -= units
     account.balance += units
@@ -514,7 +516,7 @@ def close_auction(job: int256):
 def match_sellers(job: int256):
     """
     @notice Anybody has the eligible sellers of a closed auction matched and their deposits locked;
-            with too few of them the job is aborted and the buyer gets everything back.
+            with too few of them the job is aborted and the buyer gets all back but the fee.
     """
     j: Job = self._enter(job, 1, ARBITER, 1 << CLOSED)[1]
     slot: uint256 = convert(job, uint256)
@@ -523,7 +525,7 @@ def match_sellers(job: int256):
         number += convert(self._is_eligible(i, j.tags), uint256)
     log Matched(job=slot, sellers=number)
     if number < max(R.min_sellers, 1):
-        self._finish(slot, j, ABORTED, 0, 0)
+        self._finish(slot, j, ABORTED, 0, max(j.fee_pool, 1))
         return
     for i: uint256 in range(SELLERS, bound=MAX_SELLERS):
         if self._is_eligible(i, j.tags):
@@ -573,8 +575,13 @@ def settle_round(job: int256, outcomes: DynArray[int256, MAX_NODES]):
             self._credit(seat, reward)
     spent: uint256 = reward * number
     j.compute_pool = j.compute_pool + kept - spent
+    # Slashed money can be staked and slashed again: the totals may pass a lane, no sum of money does.
+    # Then both are lowered by the same, so that their difference stays exact.
     j.compensation += kept
     j.compute_paid += spent
+    over: uint256 = max(max(j.compensation, j.compute_paid), INT_MAX) - INT_MAX
+    j.compensation -= over
+    j.compute_paid -= over
     j.round += 1
     j.phase = TRAINING
     if j.round >= R.num_rounds:
@@ -684,7 +691,8 @@ def settle(job: int256):
 @external
 def time_out(job: int256):
     """
-    @notice Anybody ends a job that made no progress for long: the buyer is refunded.
+    @notice Anybody ends a job that made no progress for long: the buyer is refunded, less the fee
+            if its sellers were never matched.
     """
     j: Job = self._enter(
         job,
@@ -693,7 +701,10 @@ def time_out(job: int256):
         1 << CLOSED | 1 << MATCHED | 1 << TRAINING | 1 << VERIFY | 1 << DISPUTED,
     )[1]
     assert self._now() - j.since >= R.timeout, "TOO_EARLY"
-    self._finish(convert(job, uint256), j, REFUNDED, 0, 0)
+    fee: uint256 = 0
+    if j.phase == CLOSED:
+        fee = max(j.fee_pool, 1)
+    self._finish(convert(job, uint256), j, REFUNDED, 0, fee)
 
 
 @external
@@ -756,7 +767,7 @@ def resolve_dispute(job: int256, ruling: int256, guilty: DynArray[int256, MAX_NO
             slashed += self._slash_stake(seat, R.slash_wrong_bps, True)
     if ruling == REJECTED:
         slashed = j.bond
-        self._credit(j.accused, self._burn(j.bond))
+        self.burned += j.bond
     else:
         if self._is_matched(slot, j.accused):
             slashed += self._slash_deposit(slot, j.accused)
@@ -913,6 +924,19 @@ def _is_locked(seat: uint256) -> bool:
     return False
 
 
+@view
+@internal
+def _is_any_running() -> bool:
+    """
+    @dev A job that is matched and not finished: any node can be slashed for it.
+    """
+    for slot: uint256 in range(JOBS, bound=MAX_JOBS):
+        phase: uint256 = self.jobs[slot][0] & LANE
+        if phase >= MATCHED and phase <= DISPUTED:
+            return True
+    return False
+
+
 @pure
 @internal
 def _is_lane(number: int256) -> bool:
@@ -1037,7 +1061,7 @@ def _finish(slot: uint256, finished: Job, phase: uint256, pot: uint256, fee: uin
                 self._set_account(BUYERS + 1 + i, account)
                 place.locked = 0
                 self._set_place(slot, i, place)
-    refund: uint256 = j.seller_pool - paid + j.fee_pool - fee + j.compute_pool
+    refund: uint256 = j.seller_pool + j.fee_pool + j.compute_pool - paid - fee
     self._credit(ARBITER, fee)
     self._credit(j.buyer, refund)
     if j.bond > 0:

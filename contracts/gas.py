@@ -159,6 +159,9 @@ def _edges(world: Market, size: Size, job: int) -> Iterable[Weighed]:
     yield Weighed("pay_in", job, size, world.call(buyer, "pay_in", value=50 * UNIT).gas)
     yield Weighed("pay_out", job, size, world.call(buyer, "pay_out", 50).gas)
     yield Weighed("refused", job, size, world.call(buyer, "settle", 0).gas)
+    outcomes = [1] * size.num_nodes
+    refused = world.call(address_of(world.layout.treasury), "settle_round", 0, outcomes)
+    yield Weighed("refused round", job, size, refused.gas)
 
 
 def grid() -> list[Size]:

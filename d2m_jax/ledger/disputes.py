@@ -127,8 +127,9 @@ def resolve_dispute(
     (the model is spoilt): the job fails, the buyer is refunded, honest compute stays paid.
     REPORT_AGAIN (only the metric was false): back to VERIFY, the metric is reported anew and has a
     challenge window of its own, so that neither side loses by a lie of the nodes.
-    REJECTED: part of the bond is burned, the rest goes to the accused. The challenge window starts
-    again, so that a false dispute cannot use up the time of a true one; each costs a bond.
+    REJECTED: the whole bond is burned. Were it paid to the accused, one could accuse one's own
+    Sybil for free; to the arbiter, it would earn by rejecting. The challenge window starts again,
+    so that a false dispute cannot use up the time of a true one; each costs a bond.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not DISPUTED), BAD_VALUE (no such `Ruling`, a `guilty` entry neither 0 nor 1).
@@ -161,7 +162,7 @@ def resolve_dispute(
     failed = finish(punished, job, after, Phase.REFUNDED, nothing, integer(0))
     returned = credit(punished, row.disputer, row.bond)
     again = _drop_dispute(returned, job, Phase.VERIFY, locked=after.locked)
-    lost = _drop_dispute(_take_bond(ledger, rules, row), job, Phase.CHALLENGE)
+    lost = _drop_dispute(replace(ledger, burned=ledger.burned + row.bond), job, Phase.CHALLENGE)
     new = choose(ruling == Ruling.UPHELD, failed, choose(ruling == Ruling.REJECTED, lost, again))
     return commit(reason, new, ledger)
 
@@ -197,11 +198,6 @@ def _punish(
     new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | barred)
     new = edit_job(new, job, excluded=row.excluded | guilty_sellers)
     return new, replace(row, locked=row.locked - from_sellers)
-
-
-def _take_bond(ledger: Ledger, rules: Rules, row: Jobs) -> Ledger:
-    burned, kept = burn_share(row.bond, rules)
-    return replace(credit(ledger, row.accused, kept), burned=ledger.burned + burned)
 
 
 def _drop_dispute(ledger: Ledger, job: jax.Array, phase: Phase, **fields: jax.Array) -> Ledger:

@@ -51,7 +51,7 @@ def finish(
         row: the job with its pools and locked deposits.
         phase: SETTLED, REFUNDED or ABORTED.
         seller_pay: [N] int32 with a sum of at most `row.seller_pool`.
-        fee_paid: [] int32, at most `row.fee_pool`.
+        fee_paid: [] int32, at most the fee pool, or the `slot_fee`.
     """
     layout = ledger.layout
     paid = seller_pay.sum(dtype=jnp.int32)
@@ -79,11 +79,20 @@ def finish(
     )
 
 
+def slot_fee(row: Jobs) -> jax.Array:
+    """[] int32: what the treasury keeps of a job that ends before its sellers are matched.
+
+    The fee of the price, at least one unit (our choice): a slot taken for tags that nobody has
+    must not be free, or one buyer could hold all of them.
+    """
+    return jnp.maximum(row.fee_pool, 1)
+
+
 def match(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:
     """Anybody has the eligible sellers of a closed auction matched and their deposits locked.
 
-    With fewer than `rules.min_sellers` the job is aborted and the buyer gets everything back: the
-    receipt is OK and the phase says ABORTED.
+    With fewer than `rules.min_sellers` the job is aborted and the buyer gets all back but the
+    `slot_fee`: the receipt is OK and the phase says ABORTED.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE.
     """
@@ -95,7 +104,7 @@ def match(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | ja
     matched = eligible_sellers(ledger, rules, row.tags)
     enough = matched.sum(dtype=jnp.int32) >= jnp.maximum(rules.min_sellers, 1)
     nothing = jnp.zeros_like(row.locked)
-    aborted = finish(ledger, job, row, Phase.ABORTED, nothing, integer(0))
+    aborted = finish(ledger, job, row, Phase.ABORTED, nothing, slot_fee(row))
 
     locked = jnp.where(matched, rules.seller_deposit, 0)
     running = add_stakes(ledger, ledger.layout.sellers.start, -locked)
@@ -115,7 +124,8 @@ def time_out(
 ) -> Result:
     """Anybody ends a job that made no progress for `rules.timeout` blocks: the buyer is refunded.
 
-    Compute already paid stays paid, deposits are released, an open bond goes back to its owner.
+    Compute already paid stays paid, deposits are released, an open bond goes back to its owner;
+    the `slot_fee` is kept if nobody had the sellers matched, which anybody may.
     An auction and a challenge window need no time-out: anybody can close and settle them.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
@@ -132,7 +142,8 @@ def time_out(
         ]
     )
     nothing = jnp.zeros_like(row.locked)
-    new = finish(ledger, job, row, Phase.REFUNDED, nothing, integer(0))
+    fee = jnp.where(row.phase == Phase.CLOSED, slot_fee(row), 0)
+    new = finish(ledger, job, row, Phase.REFUNDED, nothing, fee)
     return commit(reason, new, ledger)
 
 

@@ -23,23 +23,27 @@ GAS: dict[Kind, tuple[int, int, int, int, int]] = {
     Kind.REGISTER_NODE: (32275, 0, 0, 0, 0),
     Kind.TOP_UP: (32418, 0, 0, 0, 0),
     Kind.REQUEST_WITHDRAWAL: (31554, 0, 0, 0, 0),
-    Kind.WITHDRAW: (31668, 0, 0, 0, 0),
+    Kind.WITHDRAW: (34109, 0, 0, 0, 0),
     Kind.BAN: (33400, 0, 0, 0, 0),
     Kind.BID: (52694, 0, 0, 0, 0),
     Kind.CLOSE_AUCTION: (42984, 0, 0, 0, 0),
     Kind.MATCH: (37461, 6656, 26172, 0, 0),
-    Kind.SETTLE_ROUND: (55884, 0, 0, 454, 5715),
+    Kind.SETTLE_ROUND: (56129, 0, 0, 454, 5715),
     Kind.RATE_SELLERS: (34399, 333, 8094, 0, 0),
     Kind.SLASH_SELLER: (59251, 0, 0, 0, 0),
     Kind.REPORT_METRIC: (39165, 2706, 3164, 0, 0),
     Kind.OPEN_DISPUTE: (55112, 0, 0, 0, 0),
     Kind.RESOLVE_DISPUTE: (60958, 2964, 9220, 385, 5900),
     Kind.SETTLE: (54219, 2810, 9426, 0, 0),
-    Kind.TIME_OUT: (52049, 2964, 9220, 0, 0),
+    Kind.TIME_OUT: (52086, 2964, 9220, 0, 0),
     Kind.RESET_JOB: (33424, 1860, 2240, 0, 0),
 }
 FIRST_ROUND = 17091  # the first round of a job costs more: it opens a storage slot
+OPENING_BID = 29007  # a bid that opens an auction costs more than one over another, with one slot
+SLOT = 2249  # and more with each further slot, whose tags it reads
 REFUSED = 31668  # a refused action is a transaction too
+# One that carries a vector costs at least the floor of its calldata (EIP-7623), refused or not.
+CALLDATA, ENTRY = 22180, 350
 
 
 def gas_of(
@@ -74,6 +78,22 @@ def gas_of(
     return jnp.where((kind >= 0) & (kind < len(Kind)), gas, REFUSED)
 
 
+def gas_of_refusal(
+    kind: int | jax.Array, *, num_sellers: int | jax.Array = 0, num_nodes: int | jax.Array = 0
+) -> jax.Array:
+    """[...] int32: gas of a refused action, to about 5 % where it carries a vector.
+
+    Formula: max(REFUSED, CALLDATA + ENTRY * entries) for the kinds that carry one entry per node
+    (SETTLE_ROUND, RESOLVE_DISPUTE) or per seller (RATE_SELLERS, REPORT_METRIC); else REFUSED. A
+    refusal before storage is read costs less.
+    """
+    kind = integer(kind)
+    by_nodes = (kind == Kind.SETTLE_ROUND) | (kind == Kind.RESOLVE_DISPUTE)
+    by_sellers = (kind == Kind.RATE_SELLERS) | (kind == Kind.REPORT_METRIC)
+    entries = jnp.where(by_nodes, num_nodes, jnp.where(by_sellers, num_sellers, 0))
+    return jnp.maximum(REFUSED, CALLDATA + ENTRY * entries)
+
+
 def gas_of_round(**size: int | jax.Array) -> jax.Array:
     """[] int32: one round (not the first), settled and rated. Arguments as for `gas_of`."""
     return gas_of(Kind.SETTLE_ROUND, **size) + gas_of(Kind.RATE_SELLERS, **size)
@@ -84,13 +104,16 @@ def gas_of_job(
 ) -> jax.Array:
     """[] int32: a job from its bids to the cleared slot, without a dispute; at least one round.
 
+    One slot, at least one bid.
+
     Args:
         num_rounds: rounds settled.
         num_bids: accepted bids.
         size: as for `gas_of`.
     """
     once = (Kind.CLOSE_AUCTION, Kind.MATCH, Kind.REPORT_METRIC, Kind.SETTLE, Kind.RESET_JOB)
-    gas = num_bids * gas_of(Kind.BID, **size) + num_rounds * gas_of_round(**size) + FIRST_ROUND
+    gas = num_bids * gas_of(Kind.BID, **size) + num_rounds * gas_of_round(**size)
+    gas += OPENING_BID + FIRST_ROUND
     return gas + sum((gas_of(kind, **size) for kind in once), start=jnp.int32(0))
 
 
@@ -103,7 +126,8 @@ def gas_spent(
 ) -> jax.Array:
     """What every account has paid for a trace of actions, refused ones included.
 
-    Waiting costs nothing, and who is no account is not billed. Every round counts as a later one.
+    Waiting costs nothing, and who is no account is not billed. Every round counts as a later one,
+    every bid as one over another.
     How many nodes were drawn or found guilty is read off the payload.
 
     Args:
@@ -123,7 +147,8 @@ def gas_spent(
         num_nodes=layout.num_nodes,
         num_drawn=named,
     )
-    gas = jnp.where(receipts == Reason.OK, accepted, REFUSED)
+    size = {"num_sellers": layout.num_sellers, "num_nodes": layout.num_nodes}
+    gas = jnp.where(receipts == Reason.OK, accepted, gas_of_refusal(actions.kind, **size))
     gas = jnp.where(actions.kind == Kind.WAIT, 0, gas).astype(jnp.float32)
     paid_by = actions.actor[:, None] == jnp.arange(layout.num_accounts, dtype=jnp.int32)[None]
     return jnp.sum(jnp.where(paid_by, gas[:, None], 0.0), axis=0)

@@ -18,7 +18,7 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     integer,
 )
-from d2m_jax.ledger.codes import Reason
+from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Ledger
 
@@ -192,20 +192,25 @@ def request_withdrawal(
 def withdraw(ledger: Ledger, rules: Rules, *, actor: int | jax.Array) -> Result:
     """Pays out a request after the delay: what was asked, or what slashing has left of it.
 
-    Who takes out the last unit and has nothing locked in a job is no longer registered.
+    Who takes out the last unit and has nothing locked in a job is no longer registered. A node
+    waits longer, until no job is matched and unfinished: it could still be slashed for it. What a
+    seller can lose is locked in its jobs, apart from its stake.
 
     Checks, in order: UNKNOWN_PARTY, NOT_REGISTERED, WRONG_PHASE (nothing was asked back),
-    TOO_EARLY.
+    TOO_EARLY (the delay is not over, or the actor is a node and a job runs).
     """
     actor = integer(actor)
     asked, stake = _read(ledger.exits, actor), _read(ledger.stakes, actor)
     waited = ledger.block - _read(ledger.exit_blocks, actor)
+    phases = ledger.jobs.phase
+    is_any_running = jnp.any((phases >= Phase.MATCHED) & (phases <= Phase.DISPUTED))
     reason = first_failure(
         [
             check_actor(ledger, actor),
             (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
             (Reason.WRONG_PHASE, asked == 0),
             (Reason.TOO_EARLY, waited < rules.withdrawal_delay),
+            (Reason.TOO_EARLY, is_node(ledger, actor) & is_any_running),
         ]
     )
     amount = jnp.minimum(asked, stake)

@@ -28,7 +28,7 @@ from d2m_jax.ledger.accounts import (
 from d2m_jax.ledger.auction import pools_of
 from d2m_jax.ledger.codes import Outcome, Phase, Reason, Verdict
 from d2m_jax.ledger.escrow import finish
-from d2m_jax.ledger.rules import BPS, Rules
+from d2m_jax.ledger.rules import BPS, INT_MAX, Rules
 from d2m_jax.ledger.state import MAX_WEIGHT, Jobs, Ledger
 
 Result = tuple[Ledger, jax.Array]
@@ -49,9 +49,12 @@ def settle_round(
     reward   = min(reward_cap, budget // #matching), to each node that matched the accepted digest
 
     Of what is slashed burn_bps is burned, the rest joins the compute pool. What is not spent stays
-    there and goes back to the buyer in the end (reference 3.6). Outcomes of nodes that are not
-    registered count as not drawn; a banned node is slashed but not paid. The last of
-    `rules.num_rounds` rounds moves the job on to VERIFY.
+    there and goes back to the buyer in the end (reference 3.6). Slashed money can be earned, staked
+    and slashed again, so the two totals may pass what int32 holds though no sum of money does: then
+    both are lowered by the same, the larger to INT_MAX, and their difference stays exact.
+
+    Outcomes of nodes that are not registered count as not drawn; a banned node is slashed but not
+    paid. The last of `rules.num_rounds` rounds moves the job on to VERIFY.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not MATCHED or TRAINING), BAD_VALUE (an outcome is no `Outcome`).
@@ -91,6 +94,10 @@ def settle_round(
     new = add_stakes(ledger, span.start, -slashed)
     new = pay_many(new, span.start, jnp.where(matching, reward, 0))
     new = replace(new, burned=ledger.burned + burned)
+    over = jnp.maximum(
+        jnp.maximum(kept - (INT_MAX - row.compensation), 0),
+        jnp.maximum(spent - (INT_MAX - row.compute_paid), 0),
+    )
     rounds = row.round + 1
     is_last = rounds >= rules.num_rounds
     new = edit_job(
@@ -100,8 +107,8 @@ def settle_round(
         since=ledger.block,
         round=rounds,
         compute_pool=row.compute_pool + kept - spent,
-        compensation=row.compensation + kept,
-        compute_paid=row.compute_paid + spent,
+        compensation=row.compensation - over + kept,
+        compute_paid=row.compute_paid - over + spent,
     )
     return commit(reason, new, ledger)
 

@@ -14,7 +14,10 @@ from d2m_jax.report import tables
 _ENDINGS = {
     Phase.SETTLED: ("settled: sellers, nodes and the fee are paid", "green"),
     Phase.REFUNDED: ("refunded: the buyer has its money back, honest compute stays paid", "yellow"),
-    Phase.ABORTED: ("aborted: too few sellers carry the tags, the buyer is refunded", "yellow"),
+    Phase.ABORTED: (
+        "aborted: too few sellers carry the tags, the buyer is refunded, less the fee",
+        "yellow",
+    ),
     Phase.IDLE: ("no sale: nobody bid the reserve", "yellow"),
 }
 

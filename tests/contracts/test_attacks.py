@@ -75,6 +75,23 @@ def test_a_round_booked_twice_cannot_pay_more_than_the_pool():
     assert paid == pool // 3 * 3 and both.row("compute_pool") == pool - paid
 
 
+@pytest.mark.parametrize("terms", [{}, {"seller_bps": 0, "fee_bps": 0}])
+@pytest.mark.parametrize("matched_at_last", [True, False])
+def test_a_slot_taken_for_tags_that_nobody_has_costs_the_fee(terms, matched_at_last):
+    """Both slots are held by one buyer; whichever way its job ends, at least a unit is gone."""
+    both = registered(**terms)
+    for job, tags in ((0, 4), (1, 8)):
+        both("BID", BUYER, job=job, tags=tags, amount=100, value=1)
+    both("WAIT", amount=3)("CLOSE_AUCTION", job=0)("CLOSE_AUCTION", job=1)
+    if not matched_at_last:
+        both("WAIT", amount=10)
+    for job in (0, 1):
+        both("MATCH" if matched_at_last else "TIME_OUT", job=job)
+        assert both.row("refunded", job) == 100 - both.row("fee_paid", job)
+    fee = 1 if terms else 5
+    assert both.balances[BUYER] == 1_000 - 2 * fee and both.balances[ARBITER] == 1_000 + 2 * fee
+
+
 # Front-running and deadlines
 
 
@@ -157,15 +174,28 @@ def test_each_false_dispute_costs_its_bond_and_the_job_still_settles():
     both = challenged(price=900)
     bond, start = 45, both.balances[BUYER]
     victim = both.balances[NODES[1]], both.stakes[NODES[1]]
-    for i in range(start // bond):
+    rounds = start // bond
+    for i in range(rounds):
         both("OPEN_DISPUTE", BUYER, target=NODES[1])("RESOLVE_DISPUTE", ARBITER, amount=0)
         assert both.balances[BUYER] == start - bond * (i + 1)
     both("OPEN_DISPUTE", BUYER, target=NODES[1], expect=R.NOT_ENOUGH_MONEY)
-    # the accused gains what is not burned, its stake is untouched
-    gained = both.balances[NODES[1]] - victim[0]
-    assert gained == (bond - bond // 2) * (start // bond) and both.stakes[NODES[1]] == victim[1]
+    # nobody gains, the stake of the accused is untouched
+    assert (both.balances[NODES[1]], both.stakes[NODES[1]]) == victim
+    assert int(both.ledger.burned) == bond * rounds
     both("WAIT", amount=3)("SETTLE")
     assert both.phase == L.Phase.SETTLED and both.row("seller_paid") == 630
+
+
+@pytest.mark.parametrize(("price", "bond"), [(10, 1), (900, 45)])
+def test_accusing_ones_own_sybil_falsely_costs_both_together_the_bond(price, bond):
+    """Also with a bond of one unit, and where slashing burns nothing."""
+    both = challenged(price=price, burn_bps=0)
+    before = both.balances
+    for i in range(3):
+        both("OPEN_DISPUTE", NODES[0], target=NODES[1])("RESOLVE_DISPUTE", ARBITER, amount=0)
+        lost = [old - new for old, new in zip(before, both.balances, strict=True)]
+        assert lost[NODES[0]] + lost[NODES[1]] == sum(lost) == bond * (i + 1)
+    assert int(both.ledger.burned) == 3 * bond
 
 
 def test_a_dispute_is_never_free_nor_against_oneself_nor_by_outsiders():
@@ -216,6 +246,36 @@ def test_a_culprit_cannot_leave_before_the_verdict():
         and both.balances[NODES[1]] == 800 + both.row("compute_paid") // 4
     )
     both("REGISTER_NODE", NODES[1], amount=200, expect=R.BANNED)
+
+
+def test_a_culprit_who_asked_long_ago_cannot_leave_while_a_job_runs():
+    """The delay was over before the dispute, or before the report: the stake stays all the same."""
+    both = matched()("REQUEST_WITHDRAWAL", NODES[1], amount=200)
+    for _ in range(2):
+        both("WAIT", amount=9)("SETTLE_ROUND", ARBITER, payload=[1, 1, 1, 1])
+    both("WITHDRAW", NODES[1], expect=R.TOO_EARLY)  # round settled, metric not reported
+    both("REPORT_METRIC", ARBITER, amount=6_000, payload=[1, 1, 1])
+    both("WITHDRAW", NODES[1], expect=R.TOO_EARLY)
+    both("OPEN_DISPUTE", BUYER, target=NODES[1])
+    both("WITHDRAW", NODES[1], expect=R.TOO_EARLY)
+    both("RESOLVE_DISPUTE", ARBITER, amount=0)("WITHDRAW", NODES[1], expect=R.TOO_EARLY)
+    both("WAIT", amount=2)("OPEN_DISPUTE", BUYER, target=NODES[1])("WAIT", amount=9)
+    both("WITHDRAW", NODES[1], expect=R.TOO_EARLY)
+    both("RESOLVE_DISPUTE", ARBITER, amount=1)("WITHDRAW", NODES[1])
+    assert both.phase == L.Phase.REFUNDED and both.stakes[NODES[1]] == 0
+    assert both.balances[NODES[1]] == 800 + both.row("compute_paid") // 4
+
+
+def test_a_job_in_any_slot_holds_the_nodes_but_no_auction_does():
+    both = registered()
+    both("REQUEST_WITHDRAWAL", NODES[0], amount=200)
+    both("REQUEST_WITHDRAWAL", SELLERS[0], amount=100)("WAIT", amount=10)
+    both("BID", BUYER, job=1, tags=3, amount=500, value=5_000)("WITHDRAW", NODES[0])
+    both("REQUEST_WITHDRAWAL", NODES[1], amount=200)("WAIT", amount=10)
+    both("CLOSE_AUCTION", job=1)("MATCH", job=1)("WITHDRAW", NODES[1], expect=R.TOO_EARLY)
+    both("WITHDRAW", SELLERS[0])  # what it can lose is locked, apart from its stake
+    both("WAIT", amount=10)("TIME_OUT", job=1)("WITHDRAW", NODES[1])
+    assert both.balances[NODES[1]] == 1_000 and both.balances[SELLERS[0]] == 900
 
 
 # A threshold that is missed, or said to be
@@ -309,6 +369,33 @@ def test_all_the_money_there_can_be_moves_without_wrapping():
     assert reason_text(sent.output) == "SUPPLY_LIMIT"
 
 
+@pytest.mark.parametrize("last", range(2))
+def test_money_slashed_again_and_again_does_not_wrap_the_totals_of_a_job(last):
+    """Nodes 0 and 1 are wrong in turn and stake what they earned: 1.5e9 units go round."""
+    funds = [0] * LAYOUT.num_accounts
+    funds[BUYER], funds[SELLERS[0]] = 1_000, 100
+    funds[NODES[0]], funds[NODES[1]] = 1_500_000_000, 100
+    terms = {"burn_bps": 0, "slash_wrong_bps": 10_000, "num_rounds": 5 + last}
+    both = Both(funds, **terms)("REGISTER_SELLER", SELLERS[0], tags=3, value=5, amount=100)
+    for node in NODES[:2]:
+        both("REGISTER_NODE", node, amount=funds[node])
+    both("BID", BUYER, tags=3, amount=1_000, value=5_000)("WAIT", amount=3)
+    both("CLOSE_AUCTION")("MATCH")
+    slashed = paid = 0
+    for number in range(5 + last):
+        wrong, right = NODES[number % 2], NODES[1 - number % 2]
+        slashed, paid = slashed + both.stakes[wrong], paid - both.balances[right]
+        both("SETTLE_ROUND", ARBITER, payload=[2, 1] if number % 2 == 0 else [1, 2])
+        paid += both.balances[right]
+        both("TOP_UP", right, amount=both.balances[right])
+        got = both.row("compensation"), both.row("compute_paid")
+        assert got[0] - got[1] == slashed - paid  # exact, whatever was lowered
+        assert max(got) == min(max(slashed, paid), INT_MAX) and min(got) >= 0
+    assert slashed > 2 * 2**31
+    both("REPORT_METRIC", ARBITER, amount=6_000, payload=[1])("WAIT", amount=3)("SETTLE")
+    assert both.row("seller_paid") == 700
+
+
 @pytest.mark.parametrize("number", [2**31, 2**32 + 1, 2**64, 2**255 - 1, -(2**255), -1])
 def test_numbers_beyond_the_ledger_are_refused_with_a_reason(number):
     """What the functional ledger cannot even be asked: its arguments are int32."""
@@ -342,8 +429,7 @@ def test_dust_goes_somewhere():
     both("OPEN_DISPUTE", BUYER, target=NODES[0])("RESOLVE_DISPUTE", ARBITER, amount=0)
     both("WAIT", amount=3)("SETTLE")
     assert both.row("refunded") == 1 and both.balances[BUYER] == 1_000 - 1
-    assert both.balances[NODES[0]] == 801  # the bond of one unit: half of it rounds to nothing
-    assert int(both.ledger.burned) == 0
+    assert both.balances[NODES[0]] == 800 and int(both.ledger.burned) == 1  # the bond of one unit
 
 
 def test_one_unit_more_is_always_possible_when_outbidding_dust():

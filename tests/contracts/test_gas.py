@@ -12,7 +12,7 @@ from contracts.evm import GENESIS, Evm, transaction_gas
 from contracts.gas import ESTIMATES, Size, fit, grid, measure_job
 from contracts.market import UNIT, encode, terms
 from d2m_jax import ledger as L
-from d2m_jax.ledger.gas import FIRST_ROUND, REFUSED
+from d2m_jax.ledger.gas import FIRST_ROUND, OPENING_BID, REFUSED, SLOT, gas_of_refusal
 from tests.contracts.machines import artifact
 
 ODD = Size(num_sellers=17, num_matched=11, num_nodes=40, num_drawn=21)  # not on the grid of the fit
@@ -85,6 +85,7 @@ def test_the_table_is_what_is_measured():
         if kind != L.Kind.WAIT:
             assert L.GAS[kind] == measured[kind.name.lower()], kind.name
     assert measured["refused"] == (REFUSED, 0, 0, 0, 0)
+    assert measured["bid (opens)"] == (L.GAS[L.Kind.BID][0] + OPENING_BID, 0, 0, 0, 0)
     first, later = measured["settle_round (first)"], measured["settle_round"]
     assert first == (later[0] + FIRST_ROUND, *later[1:])
 
@@ -103,6 +104,19 @@ def test_the_table_is_within_four_percent_of_a_market_off_its_grid():
                 assert int(L.gas_of(kind, **size)) == pytest.approx(row.gas, rel=0.04), row
     refused = [row.gas for row in rows if row.action == "refused"]
     assert refused and refused[-1] == pytest.approx(REFUSED, rel=0.15)
+
+
+def test_a_refused_round_costs_its_calldata():
+    (gas,) = {row.gas for row in odd_market() if row.action == "refused round"}
+    size = {"num_sellers": ODD.num_sellers, "num_nodes": ODD.num_nodes}
+    said = int(gas_of_refusal(L.Kind.SETTLE_ROUND, **size))
+    assert REFUSED < said <= gas < 1.05 * said
+
+
+def test_opening_an_auction_reads_every_slot():
+    rows = measure_job(artifact(), Size(2, 1, 2, 2), num_slots=16)
+    (gas,) = {row.gas for row in rows if row.action == "bid (opens)" and row.job == 1}
+    assert gas == pytest.approx(L.GAS[L.Kind.BID][0] + OPENING_BID + 15 * SLOT, abs=40)
 
 
 def test_a_fit_finds_the_line_that_made_the_rows():

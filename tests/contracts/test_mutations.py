@@ -44,8 +44,8 @@ IN_CONTRACT = {
         "pot * place.weight // total",
     ),
     "the bond of a false dispute goes back to its owner": (
-        "self._credit(j.accused, self._burn(j.bond))",
-        "self._credit(j.disputer, self._burn(j.bond))",
+        "self.burned += j.bond",
+        "self._credit(j.disputer, j.bond)",
     ),
     "an auction is closed while it runs": (
         '    assert self._now() - j.since >= R.auction_window, "TOO_EARLY"\n',

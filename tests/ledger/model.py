@@ -8,7 +8,7 @@ import dataclasses
 
 from d2m_jax.ledger import Kind, Outcome, Phase, Reason, Ruling, Verdict
 
-BLOCK_MAX = 2**31 - 1
+BLOCK_MAX = BIGGEST = 2**31 - 1
 DONE = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
 
 
@@ -187,6 +187,10 @@ class Model:
             return Reason.WRONG_PHASE
         if self.block < when + self.rules["withdrawal_delay"]:
             return Reason.TOO_EARLY
+        if actor in self.nodes and any(
+            j.phase not in (Phase.IDLE, Phase.AUCTION, Phase.CLOSED, *DONE) for j in self.jobs
+        ):
+            return Reason.TOO_EARLY
         paid = min(asked, self.stake[actor])
         self.stake[actor] -= paid
         self.money[actor] += paid
@@ -268,7 +272,7 @@ class Model:
             and max(0, self.stake[s] - self.exit[s][0]) >= deposit
         ]
         if len(found) < max(1, self.rules["min_sellers"]):
-            return self._close(j, Phase.ABORTED, {}, 0)
+            return self._close(j, Phase.ABORTED, {}, max(1, j.pot["fee"]))
         for s in found:
             self.stake[s] -= deposit
             j.locked[s] = deposit
@@ -295,7 +299,8 @@ class Model:
     def time_out(self, j, actor, target, amount, tags, value, payload):
         if self.block < j.since + self.rules["timeout"]:
             return Reason.TOO_EARLY
-        return self._close(j, Phase.REFUNDED, {}, 0)
+        kept = max(1, j.pot["fee"]) if j.phase == Phase.CLOSED else 0
+        return self._close(j, Phase.REFUNDED, {}, kept)
 
     # settlement
 
@@ -331,6 +336,9 @@ class Model:
                 self.money[node] += reward
                 j.pot["compute"] -= reward
                 j.to_nodes += reward
+        over = max(j.joined - BIGGEST, j.to_nodes - BIGGEST, 0)
+        j.joined -= over
+        j.to_nodes -= over
         j.round += 1
         j.phase = Phase.VERIFY if j.round >= self.rules["num_rounds"] else Phase.TRAINING
         j.since = self.block
@@ -430,7 +438,7 @@ class Model:
         if amount not in list(Ruling) or any(g not in (0, 1) for g in guilty.values()):
             return Reason.BAD_VALUE
         if amount == Ruling.REJECTED:
-            self.money[j.accused] += self._burn(j.pot["bond"])
+            self.burned += j.pot["bond"]
             return self._go_on(j, Phase.CHALLENGE)
         lost = 0
         for node in self.nodes:

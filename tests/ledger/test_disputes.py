@@ -50,14 +50,14 @@ def test_upheld_the_job_fails_and_the_guilty_pay():
 
 
 def test_rejected_the_bond_is_lost_and_the_window_starts_again():
-    """22 of the 45 are burned, 23 go to the accused; then 10 more blocks to wait."""
+    """All 45 are burned, the accused gains nothing; then 10 more blocks to wait."""
     world = challenged()("wait", blocks=9)
     dispute(world)("wait", blocks=50)
     world("settle", L.Reason.WRONG_PHASE, actor=0, job=0)
     burned = int(world.ledger.burned)
     resolve(world, 0, guilty=np.ones(5, int))  # the list of guilty means nothing then
-    assert int(world.ledger.burned) == burned + 22
-    assert world.balances[NODE] == 2_368 + 23
+    assert int(world.ledger.burned) == burned + 45
+    assert world.balances[NODE] == 2_368
     assert world.balances[BUYER] == 10_000 - 900 - 45
     assert world.stakes[7:12] == [1_000, 1_000, 0, 900, 1_000]
     world("wait", blocks=9)("settle", L.Reason.TOO_EARLY, actor=0, job=0)

@@ -28,18 +28,20 @@ def test_matching_locks_the_deposits():
     assert world.row(1)["phase"] == L.Phase.ABORTED
 
 
-def test_too_few_sellers_abort_and_refund_everything():
+def test_too_few_sellers_abort_and_refund_all_but_the_fee():
     world = registered(rules=L.make_rules(**FIRST, min_sellers=5))
     closed(world)("match", actor=9, job=0)
     assert world.row()["phase"] == L.Phase.ABORTED
-    assert world.balances[:3] == [10_000] * 3
+    assert world.balances[:3] == [10_000 - 50, 10_000, 10_000] and world.balances[12] == 50
+    assert world.row()["fee_paid"] == 50 and world.row()["refunded"] == 950
     assert world.stakes[3:7] == [1_000] * 4
     world("match", L.Reason.ALREADY_DONE, actor=9, job=0)
 
 
 def test_tags_that_nobody_has_abort():
     world = closed(registered(), tags=8)("match", actor=9, job=0)
-    assert (world.row()["phase"], world.balances[0]) == (L.Phase.ABORTED, 10_000)
+    # the price is the reserve of 100, the fee 5 of it
+    assert (world.row()["phase"], world.balances[0]) == (L.Phase.ABORTED, 10_000 - 5)
 
 
 @pytest.mark.parametrize("start", [matched, trained])
@@ -93,7 +95,9 @@ def test_the_next_job_in_the_same_slot_goes_on_with_the_same_accounts():
     closed(world)("match", actor=0, job=0)
     # Second price, one bid: the reserve of 100. Seller 3 is banned, so 3 < 4 sellers: aborted.
     assert world.row()["phase"] == L.Phase.ABORTED
-    assert (world.balances, world.stakes) == (balances, stakes)
+    fee = 5
+    assert world.balances[1:12] == balances[1:12] and world.stakes == stakes
+    assert (world.balances[0], world.balances[12]) == (balances[0] - fee, balances[12] + fee)
     world("reset_job", actor=0, job=0)("ban", actor=ARBITER, target=6, banned=0)
     world("top_up", actor=6, amount=1_000)
     closed(world)("match", actor=0, job=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from d2m_jax.ledger.gas import FEATURES, FIRST_ROUND, REFUSED
+from d2m_jax.ledger.gas import FEATURES, FIRST_ROUND, OPENING_BID, REFUSED, gas_of_refusal
 from tests.ledger.worlds import ARBITER, LAYOUT, RULES
 
 SIZE = {"num_sellers": 7, "num_matched": 5, "num_nodes": 11, "num_drawn": 3}
@@ -39,6 +39,16 @@ def test_gas_is_the_linear_form_of_its_row():
         assert int(L.gas_of(kind, **some)) == int(L.gas_of(kind, **everybody))
 
 
+def test_a_refusal_grows_with_the_vector_it_carries():
+    kinds, size = jnp.asarray(list(L.Kind)), {"num_sellers": 100, "num_nodes": 256}
+    got = gas_of_refusal(kinds, **size)
+    for kind, gas in zip(L.Kind, got.tolist(), strict=True):
+        entries = {"SETTLE_ROUND": 256, "RESOLVE_DISPUTE": 256}.get(kind.name, 0)
+        entries = {"RATE_SELLERS": 100, "REPORT_METRIC": 100}.get(kind.name, entries)
+        assert gas == (22_180 + 350 * entries if entries else REFUSED)
+    assert int(gas_of_refusal(L.Kind.SETTLE_ROUND, num_nodes=4)) == REFUSED
+
+
 def test_sizes_broadcast():
     nodes = np.asarray([16, 64, 256])
     got = L.gas_of(L.Kind.SETTLE_ROUND, num_nodes=nodes, num_drawn=16)
@@ -52,7 +62,7 @@ def test_a_job_is_the_sum_of_its_actions():
     assert int(L.gas_of_round(**SIZE)) == one_round
     once = ("CLOSE_AUCTION", "MATCH", "REPORT_METRIC", "SETTLE", "RESET_JOB")
     expected = FIRST_ROUND + 5 * one_round + sum(by_hand(L.Kind[k]) for k in once)
-    expected += 3 * by_hand(L.Kind.BID)
+    expected += 3 * by_hand(L.Kind.BID) + OPENING_BID
     assert int(L.gas_of_job(5, num_bids=3, **SIZE)) == expected
 
 

@@ -50,7 +50,8 @@ def test_money_asked_back_can_still_be_slashed():
     world("request_withdrawal", actor=NODE, amount=1_000)
     world("settle_round", actor=ARBITER, job=0, outcomes=np.array([2, 0, 0, 0, 0]))
     assert world.stakes[NODE] == 400
-    world("wait", blocks=300)("withdraw", actor=NODE)
+    world("wait", blocks=300)("withdraw", L.Reason.TOO_EARLY, actor=NODE)  # the job still runs
+    world("time_out", actor=0, job=0)("withdraw", actor=NODE)
     assert (world.balances[NODE], world.stakes[NODE]) == (2_400, 0)
     assert not bool(world.ledger.registered[NODE])
 

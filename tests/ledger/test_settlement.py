@@ -12,7 +12,7 @@ def test_money_table_of_a_full_job():
 
     Round 0: slashed 1000 + 100, burned 550, budget 112 + 550 = 662, two matching: 331 each.
     Round 1: budget 112, three matching: 37 each. Left 225 + 550 - 662 - 111 = 2 for the buyer.
-    Bond 45: 22 burned, 23 to the accused node 1. Seller pool 630 in 3 : 1 : 0 : 5.
+    Bond 45: burned. Seller pool 630 in 3 : 1 : 0 : 5.
     """
     world = challenged()
     assert world.row()["compute_pool"] == 2
@@ -23,11 +23,11 @@ def test_money_table_of_a_full_job():
     assert world.balances == [
         *(10_000, 10_000, 10_000 - 900 - 45 + 2),
         *(1_000 + 210, 1_000 + 70, 1_000, 1_000 + 350),
-        *(2_000 + 331 + 37, 2_000 + 331 + 37 + 23, 2_000, 2_000, 2_000 + 37),
+        *(2_000 + 331 + 37, 2_000 + 331 + 37, 2_000, 2_000, 2_000 + 37),
         45,
     ]
     assert world.stakes == [0, 0, 0, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 0, 900, 1_000, 0]
-    assert int(world.ledger.burned) == 550 + 22
+    assert int(world.ledger.burned) == 550 + 45
     row = world.row()
     assert (row["seller_paid"], row["fee_paid"], row["refunded"]) == (630, 45, 2)
     assert (row["compute_paid"], row["compensation"]) == (662 + 111, 550)
