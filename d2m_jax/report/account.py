@@ -152,7 +152,8 @@ def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray])
     reached = "reaches" if round(1e4 * float(closing.metric)) >= job["tau_bps"] else "misses"
     text = Text("Verdict: ", style="bold")
     text.append(
-        f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} tau = {tau:.4g}; "
+        f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} "
+        f"tau = {100 * tau:.6g}%; "
         f"{float(outcome.test_accuracy):.1%} on the test set\n",
         style="not bold",
     )
