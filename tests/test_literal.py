@@ -104,7 +104,7 @@ def without_row(market, state, hparams, data, row):
 
     @jax.jit
     def model(state, hparams, data):
-        learning, work, rate = market.train(state, hparams, data, attack=spoil)
+        _, work, rate = market.train(state, hparams, data, attack=spoil)
         return state.learning.theta - rate * work.direction
 
     return model(state, hparams, data)

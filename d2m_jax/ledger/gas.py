@@ -64,7 +64,7 @@ def gas_of(
         num_sellers: [...] int32 sellers of the layout.
         num_matched: [...] int32 sellers matched with the job; None: all.
         num_nodes: [...] int32 nodes of the layout.
-        num_drawn: [...] int32 nodes with an outcome in the round (or found guilty); None: all.
+        num_drawn: [...] int32 nodes with an outcome in the round, or a finding; None: all.
 
     Returns:
         [...] int32 gas.
@@ -128,7 +128,7 @@ def gas_spent(
 
     Waiting costs nothing, and who is no account is not billed. Every round counts as a later one,
     every bid as one over another.
-    How many nodes were drawn or found guilty is read off the payload.
+    How many nodes were drawn, or have a finding, is read off the payload.
 
     Args:
         layout: the accounts.

@@ -77,7 +77,7 @@ def wild(draw, name, old):
     """Out of range, at the edge, or just another one."""
     if name == "payload":
         at = draw(0, len(old) - 1)
-        odd = pick(draw, (-1, 3, 4, 2**15 + 1, INT_MAX))
+        odd = pick(draw, (-1, 3, 4, 5, 2**15 + 1, INT_MAX))
         return [odd if i == at else v for i, v in enumerate(old)]
     if name == "kind":
         return draw(-1, len(Kind))
@@ -182,6 +182,7 @@ def _for_job(draw, model, job):
             return pick(draw, (dispute, dispute, {"kind": Kind.SETTLE}, slash))
         case Phase.DISPUTED:
             verdict = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": draw(0, 2)}
+            verdict["payload"] = [pick(draw, (0, 1, 1, 2, 3, 4)) for _ in range(size)]
             return pick(draw, (verdict,) * 3 + (time_out,))
         case _:
             # Too late for anything but a reset; ask as the one who would have been allowed to.
