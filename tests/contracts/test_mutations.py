@@ -27,9 +27,9 @@ from tests.ledger.traces import LAYOUT
 UNLOCK = "                account.stake += place.locked\n"
 STORE = "                self._set_account(BUYERS + 1 + i, account)\n"
 CLEAR = "                place.locked = 0\n"
-FORGETFUL = "settlement forgets the deposit before it is given back"
+HASTY = "an auction is closed while it runs"
 IN_CONTRACT = {
-    FORGETFUL: (
+    "settlement forgets the deposit before it is given back": (
         UNLOCK + STORE + CLEAR,
         CLEAR + UNLOCK + STORE,
     ),
@@ -47,7 +47,7 @@ IN_CONTRACT = {
         "self.burned += pot",
         "self._credit(j.disputer, pot)",
     ),
-    "an auction is closed while it runs": (
+    HASTY: (
         '    assert self._now() - j.since >= R.auction_window, "TOO_EARLY"\n',
         "",
     ),
