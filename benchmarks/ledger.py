@@ -89,6 +89,7 @@ def random_action(key: jax.Array, ledger: L.Ledger, rules: L.Rules) -> L.Action:
     tags = jnp.where(kind == Kind.REGISTER_SELLER, 7, 1 + job)
     top = jnp.where(kind == Kind.SETTLE_ROUND, 4, jnp.where(kind == Kind.RATE_SELLERS, 3, 2))
     top = jnp.where(kind == Kind.REPORT_METRIC, 2**15 + 1, top)
+    top = jnp.where(kind == Kind.RESOLVE_DISPUTE, len(L.Finding), top)
     payload = jax.random.randint(next(keys), (LAYOUT.payload_size,), 0, top, jnp.int32)
     anything = jax.random.randint(next(keys), (6,), -(2**31), 2**31 - 1, jnp.int32)
     odd = jax.random.bernoulli(next(keys), 1 / 16, (6,))

@@ -45,6 +45,7 @@ NOT_DRAWN: constant(int256) = 0
 AGREED: constant(int256) = 1
 WRONG: constant(int256) = 2
 SILENT: constant(int256) = 3
+GUILTY: constant(int256) = 4  # only of a dispute (`Finding`)
 NOT_SAMPLED: constant(int256) = 0
 ACCEPTED: constant(int256) = 1
 FLAGGED: constant(int256) = 2
@@ -566,8 +567,7 @@ def settle_round(job: int256, outcomes: DynArray[int256, MAX_NODES]):
         else:
             slashed += self._slash_stake(seat, R.slash_silent_bps, False)
     kept: uint256 = self._burn(slashed)
-    compute: uint256 = j.price - self._part(j.price, R.seller_bps) - self._part(j.price, R.fee_bps)
-    reward: uint256 = min(R.reward_cap, (compute // R.num_rounds + kept) // max(number, 1))
+    reward: uint256 = min(R.reward_cap, (self._round_money(j.price) + kept) // max(number, 1))
     seat = NODES_AFTER
     for outcome: int256 in outcomes:
         seat += 1
@@ -749,32 +749,49 @@ def open_dispute(job: int256, accused: address, disputed_round: int256):
 
 
 @external
-def resolve_dispute(job: int256, ruling: int256, guilty: DynArray[int256, MAX_NODES]):
+def resolve_dispute(job: int256, ruling: int256, findings: DynArray[int256, MAX_NODES]):
     """
-    @notice The arbiter books the verdict; the loser pays.
+    @notice The arbiter books the verdict; the loser pays, also the nodes that executed again.
     @param ruling 0 rejected; 1 upheld, the job fails; 2 upheld, the metric is reported again.
-    @param guilty One per node: 1 if re-execution showed it wrong (unless rejected).
+    @param findings One per node: what it did in the re-execution (0 to 3, as in a round), or 4 if
+           it was wrong in what is disputed (which means nothing if rejected).
     """
     j: Job = self._enter(job, ARBITER, ARBITER, 1 << DISPUTED)[1]
     slot: uint256 = convert(job, uint256)
-    assert ruling >= REJECTED and ruling <= REPORT_AGAIN and len(guilty) == NODES, "BAD_VALUE"
+    assert ruling >= REJECTED and ruling <= REPORT_AGAIN and len(findings) == NODES, "BAD_VALUE"
     slashed: uint256 = 0
+    number: uint256 = 0
     seat: uint256 = NODES_AFTER
-    for is_guilty: int256 in guilty:
+    for finding: int256 in findings:
         seat += 1
-        assert is_guilty >= 0 and is_guilty <= 1, "BAD_VALUE"
-        if ruling != REJECTED and (is_guilty == 1 or seat == j.accused):
+        assert finding >= NOT_DRAWN and finding <= GUILTY, "BAD_VALUE"
+        if ruling != REJECTED and (finding == GUILTY or seat == j.accused):
             slashed += self._slash_stake(seat, R.slash_wrong_bps, True)
+        elif finding == AGREED:
+            number += convert(self._is_active(seat), uint256)
+        elif finding == WRONG:
+            slashed += self._slash_stake(seat, R.slash_wrong_bps, False)
+        elif finding == SILENT:
+            slashed += self._slash_stake(seat, R.slash_silent_bps, False)
+    if ruling != REJECTED and self._is_matched(slot, j.accused):
+        slashed += self._slash_deposit(slot, j.accused)
+    pot: uint256 = self._burn(slashed)
     if ruling == REJECTED:
-        slashed = j.bond
-        self.burned += j.bond
+        pot += j.bond
+    reward: uint256 = min(R.reward_cap, min(pot, self._round_money(j.price)) // max(number, 1))
+    if reward > 0 and number > 0:
+        seat = NODES_AFTER
+        for finding: int256 in findings:
+            seat += 1
+            if finding == AGREED and self._is_active(seat):
+                self._credit(seat, reward)
+        pot -= reward * number
+    if ruling == REJECTED:
+        self.burned += pot
     else:
-        if self._is_matched(slot, j.accused):
-            slashed += self._slash_deposit(slot, j.accused)
-        kept: uint256 = self._burn(slashed)
-        prize: uint256 = min(kept, j.bond)
+        prize: uint256 = min(pot, j.bond)
         self._credit(j.disputer, prize)
-        self._credit(j.buyer, kept - prize)
+        self._credit(j.buyer, pot - prize)
     if ruling == UPHELD:
         self._finish(slot, j, REFUNDED, 0, 0)
     else:
@@ -956,6 +973,15 @@ def _now() -> uint256:
 @internal
 def _part(amount: uint256, bps: uint256) -> uint256:
     return amount * bps // BPS
+
+
+@view
+@internal
+def _round_money(price: uint256) -> uint256:
+    """
+    @dev What the price holds for the compute of one unit of work.
+    """
+    return (price - self._part(price, R.seller_bps) - self._part(price, R.fee_bps)) // R.num_rounds
 
 
 @internal

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contracts.market import UNIT, Artifact, Market, address_of
-from d2m_jax.ledger import DEFAULT_RULES, Kind, Layout, Reason, Ruling
+from d2m_jax.ledger import DEFAULT_RULES, Finding, Kind, Layout, Reason, Ruling
 
 
 class Size(NamedTuple):
@@ -101,7 +101,8 @@ def measure_job(
                 do(Kind.TOP_UP, node, "", job, amount=STAKE)  # who was slashed fills up again
         do(Kind.REPORT_METRIC, arbiter, "", job, amount=9_100, value=1_000, payload=weights)
         do(Kind.OPEN_DISPUTE, 1, "", job, target=nodes.start, value=0)
-        do(Kind.RESOLVE_DISPUTE, arbiter, "resolve_dispute (rejected)", job, amount=0)
+        name = "resolve_dispute (rejected)"
+        do(Kind.RESOLVE_DISPUTE, arbiter, name, job, amount=0, payload=[1] * drawn)
         do(Kind.WAIT, amount=2)
         do(Kind.SETTLE, 2, "", job)
         do(Kind.RESET_JOB, 2, "", job)
@@ -122,10 +123,9 @@ def measure_job(
             do(Kind.REPORT_METRIC, arbiter, "", job, amount=9_100, value=1_000, payload=weights)
             do(Kind.SLASH_SELLER, arbiter, "", job, target=sellers.start)
             do(Kind.OPEN_DISPUTE, 0, "", job, target=nodes.start)
-            guilty = range(nodes.start, nodes.start + drawn)
-            payload = [1] * drawn
+            payload = [Finding.GUILTY] * wrong + [1] * (drawn - wrong)  # who executed again agrees
             do(Kind.RESOLVE_DISPUTE, arbiter, "", job, amount=Ruling.UPHELD, payload=payload)
-            for node in guilty:
+            for node in range(nodes.start, nodes.start + wrong):
                 do(Kind.BAN, arbiter, "ban (lifted)", job, target=node, amount=0)
         else:
             do(Kind.REPORT_METRIC, arbiter, "", job, amount=8_000, value=1_000, payload=weights)
@@ -133,7 +133,8 @@ def measure_job(
                 name = "resolve_dispute (report again)"
                 again = Ruling.REPORT_AGAIN
                 do(Kind.OPEN_DISPUTE, sellers.start, "", job, target=nodes.start)
-                do(Kind.RESOLVE_DISPUTE, arbiter, name, job, amount=again, payload=[1])
+                payload = [Finding.GUILTY] + [1] * (drawn - 1)
+                do(Kind.RESOLVE_DISPUTE, arbiter, name, job, amount=again, payload=payload)
                 name = "report_metric (again)"
                 do(Kind.REPORT_METRIC, arbiter, name, job, amount=9, value=1, payload=weights)
                 do(Kind.BAN, arbiter, "ban (lifted)", job, target=nodes.start, amount=0)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from d2m_jax import cone, incentives, sampling
 from d2m_jax import ledger as books
 from d2m_jax.hparams import HParams
-from d2m_jax.ledger import Layout, Ledger, Rules, Ruling
+from d2m_jax.ledger import Finding, Layout, Ledger, Rules, Ruling
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.records import Closing, MarketState
 from d2m_jax.types import Key
@@ -40,7 +40,7 @@ def close_job(
     3. Who loses by the metric (the buyer when it reaches tau, else an honest seller) disputes, with
        probability `vigilance`, if a wrong result was accepted in training or verification; else,
        with probability `false_dispute`, for no reason. A fresh set, larger than the one in
-       question, re-executes.
+       question, re-executes; it is paid by who loses.
     4. A spoilt model fails the job; if only the metric was false, the true one is reported instead.
     5. After the challenge window everybody is paid, or the buyer is refunded.
 
@@ -118,7 +118,7 @@ def close_job(
         actor=arbiter,
         job=job,
         ruling=jnp.where(upheld, won, Ruling.REJECTED),
-        guilty=wrong & has_reason,
+        findings=jnp.where(upheld & has_reason & wrong, Finding.GUILTY, again.outcome),
     )
     # Without a decision the dispute stays open, times out, and the buyer is refunded.
     ledger = _choose(again.accepted >= 0, resolved, ledger)

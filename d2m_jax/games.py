@@ -149,8 +149,9 @@ def node_game(
     larger = dataclasses.replace(params, base=params.base + sizes[-1])
     again = decide(again_key, opened, larger)
     ruling = jnp.where(again.accepted == 0, books.Ruling.UPHELD, books.Ruling.REJECTED)
+    findings = jnp.where(guilty, books.Finding.GUILTY, books.Finding.NOT_DRAWN)
     judged, _ = books.resolve_dispute(
-        opened, free, actor=layout.treasury, job=0, ruling=ruling, guilty=guilty
+        opened, free, actor=layout.treasury, job=0, ruling=ruling, findings=findings
     )
     noticed = guilty.any() & (jax.random.uniform(notice_key) < vigilance)
     decided = noticed & (again.accepted >= 0)

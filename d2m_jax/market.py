@@ -47,6 +47,11 @@ class Market(NamedTuple):
     ]  # (state, hparams, data)
     finish: Callable[..., MarketOutcome]  # (state, hparams, data, rounds, evaluations)
     run: Callable[..., MarketOutcome]  # (key, hparams, data, ledger=None)
+    step: Callable[..., tuple[MarketState, RoundInfo]]  # (state, hparams, data), one round
+    # the parts of a round that need no vote, for who computes it again (`literal.py`)
+    terms: Callable[[HParams], Rules]
+    train: Callable[..., tuple[LearningState, RoundWork, jax.Array]]
+    apply_result: Callable[..., LearningState]
 
 
 def make_market(
@@ -159,28 +164,11 @@ def make_market(
         state: MarketState, hparams: HParams, data: FederatedData
     ) -> tuple[MarketState, RoundInfo]:
         """One round: the work, the vote on it, the model, the money."""
-        train_key, cone_key, _ = jax.random.split(state.key, 3)
+        cone_key = jax.random.split(state.key, 3)[1]
         rules = terms(hparams)
         account = state.ledger.jobs
-        is_running = (account.phase[JOB] == Phase.MATCHED) | (account.phase[JOB] == Phase.TRAINING)
-        eligible = account.matched[JOB] & ~state.ledger.banned[layout.sellers] & is_running
-
-        rate = hparams.learning.lr * decay(hparams.learning.lr_final, state.round)
-        learning, work = train_round(
-            train_key,
-            state.learning,
-            hparams,
-            data,
-            state.roles,
-            jnp.where(eligible, state.ledger.sizes, 0),
-            state.round,
-            rate,
-            spec=spec,
-            model=model,
-            defence=own_defence or build_defence(spec, hparams),
-            attack=attack,
-            schedule=schedule,
-        )
+        is_running, eligible = standing(state.ledger)
+        learning, work, rate = train(state, hparams, data)
         consensus = vote(jax.random.fold_in(cone_key, state.round), state, hparams, rules)
         is_right = (consensus.accepted == 0) & is_running
         is_wrong = (consensus.accepted > 0) & is_running
@@ -236,6 +224,34 @@ def make_market(
             wrong_nodes=state.wrong_nodes | guilty,
         )
         return state, info
+
+    def standing(ledger: Ledger) -> tuple[jax.Array, jax.Array]:
+        """Whether the job is in training, and the sellers [N] that may train for it."""
+        phase = ledger.jobs.phase[JOB]
+        is_running = (phase == Phase.MATCHED) | (phase == Phase.TRAINING)
+        return is_running, ledger.jobs.matched[JOB] & ~ledger.banned[layout.sellers] & is_running
+
+    def train(
+        state: MarketState, hparams: HParams, data: FederatedData, attack: Attack = attack
+    ) -> tuple[LearningState, RoundWork, jax.Array]:
+        """The learning half of the next round, and the server's rate in it; nobody votes."""
+        rate = hparams.learning.lr * decay(hparams.learning.lr_final, state.round)
+        learning, work = train_round(
+            jax.random.split(state.key, 3)[0],
+            state.learning,
+            hparams,
+            data,
+            state.roles,
+            jnp.where(standing(state.ledger)[1], state.ledger.sizes, 0),
+            state.round,
+            rate,
+            spec=spec,
+            model=model,
+            defence=own_defence or build_defence(spec, hparams),
+            attack=attack,
+            schedule=schedule,
+        )
+        return learning, work, rate
 
     def decay(final: Number, round_index: jax.Array) -> jax.Array:
         done = round_index / max(spec.num_rounds - 1, 1)
@@ -348,4 +364,4 @@ def make_market(
         info = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), info)
         return finish(state, hparams, data, info, evaluations)
 
-    return Market(spec, model, layout, init, rounds, finish, run)
+    return Market(spec, model, layout, init, rounds, finish, run, step, terms, train, apply_result)

@@ -128,8 +128,11 @@ def test_nodes_that_spoilt_a_round_pay_although_the_metric_is_true(metric):
     assert closing.upheld and not closing.corrected and guilty == [20]
     assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
     assert gained[LAYOUT.node(20)] == -20_000
-    # Half of its stake is burned; the rest, less than the bond, is the prize of who disputed.
-    prize, buyer, spent = 10_000, int(ledger.jobs.buyer[0]), int(ledger.jobs.compute_paid[0])
+    # Half of its stake is burned; the rest pays who executed again, as for a round at most, the
+    # voters of the verification as well: each 1/5 of it. Nothing is left for a prize.
+    prize, buyer, spent = 0, int(ledger.jobs.buyer[0]), int(ledger.jobs.compute_paid[0])
+    again = gained[LAYOUT.nodes][:VOTERS] - spent // VOTERS
+    assert again.tolist() == [10_000 // VOTERS] * VOTERS
     assert gained[buyer] == (prize if metric > TAU else 0) - spent
     assert gained[LAYOUT.seller(0)] == (0 if metric > TAU else prize)
 
@@ -154,6 +157,10 @@ def test_a_false_dispute_costs_its_bond(metric):
     by = LAYOUT.seller(0) if metric < TAU else int(ledger.jobs.buyer[0])
     assert closing.disputed and not closing.was_true and not closing.upheld
     assert gained[by] == fair[by] - bond_of(ledger)
+    # the five that executed again share the lost bond; what is left of it is burned
+    paid = (gained - fair)[LAYOUT.nodes]
+    assert paid.tolist() == [bond_of(ledger) // VOTERS] * VOTERS + [0] * (len(paid) - VOTERS)
+    assert int(ledger.burned) == bond_of(ledger) % VOTERS
     assert int(ledger.jobs.phase[0]) == (Phase.SETTLED if metric > TAU else Phase.REFUNDED)
 
 

@@ -4,7 +4,7 @@ The bytes behind the vote model. Read next: `reexecute.py`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -77,21 +77,26 @@ def published_hash(update: np.ndarray) -> bytes:
     return sha(np.ascontiguousarray(update, "<f4").tobytes())
 
 
-def equivocators(published: Sequence[bytes], served: np.ndarray) -> np.ndarray:
+def equivocators(published: Sequence[bytes], served: Iterable[np.ndarray]) -> np.ndarray:
     """Sellers that served bytes which do not match their published hash.
 
-    Every member of a set checks what it got; one complaint (the bytes and the seller's signature)
-    proves the fault to everybody, so all nodes drop the same sellers and honest digests agree.
+    Every node checks what it got; one complaint (the bytes and the seller's signature) proves the
+    fault to everybody, so all nodes drop the same sellers and honest digests agree.
 
     Args:
         published: S hashes.
-        served: `[K, S, D] float32`, what each of K members received from each seller.
+        served: `[K, S, D] float32` or K arrays `[S, D]`: what each node got from each seller.
 
     Returns:
         `[S] bool`.
+
+    Raises:
+        ValueError: a node got another number of updates than were published.
     """
     caught = np.zeros(len(published), bool)
     for got in served:
+        if len(got) != len(published):
+            raise ValueError(f"{len(published)} hashes are published, but {len(got)} rows served")
         caught |= [published_hash(update) != known for update, known in zip(got, published)]
     return caught
 

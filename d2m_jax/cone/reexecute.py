@@ -7,7 +7,7 @@ tests hold them to it. Read first: `consensus.py`, `hashing.py`.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from d2m_jax.cone.behaviours import Behaviour, Outcome
-from d2m_jax.cone.hashing import commitment, result_digest, rice_chain, set_seed, sha
+from d2m_jax.cone.hashing import (
+    commitment,
+    equivocators,
+    result_digest,
+    rice_chain,
+    set_seed,
+    sha,
+)
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import default_attempts
 from d2m_jax.cone.sortition import Sets, draw_sets, max_voters
@@ -24,7 +31,8 @@ from d2m_jax.cone.stop_rules import STOP_RULES, Tally
 from d2m_jax.names import lookup
 from d2m_jax.types import Key
 
-Compute = Callable[[int], np.ndarray]  # node -> checkpoints [L, D] of the round, last = result
+# node -> checkpoints [L, D] of the round, last = result; `(node, updates)` where they are served
+Compute = Callable[..., np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Reexecution:
     executions: int
     outcome: np.ndarray  # [C] int32, codes of `Outcome`
     lead: int
+    caught: np.ndarray  # [S] bool, sellers that served other bytes than they published
 
 
 def reexecute(
@@ -67,6 +76,9 @@ def reexecute(
     max_attempts: int | None = None,
     stake: np.ndarray | None = None,
     group: np.ndarray | None = None,
+    wrong: Callable[[int], np.ndarray] | None = None,
+    published: Sequence[bytes] = (),
+    served: Callable[[int], np.ndarray] | None = None,
 ) -> Reexecution:
     """One unit of work, node by node: draw, compute, commit, reveal, open, count, stop.
 
@@ -74,21 +86,43 @@ def reexecute(
     the salted digest. (A contract would ask for the opening only where it is needed: when a voter
     is alone in its set or salted digests differ.)
 
+    A seller that serves different bytes to different nodes would split honest digests. So sellers
+    publish a hash of each update first, and all eligible nodes compare what they got before the
+    first set computes: hashing is cheap, and a fault that only a later set met would void the votes
+    of the earlier ones. One complaint proves the fault, then the row is missing for everybody (our
+    choice). The caller is told who it was, and may flag, ban or slash.
+
     Args:
         key: the same as for `decide`.
-        compute: re-executes the round for a node, `node -> [L, D]`. Pure; what a node was served
-            is its business, so a seller that serves different bytes splits honest digests here.
-        behaviour: `[C]` codes of `Behaviour`. Liars shift the right result, colluders by their
-            group, lone liars by a number of their own.
+        compute: re-executes the round for a node, `node -> [L, D]`, or `(node, updates) -> [L, D]`
+            when `served` is given: what the node got, `[S, D]`, with NaN in the rows of sellers
+            that were caught (`train_round` refuses such rows). Pure.
+        behaviour: `[C]` codes of `Behaviour`. Lone liars shift the right result by a number of
+            their own.
         eligible: `[C] bool`.
         params: numbers.
         job: part of every digest and seed.
         unit: part of every digest and seed, usually the round.
         schedule, stop_rule, sortition, rice, max_attempts, stake, group: as for `decide`.
+        wrong: what a group of colluders agreed on, `group -> [L, D]`; None: the right result with
+            the group's number added.
+        published: S hashes, from `published_hash`.
+        served: what a node got from the sellers, `node -> [S, D] float32`.
 
     Returns:
-        A `Reexecution`. Cost: one `compute` and a few SHA-256 of 4 D bytes per seat.
+        A `Reexecution`. Cost: one `compute` and a few SHA-256 of 4 D bytes per seat, and S hashes
+        of 4 D bytes per eligible node where updates are served.
+
+    Raises:
+        ValueError: an unknown name; a model that has no digest; hashes without served updates or
+            of another number.
     """
+    if published and served is None:
+        raise ValueError("hashes of updates are published, but no updates are served")
+    caught = np.zeros(0, bool)
+    if served is not None:
+        caught = equivocators(published, (served(n) for n in np.flatnonzero(eligible).tolist()))
+        compute = _from_what_is_left(compute, served, caught)
     attempts = max_attempts or default_attempts(schedule, max_voters(sortition, len(behaviour)))
     weights = None if stake is None else jnp.asarray(stake)
     sets = _draw(key, jnp.asarray(eligible), params, attempts, schedule, sortition, weights)
@@ -96,7 +130,7 @@ def reexecute(
     seats, sizes = np.asarray(sets.seat), np.asarray(sets.size)
     randomness = np.asarray(jax.random.key_data(key)).tobytes()
     lots = np.ones_like(seats) if sets.votes is None else np.asarray(sets.votes)
-    world = _World(np.asarray(behaviour), group, compute, job, unit, rice)
+    world = _World(np.asarray(behaviour), group, compute, job, unit, rice, wrong)
 
     history: list[Counter[bytes]] = []
     last_ballot: dict[int, Ballot | None] = {}
@@ -127,7 +161,15 @@ def reexecute(
         executions=int(sizes[: len(history)].sum()),
         outcome=_outcomes(len(behaviour), last_ballot, winner),
         lead=lead,
+        caught=caught,
     )
+
+
+def _from_what_is_left(
+    compute: Compute, served: Callable[[int], np.ndarray], caught: np.ndarray
+) -> Compute:
+    """`node -> checkpoints`, from what the node was served without the rows of who was caught."""
+    return lambda node: compute(node, np.where(caught[:, None], np.float32(np.nan), served(node)))
 
 
 class _World:
@@ -141,8 +183,9 @@ class _World:
         job: int,
         unit: int,
         rice: bool,
+        wrong: Callable[[int], np.ndarray] | None = None,
     ):
-        self.behaviour = behaviour
+        self.behaviour, self.wrong = behaviour, wrong
         self.group = np.ones(len(behaviour), int) if group is None else np.asarray(group)
         self.compute, self.job, self.unit, self.rice = compute, job, unit, rice
         self.rank: dict[bytes, int] = {}  # 0 of a right digest, g of a group's: for copiers' ties
@@ -177,7 +220,7 @@ class _World:
         rank = 0
         if kind == Behaviour.COLLUDE or (kind == Behaviour.ADAPTIVE and lying):
             rank = 1 if kind == Behaviour.ADAPTIVE else int(self.group[node])
-            checkpoints += rank
+            checkpoints = checkpoints + rank if self.wrong is None else self.wrong(rank)
         if kind == Behaviour.LONE_LIAR:
             checkpoints -= (1 + node + len(self.behaviour) * attempt) / 1024
         digest = result_digest(self.job, self.unit, checkpoints[-1])

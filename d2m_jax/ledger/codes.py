@@ -116,6 +116,19 @@ class Ruling(enum.IntEnum):
     REPORT_AGAIN = 2  # the accused pays; only the metric was false, it is reported anew
 
 
+class Finding(enum.IntEnum):
+    """What the re-execution for a dispute says of a node: its `Outcome` there, or GUILTY.
+
+    Guilty are the nodes that were wrong in what is disputed, whatever they do the second time.
+    """
+
+    NOT_DRAWN = 0
+    MATCHED = 1
+    WRONG = 2
+    SILENT = 3
+    GUILTY = 4
+
+
 class Kind(enum.IntEnum):
     """The kinds of action, in the order of the branches of `machine.apply`."""
 

@@ -1,8 +1,8 @@
 """Disputes: a party of the job stakes a bond against a node or seller, the arbiter decides.
 
-The re-execution of the round by a fresh, larger execution set happens in CONE; here only its
-verdict is booked. The D2M paper leaves the procedure open: all of it is our choice. Read next:
-`audit.py`.
+The re-execution of the round by a fresh, larger execution set happens in CONE; here its verdict is
+booked and its work paid. The D2M paper leaves the procedure open: all of it is our choice. Read
+next: `audit.py`.
 """
 
 from dataclasses import replace
@@ -24,12 +24,13 @@ from d2m_jax.ledger.accounts import (
     get_job,
     integer,
     mul_bps,
+    pay_many,
 )
-from d2m_jax.ledger.codes import Phase, Reason, Ruling
+from d2m_jax.ledger.codes import Finding, Phase, Reason, Ruling
 from d2m_jax.ledger.escrow import finish
 from d2m_jax.ledger.registry import is_node
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.settlement import burn_share
+from d2m_jax.ledger.settlement import burn_share, round_money
 from d2m_jax.ledger.state import NOBODY, Jobs, Ledger
 
 Result = tuple[Ledger, jax.Array]
@@ -117,22 +118,30 @@ def resolve_dispute(
     actor: int | jax.Array,
     job: int | jax.Array,
     ruling: int | jax.Array,
-    guilty: jax.Array,
+    findings: jax.Array,
 ) -> Result:
-    """The arbiter books the verdict; the loser pays.
+    """The arbiter books the verdict; the loser pays, also those who executed again.
 
-    UPHELD or REPORT_AGAIN: the accused and the `guilty` nodes lose slash_wrong_bps of their stake
-    (a seller slash_harm_bps of its locked deposit) and are banned. Of the part that is not burned
-    the disputer gets up to the size of its bond, the buyer the rest; the bond goes back. UPHELD
-    (the model is spoilt): the job fails, the buyer is refunded, honest compute stays paid.
+    UPHELD or REPORT_AGAIN: the accused and the GUILTY nodes lose slash_wrong_bps of their stake
+    (a seller slash_harm_bps of its locked deposit) and are banned; the bond goes back. UPHELD (the
+    model is spoilt): the job fails, the buyer is refunded, honest compute stays paid.
     REPORT_AGAIN (only the metric was false): back to VERIFY, the metric is reported anew and has a
     challenge window of its own, so that neither side loses by a lie of the nodes.
-    REJECTED: the whole bond is burned. Were it paid to the accused, one could accuse one's own
-    Sybil for free; to the arbiter, it would earn by rejecting. The challenge window starts again,
-    so that a false dispute cannot use up the time of a true one; each costs a bond.
+    REJECTED: nobody is guilty and the bond is lost. The challenge window starts again, so that a
+    false dispute cannot use up the time of a true one; each costs a bond.
+
+    Who was WRONG or SILENT in the re-execution is slashed as in a round. Then, in whole units:
+
+    pot    = what was slashed and is not burned, plus a lost bond
+    reward = min(reward_cap, min(compute money of a round, pot) // #matching)
+
+    to each node that MATCHED in the re-execution and is neither banned nor guilty. Of the rest the
+    disputer that won gets up to the size of its bond, the buyer what remains. When the dispute was
+    rejected the rest is burned: paid to the accused, one could accuse one's own Sybil for free; to
+    the arbiter, it would earn by rejecting. None of this touches the price of the job.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
-    WRONG_PHASE (not DISPUTED), BAD_VALUE (no such `Ruling`, a `guilty` entry neither 0 nor 1).
+    WRONG_PHASE (not DISPUTED), BAD_VALUE (no such `Ruling`, or an entry that is no `Finding`).
 
     Args:
         ledger: before.
@@ -140,10 +149,10 @@ def resolve_dispute(
         actor: the arbiter's account.
         job: slot.
         ruling: see `Ruling`.
-        guilty: [C] bool or int32, all nodes that re-execution showed wrong (unless rejected).
+        findings: [C] int32, see `Finding`.
     """
     actor, job = integer(actor), integer(job)
-    ruling, guilty = integer(ruling), integer(guilty)
+    ruling, findings = integer(ruling), integer(findings)
     row = get_job(ledger, job)
     reason = first_failure(
         [
@@ -153,40 +162,65 @@ def resolve_dispute(
             *check_phase(row, Phase.DISPUTED),
             (
                 Reason.BAD_VALUE,
-                (ruling < 0) | (ruling > max(Ruling)) | jnp.any((guilty < 0) | (guilty > 1)),
+                (ruling < 0)
+                | (ruling > max(Ruling))
+                | jnp.any((findings < 0) | (findings > max(Finding))),
             ),
         ]
     )
-    punished, after = _punish(ledger, rules, job, row, guilty == 1)
+    rejected = ruling == Ruling.REJECTED
+    judged, after = _judge(ledger, rules, job, row, findings, rejected)
     nothing = jnp.zeros_like(row.locked)
-    failed = finish(punished, job, after, Phase.REFUNDED, nothing, integer(0))
-    returned = credit(punished, row.disputer, row.bond)
-    again = _drop_dispute(returned, job, Phase.VERIFY, locked=after.locked)
-    lost = _drop_dispute(replace(ledger, burned=ledger.burned + row.bond), job, Phase.CHALLENGE)
-    new = choose(ruling == Ruling.UPHELD, failed, choose(ruling == Ruling.REJECTED, lost, again))
+    failed = finish(judged, job, after, Phase.REFUNDED, nothing, integer(0))
+    again = _drop_dispute(
+        credit(judged, row.disputer, row.bond), job, Phase.VERIFY, locked=after.locked
+    )
+    lost = _drop_dispute(judged, job, Phase.CHALLENGE)
+    new = choose(ruling == Ruling.UPHELD, failed, choose(rejected, lost, again))
     return commit(reason, new, ledger)
 
 
-def _punish(
-    ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax.Array
+def _judge(
+    ledger: Ledger,
+    rules: Rules,
+    job: jax.Array,
+    row: Jobs,
+    findings: jax.Array,
+    rejected: jax.Array,
 ) -> tuple[Ledger, Jobs]:
-    """Slashes and bans; the ledger without what the seller lost, and the job with less locked."""
+    """Slashes, bans, pays; the ledger without what was slashed, the job with less locked.
+
+    A bond that is lost is spent here, one that is won is still in `row`.
+    """
     layout = ledger.layout
     nodes = jnp.arange(layout.num_nodes, dtype=jnp.int32) + layout.nodes.start
     sellers = jnp.arange(layout.num_sellers, dtype=jnp.int32) + layout.sellers.start
-    guilty_nodes = (guilty | (nodes == row.accused)) & ledger.registered[layout.nodes]
-    guilty_sellers = row.matched & (sellers == row.accused)
+    known = ledger.registered[layout.nodes]
+    guilty_nodes = known & ~rejected & ((findings == Finding.GUILTY) | (nodes == row.accused))
+    guilty_sellers = row.matched & (sellers == row.accused) & ~rejected
 
-    from_nodes = jnp.where(
-        guilty_nodes, mul_bps(ledger.stakes[layout.nodes], rules.slash_wrong_bps), 0
-    )
+    wrong = guilty_nodes | (findings == Finding.WRONG)
+    severity = jnp.where(findings == Finding.SILENT, rules.slash_silent_bps, 0)
+    severity = jnp.where(wrong, rules.slash_wrong_bps, severity)
+    from_nodes = jnp.where(known, mul_bps(ledger.stakes[layout.nodes], severity), 0)
     from_sellers = jnp.where(guilty_sellers, mul_bps(row.locked, rules.slash_harm_bps), 0)
     total = from_nodes.sum(dtype=jnp.int32) + from_sellers.sum(dtype=jnp.int32)
     burned, kept = burn_share(total, rules)
-    prize = jnp.minimum(kept, row.bond)
+
+    pot = kept + jnp.where(rejected, row.bond, 0)
+    matching = known & ~ledger.banned[layout.nodes] & ~guilty_nodes
+    matching &= findings == Finding.MATCHED
+    number = matching.sum(dtype=jnp.int32)
+    budget = jnp.minimum(round_money(row, rules), pot)
+    reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(number, 1))
+    rest = pot - reward * number
+    prize = jnp.where(rejected, 0, jnp.minimum(rest, row.bond))
+    burned += jnp.where(rejected, rest, 0)
 
     new = add_stakes(ledger, layout.nodes.start, -from_nodes)
-    new = credit(credit(new, row.disputer, prize), row.buyer, kept - prize)
+    new = pay_many(new, layout.nodes.start, jnp.where(matching, reward, 0))
+    new = credit(new, row.disputer, prize)
+    new = credit(new, row.buyer, jnp.where(rejected, 0, rest - prize))
     barred = jnp.concatenate(
         [
             jnp.zeros(layout.num_buyers, bool),

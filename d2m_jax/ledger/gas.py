@@ -23,17 +23,17 @@ GAS: dict[Kind, tuple[int, int, int, int, int]] = {
     Kind.REGISTER_NODE: (32275, 0, 0, 0, 0),
     Kind.TOP_UP: (32418, 0, 0, 0, 0),
     Kind.REQUEST_WITHDRAWAL: (31554, 0, 0, 0, 0),
-    Kind.WITHDRAW: (34109, 0, 0, 0, 0),
+    Kind.WITHDRAW: (34051, 0, 0, 0, 0),
     Kind.BAN: (33400, 0, 0, 0, 0),
     Kind.BID: (52694, 0, 0, 0, 0),
     Kind.CLOSE_AUCTION: (42984, 0, 0, 0, 0),
     Kind.MATCH: (37461, 6656, 26172, 0, 0),
-    Kind.SETTLE_ROUND: (56129, 0, 0, 454, 5715),
+    Kind.SETTLE_ROUND: (56170, 0, 0, 454, 5715),
     Kind.RATE_SELLERS: (34399, 333, 8094, 0, 0),
     Kind.SLASH_SELLER: (59251, 0, 0, 0, 0),
     Kind.REPORT_METRIC: (39165, 2706, 3164, 0, 0),
     Kind.OPEN_DISPUTE: (55112, 0, 0, 0, 0),
-    Kind.RESOLVE_DISPUTE: (60958, 2964, 9220, 385, 5900),
+    Kind.RESOLVE_DISPUTE: (62115, 2976, 9204, 604, 5603),
     Kind.SETTLE: (54219, 2810, 9426, 0, 0),
     Kind.TIME_OUT: (52086, 2964, 9220, 0, 0),
     Kind.RESET_JOB: (33424, 1860, 2240, 0, 0),
@@ -64,7 +64,7 @@ def gas_of(
         num_sellers: [...] int32 sellers of the layout.
         num_matched: [...] int32 sellers matched with the job; None: all.
         num_nodes: [...] int32 nodes of the layout.
-        num_drawn: [...] int32 nodes with an outcome in the round (or found guilty); None: all.
+        num_drawn: [...] int32 nodes with an outcome in the round, or a finding; None: all.
 
     Returns:
         [...] int32 gas.
@@ -128,7 +128,7 @@ def gas_spent(
 
     Waiting costs nothing, and who is no account is not billed. Every round counts as a later one,
     every bid as one over another.
-    How many nodes were drawn or found guilty is read off the payload.
+    How many nodes were drawn, or have a finding, is read off the payload.
 
     Args:
         layout: the accounts.

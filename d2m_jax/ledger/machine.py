@@ -30,7 +30,7 @@ class Action:
     amount: jax.Array  # [] int32 units, blocks, metric in bps, a ruling or a flag
     tags: jax.Array  # [] int32 bitmask
     value: jax.Array  # [] int32 tau, size, base metric or round
-    payload: jax.Array  # [max(N, C)] int32 outcomes, verdicts, weights or guilty nodes
+    payload: jax.Array  # [max(N, C)] int32 outcomes, verdicts, weights or findings
 
 
 def make_action(
@@ -64,7 +64,7 @@ def make_action(
     | SLASH_SELLER | actor, job, target |
     | REPORT_METRIC | actor, job, amount = metric, value = base metric, payload[:N] = weights |
     | OPEN_DISPUTE | actor, job, target = accused, value = round |
-    | RESOLVE_DISPUTE | actor, job, amount = ruling, payload[:C] = guilty nodes |
+    | RESOLVE_DISPUTE | actor, job, amount = ruling, payload[:C] = findings |
     """
     vector = integer(payload).reshape(-1)
     return Action(
@@ -156,8 +156,8 @@ def _open_dispute(s: Ledger, r: Rules, a: Action) -> Result:
 
 
 def _resolve_dispute(s: Ledger, r: Rules, a: Action) -> Result:
-    guilty = a.payload[: s.layout.num_nodes]
-    return disputes.resolve_dispute(s, r, actor=a.actor, job=a.job, ruling=a.amount, guilty=guilty)
+    found = a.payload[: s.layout.num_nodes]
+    return disputes.resolve_dispute(s, r, actor=a.actor, job=a.job, ruling=a.amount, findings=found)
 
 
 def _settle(s: Ledger, r: Rules, a: Action) -> Result:

@@ -86,8 +86,7 @@ def settle_round(
     burned, kept = burn_share(slashed.sum(dtype=jnp.int32), rules)
 
     num_matching = matching.sum(dtype=jnp.int32)
-    compute = pools_of(row.price, rules)[2]
-    budget = compute // jnp.maximum(rules.num_rounds, 1) + kept
+    budget = round_money(row, rules) + kept
     reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(num_matching, 1))
     spent = reward * num_matching
 
@@ -111,6 +110,11 @@ def settle_round(
         compute_paid=row.compute_paid - over + spent,
     )
     return commit(reason, new, ledger)
+
+
+def round_money(row: Jobs, rules: Rules) -> jax.Array:
+    """[] int32: what the price holds for the compute of one unit of work."""
+    return pools_of(row.price, rules)[2] // jnp.maximum(rules.num_rounds, 1)
 
 
 def burn_share(slashed: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array]:

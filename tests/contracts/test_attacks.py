@@ -226,7 +226,7 @@ def test_the_winner_of_a_dispute_gets_no_more_than_its_bond_from_the_slashed():
     both = challenged(price=100)
     before = both.balances
     both("OPEN_DISPUTE", NODES[0], target=NODES[1])
-    both("RESOLVE_DISPUTE", ARBITER, amount=1, payload=[0, 1, 0, 0])
+    both("RESOLVE_DISPUTE", ARBITER, amount=1, payload=[0, 4, 0, 0])
     assert both.balances[NODES[0]] == before[NODES[0]] + 5  # the bond of 5 back, and as much again
     assert both.stakes[NODES[1]] == 0
     lost, to_buyer = 200, both.row("refunded")
@@ -316,7 +316,7 @@ def test_a_false_metric_helps_neither_side(lie, truth):
     who = SELLERS[2] if lie < truth else BUYER
     start = both.balances[who]
     both("OPEN_DISPUTE", who, target=NODES[1], value=1)
-    both("RESOLVE_DISPUTE", ARBITER, amount=int(L.Ruling.REPORT_AGAIN), payload=[0, 1, 0, 0])
+    both("RESOLVE_DISPUTE", ARBITER, amount=int(L.Ruling.REPORT_AGAIN), payload=[0, 4, 0, 0])
     assert both.phase == L.Phase.VERIFY and both.stakes[NODES[1]] == 0
     slashed, bond = 200, 25
     prize = bond if who != BUYER else slashed // 2  # the buyer gets what is left of the slashed

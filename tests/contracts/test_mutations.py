@@ -27,9 +27,9 @@ from tests.ledger.traces import LAYOUT
 UNLOCK = "                account.stake += place.locked\n"
 STORE = "                self._set_account(BUYERS + 1 + i, account)\n"
 CLEAR = "                place.locked = 0\n"
-FORGETFUL = "settlement forgets the deposit before it is given back"
+HASTY = "an auction is closed while it runs"
 IN_CONTRACT = {
-    FORGETFUL: (
+    "settlement forgets the deposit before it is given back": (
         UNLOCK + STORE + CLEAR,
         CLEAR + UNLOCK + STORE,
     ),
@@ -44,10 +44,10 @@ IN_CONTRACT = {
         "pot * place.weight // total",
     ),
     "the bond of a false dispute goes back to its owner": (
-        "self.burned += j.bond",
-        "self._credit(j.disputer, j.bond)",
+        "self.burned += pot",
+        "self._credit(j.disputer, pot)",
     ),
-    "an auction is closed while it runs": (
+    HASTY: (
         '    assert self._now() - j.since >= R.auction_window, "TOO_EARLY"\n',
         "",
     ),
@@ -85,8 +85,8 @@ IN_LEDGER = {
     ),
     "a won bond goes back to the buyer": (
         (disputes, "resolve_dispute"),
-        "credit(punished, row.disputer, row.bond)",
-        "credit(punished, row.buyer, row.bond)",
+        "credit(judged, row.disputer, row.bond)",
+        "credit(judged, row.buyer, row.bond)",
     ),
     "a missed metric pays like a partial payment": (
         (settlement, "earned_by_sellers"),

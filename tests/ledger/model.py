@@ -6,7 +6,7 @@ kinds and receipts. `act` returns the first reason for refusal or OK.
 
 import dataclasses
 
-from d2m_jax.ledger import Kind, Outcome, Phase, Reason, Ruling, Verdict
+from d2m_jax.ledger import Finding, Kind, Outcome, Phase, Reason, Ruling, Verdict
 
 BLOCK_MAX = BIGGEST = 2**31 - 1
 DONE = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
@@ -327,11 +327,7 @@ class Model:
             if outcome == Outcome.MATCHED and node in self.here and node not in self.barred
         ]
         if good:
-            shares = self.rules["seller_bps"], self.rules["fee_bps"]
-            per_round = (j.price - sum(part(j.price, share) for share in shares)) // (
-                self.rules["num_rounds"]
-            )
-            reward = min(self.rules["reward_cap"], (per_round + kept) // len(good))
+            reward = min(self.rules["reward_cap"], (self._round_money(j) + kept) // len(good))
             for node in good:
                 self.money[node] += reward
                 j.pot["compute"] -= reward
@@ -343,6 +339,11 @@ class Model:
         j.phase = Phase.VERIFY if j.round >= self.rules["num_rounds"] else Phase.TRAINING
         j.since = self.block
         return Reason.OK
+
+    def _round_money(self, j):
+        shares = self.rules["seller_bps"], self.rules["fee_bps"]
+        compute = j.price - sum(part(j.price, share) for share in shares)
+        return compute // self.rules["num_rounds"]
 
     def _burn(self, lost):
         burned = part(lost, self.rules["burn_bps"])
@@ -434,25 +435,42 @@ class Model:
         return Reason.OK
 
     def resolve_dispute(self, j, actor, target, amount, tags, value, payload):
-        guilty = dict(zip(self.nodes, payload))
-        if amount not in list(Ruling) or any(g not in (0, 1) for g in guilty.values()):
+        found = dict(zip(self.nodes, payload))
+        if amount not in list(Ruling) or any(f not in list(Finding) for f in found.values()):
             return Reason.BAD_VALUE
-        if amount == Ruling.REJECTED:
-            self.burned += j.pot["bond"]
-            return self._go_on(j, Phase.CHALLENGE)
-        lost = 0
+        lost, workers = 0, []
         for node in self.nodes:
-            if node in self.here and (guilty[node] or node == j.accused):
-                fine = part(self.stake[node], self.rules["slash_wrong_bps"])
-                self.stake[node] -= fine
+            if node not in self.here:
+                continue
+            share = 0
+            if amount != Ruling.REJECTED and (found[node] == Finding.GUILTY or node == j.accused):
+                share = self.rules["slash_wrong_bps"]
                 self.barred.add(node)
-                lost += fine
-        if j.accused in j.locked:
+            elif found[node] == Finding.WRONG:
+                share = self.rules["slash_wrong_bps"]
+            elif found[node] == Finding.SILENT:
+                share = self.rules["slash_silent_bps"]
+            elif found[node] == Finding.MATCHED and node not in self.barred:
+                workers.append(node)
+            fine = part(self.stake[node], share)
+            self.stake[node] -= fine
+            lost += fine
+        if amount != Ruling.REJECTED and j.accused in j.locked:
             lost += self._fine_seller(j, j.accused)
-        kept = self._burn(lost)
-        prize = min(kept, j.pot["bond"])
+        pot = self._burn(lost)
+        if amount == Ruling.REJECTED:
+            pot += j.pot["bond"]
+        if workers:
+            each = min(self.rules["reward_cap"], min(pot, self._round_money(j)) // len(workers))
+            for node in workers:
+                self.money[node] += each
+                pot -= each
+        if amount == Ruling.REJECTED:
+            self.burned += pot
+            return self._go_on(j, Phase.CHALLENGE)
+        prize = min(pot, j.pot["bond"])
         self.money[j.disputer] += prize
-        self.money[j.buyer] += kept - prize
+        self.money[j.buyer] += pot - prize
         if amount == Ruling.UPHELD:
             return self._close(j, Phase.REFUNDED, {}, 0)
         self.money[j.disputer] += j.pot["bond"]

@@ -21,8 +21,8 @@ def dispute(world, actor=BUYER, accused=NODE, expect=L.Reason.OK, disputed_round
     )
 
 
-def resolve(world, ruling, guilty=NONE, actor=ARBITER, expect=L.Reason.OK):
-    return world("resolve_dispute", expect, actor=actor, job=0, ruling=ruling, guilty=guilty)
+def resolve(world, ruling, findings=NONE, actor=ARBITER, expect=L.Reason.OK):
+    return world("resolve_dispute", expect, actor=actor, job=0, ruling=ruling, findings=findings)
 
 
 def test_upheld_the_job_fails_and_the_guilty_pay():
@@ -33,7 +33,7 @@ def test_upheld_the_job_fails_and_the_guilty_pay():
     """
     world = dispute(challenged(), actor=LAYOUT.seller(3))
     assert world.balances[6] == 1_000 - 45
-    burned, guilty = int(world.ledger.burned), np.array([0, 0, 0, 0, 1])
+    burned, guilty = int(world.ledger.burned), np.array([0, 0, 0, 0, 4])
     resolve(world, 1, guilty)
     assert world.row()["phase"] == L.Phase.REFUNDED
     assert world.balances == [
@@ -55,7 +55,7 @@ def test_rejected_the_bond_is_lost_and_the_window_starts_again():
     dispute(world)("wait", blocks=50)
     world("settle", L.Reason.WRONG_PHASE, actor=0, job=0)
     burned = int(world.ledger.burned)
-    resolve(world, 0, guilty=np.ones(5, int))  # the list of guilty means nothing then
+    resolve(world, 0, np.full(5, L.Finding.GUILTY))  # guilty of nothing then
     assert int(world.ledger.burned) == burned + 45
     assert world.balances[NODE] == 2_368
     assert world.balances[BUYER] == 10_000 - 900 - 45
@@ -172,8 +172,42 @@ def test_a_ruling_is_one_of_three():
     world = dispute(challenged())
     resolve(world, 3, expect=L.Reason.BAD_VALUE)
     resolve(world, -1, expect=L.Reason.BAD_VALUE)
-    resolve(world, 1, guilty=np.array([0, 0, 2, 0, 0]), expect=L.Reason.BAD_VALUE)
+    resolve(world, 1, np.array([0, 0, 5, 0, 0]), expect=L.Reason.BAD_VALUE)
     assert same(dispute(challenged()).ledger, world.ledger)
+
+
+def test_who_executes_again_is_paid_from_a_lost_bond_and_the_rest_is_burned():
+    """A unit of work holds 112 of the price, the bond 45: nodes 0, 3 and 4 share the 45.
+
+    Node 1 (accused, cleared) was wrong in the re-execution: 1000 slashed, 500 burned, 500 join the
+    pot, which now pays 112 for the work, 37 each; 434 are left of it, and are burned.
+    """
+    for outcomes, each, slashed in (([1, 0, 0, 1, 1], 15, 0), ([1, 2, 0, 1, 1], 37, 1_000)):
+        world = dispute(challenged())
+        before, burned = world.balances, int(world.ledger.burned)
+        resolve(world, L.Ruling.REJECTED, np.array(outcomes))
+        gained = np.subtract(world.balances, before)
+        assert gained[7:12].tolist() == [each, 0, 0, each, each] and gained.sum() == 3 * each
+        assert world.stakes[NODE] == 1_000 - slashed and not bool(world.ledger.banned[NODE])
+        assert int(world.ledger.burned) - burned == slashed + 45 - 3 * each
+
+
+def test_who_executes_again_is_paid_from_the_slashed_before_prize_and_buyer():
+    """Node 1 is guilty, node 3 silent (900 at stake, 90 slashed): 545 of 1090 are kept.
+
+    112 // 2 go to nodes 0 and 4, nothing to the banned accused who executed again, 45 to the
+    disputer (seller 3), the other 388 to the buyer beside its refund.
+    """
+    world = dispute(challenged(), actor=LAYOUT.seller(3))
+    before = world.balances
+    resolve(world, L.Ruling.UPHELD, np.array([1, 1, 0, 3, 1]))
+    gained = np.subtract(world.balances, before).tolist()
+    assert gained[7:12] == [56, 0, 0, 0, 56] and gained[6] == 45 + 45
+    assert gained[BUYER] == 630 + 45 + 2 + 388
+    assert world.stakes[7:12] == [1_000, 0, 0, 810, 1_000]
+    assert np.asarray(world.ledger.banned).nonzero()[0].tolist() == [NODE]
+    paid = 900 - (630 + 45 + 2)
+    assert world.row()["compute_paid"] - world.row()["compensation"] == paid  # as before
 
 
 def test_a_bond_is_never_free():

@@ -18,7 +18,7 @@ def test_money_table_of_a_full_job():
     assert world.row()["compute_pool"] == 2
     world("open_dispute", actor=2, job=0, accused=LAYOUT.node(1), disputed_round=0)
     assert world.balances[2] == 10_000 - 900 - 45
-    world("resolve_dispute", actor=ARBITER, job=0, ruling=0, guilty=np.zeros(5, int))
+    world("resolve_dispute", actor=ARBITER, job=0, ruling=0, findings=np.zeros(5, int))
     world("wait", blocks=10)("settle", actor=0, job=0)
     assert world.balances == [
         *(10_000, 10_000, 10_000 - 900 - 45 + 2),

@@ -1,7 +1,7 @@
 """Random worlds and random traces, mostly legal, that reach every phase and every refusal.
 
-All randomness comes through `draw(low, high)` (both included), so that a seed can make thousands of
-traces and hypothesis can shrink one.
+All randomness comes through `draw(low, high)` (both included): of one seed, for thousands of
+traces, or of one seed per action, so that hypothesis can leave actions out.
 """
 
 import random
@@ -77,7 +77,7 @@ def wild(draw, name, old):
     """Out of range, at the edge, or just another one."""
     if name == "payload":
         at = draw(0, len(old) - 1)
-        odd = pick(draw, (-1, 3, 4, 2**15 + 1, INT_MAX))
+        odd = pick(draw, (-1, 3, 4, 5, 2**15 + 1, INT_MAX))
         return [odd if i == at else v for i, v in enumerate(old)]
     if name == "kind":
         return draw(-1, len(Kind))
@@ -98,9 +98,9 @@ def sensible(draw, model):
         **{"actor": anybody, "job": slot, "target": draw(0, LAYOUT.num_accounts - 1)},
         **{"tags": pick(draw, (1, 1, 2, 3)), "payload": [draw(0, 1) for _ in range(size)]},
     }
-    missing = [a for a in model.sellers + model.nodes if a not in model.here]
-    if missing and draw(0, 2):
-        return {**action, **_register(draw, model, pick(draw, missing))}
+    joins, newcomer = draw(0, 3), pick(draw, model.sellers + model.nodes)
+    if joins and newcomer not in model.here:
+        return {**action, **_register(draw, model, newcomer)}
     dice = draw(0, 19)
     if dice < 3:
         return {**action, "kind": Kind.WAIT, "amount": draw(0, 3)}
@@ -127,64 +127,74 @@ def _register(draw, model, actor):
 
 
 def _for_job(draw, model, job):
-    size, arbiter, rules = LAYOUT.payload_size, model.arbiter, model.rules
-    outcomes = [pick(draw, (0, 1, 1, 1, 2, 3)) for _ in range(size)]
-    rate = {
-        "kind": Kind.RATE_SELLERS,
-        "actor": arbiter,
-        "payload": [draw(0, 2) for _ in range(size)],
+    """By phase, something that fits it; only what is picked draws its numbers."""
+    arbiter, rules = model.arbiter, model.rules
+
+    def vector(*options):
+        return [pick(draw, options) for _ in range(LAYOUT.payload_size)]
+
+    def settle_round():
+        payload = vector(0, 1, 1, 1, 2, 3)
+        return {"kind": Kind.SETTLE_ROUND, "actor": arbiter, "payload": payload}
+
+    def rate():
+        return {"kind": Kind.RATE_SELLERS, "actor": arbiter, "payload": vector(0, 1, 2)}
+
+    def slash():
+        target = pick(draw, model.sellers)
+        return {"kind": Kind.SLASH_SELLER, "actor": arbiter, "target": target}
+
+    def report():
+        some = draw(0, 2**15)
+        return {
+            "kind": Kind.REPORT_METRIC,
+            "actor": arbiter,
+            "amount": draw(0, 10_000),
+            "value": draw(0, 10_000),
+            "payload": vector(0, 1, 2**15, some, some // 3),
+        }
+
+    def bid():
+        best = job.bids[-1] if job.bids else 0
+        step = max(1, best * rules["min_increment_bps"] // 10_000)
+        least = best + step if best else rules["reserve"]
+        buyer = pick(draw, model.buyers)
+        amount = pick(draw, (least, least, least + 1, least - 1, model.money[buyer]))
+        amount, tau = min(amount, INT_MAX), draw(0, 9_000)
+        known = {"tags": job.tags} if best and draw(0, 3) else {}
+        return {"kind": Kind.BID, "actor": buyer, "amount": amount, "value": tau, **known}
+
+    def dispute():
+        return {
+            "kind": Kind.OPEN_DISPUTE,
+            "actor": pick(draw, [job.buyer, *job.locked, *model.nodes]),
+            "target": pick(draw, [*job.locked, *model.nodes]),
+            "value": draw(0, job.round - 1),
+        }
+
+    def resolve():
+        ruling, payload = draw(0, 2), vector(0, 1, 1, 2, 3, 4)
+        action = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": ruling}
+        return {**action, "payload": payload}
+
+    def again():
+        # Too late for anything but a reset; ask as the one who would have been allowed to.
+        kind = draw(Kind.BID, Kind.TIME_OUT)
+        return {"kind": kind, "actor": model.buyers[0] if kind == Kind.BID else arbiter}
+
+    def plain(kind):
+        return lambda: {"kind": kind}
+
+    close, match, time_out = plain(Kind.CLOSE_AUCTION), plain(Kind.MATCH), plain(Kind.TIME_OUT)
+    fitting = {
+        Phase.IDLE: (bid,),
+        Phase.AUCTION: (bid, bid, close),
+        Phase.CLOSED: (match,) * 5 + (time_out,),
+        Phase.MATCHED: (settle_round,) * 6 + (slash, time_out),
+        Phase.TRAINING: (settle_round,) * 4 + (rate, slash, report, time_out),
+        Phase.VERIFY: (report,) * 4 + (rate, slash, time_out),
+        Phase.CHALLENGE: (dispute, dispute, plain(Kind.SETTLE), slash),
+        Phase.DISPUTED: (resolve,) * 3 + (time_out,),
     }
-    slash = {
-        "kind": Kind.SLASH_SELLER,
-        "actor": arbiter,
-        "target": pick(draw, model.sellers),
-    }
-    report = {
-        "kind": Kind.REPORT_METRIC,
-        "actor": arbiter,
-        "amount": draw(0, 10_000),
-        "value": draw(0, 10_000),
-        "payload": [pick(draw, (0, 1, 2**15, draw(0, 2**15))) for _ in range(size)],
-    }
-    settle_round = {"kind": Kind.SETTLE_ROUND, "actor": arbiter, "payload": outcomes}
-    time_out = {"kind": Kind.TIME_OUT}
-    match job.phase:
-        case Phase.IDLE | Phase.AUCTION:
-            best = job.bids[-1] if job.bids else 0
-            step = max(1, best * rules["min_increment_bps"] // 10_000)
-            least = best + step if best else rules["reserve"]
-            buyer = pick(draw, model.buyers)
-            amount = pick(draw, (least, least, least + 1, least - 1, model.money[buyer]))
-            bid = {
-                "kind": Kind.BID,
-                "actor": buyer,
-                "amount": min(amount, INT_MAX),
-                "value": draw(0, 9_000),
-            }
-            if best and draw(0, 3):
-                bid["tags"] = job.tags
-            return pick(draw, (bid, bid, {"kind": Kind.CLOSE_AUCTION}) if best else (bid,))
-        case Phase.CLOSED:
-            return pick(draw, ({"kind": Kind.MATCH},) * 5 + (time_out,))
-        case Phase.MATCHED:
-            return pick(draw, (settle_round,) * 6 + (slash, time_out))
-        case Phase.TRAINING:
-            return pick(draw, (settle_round,) * 4 + (rate, slash, report, time_out))
-        case Phase.VERIFY:
-            return pick(draw, (report,) * 4 + (rate, slash, time_out))
-        case Phase.CHALLENGE:
-            dispute = {
-                "kind": Kind.OPEN_DISPUTE,
-                "actor": pick(draw, [job.buyer, *job.locked, *model.nodes]),
-                "target": pick(draw, [*job.locked, *model.nodes]),
-                "value": draw(0, job.round - 1),
-            }
-            return pick(draw, (dispute, dispute, {"kind": Kind.SETTLE}, slash))
-        case Phase.DISPUTED:
-            verdict = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": draw(0, 2)}
-            return pick(draw, (verdict,) * 3 + (time_out,))
-        case _:
-            # Too late for anything but a reset; ask as the one who would have been allowed to.
-            kind = draw(Kind.BID, Kind.TIME_OUT)
-            again = {"kind": kind, "actor": model.buyers[0] if kind == Kind.BID else arbiter}
-            return pick(draw, ({"kind": Kind.RESET_JOB}, again, again))
+    ended = (plain(Kind.RESET_JOB), again, again)
+    return pick(draw, fitting.get(job.phase, ended))()
