@@ -24,7 +24,9 @@ class Learning:
 
     lr: Number = 0.1  # server: theta <- theta - lr * direction
     lr_final: Number = 1.0  # the rate falls linearly to this share of itself in the last round
-    momentum: Number = 0.0  # server heavy ball on the accepted aggregate
+    momentum: Number = 0.0  # of the server on the accepted aggregate: heavy ball, or Adam's b1
+    server_decay: Number = 0.99  # b2 of an adaptive spec.server_optimizer
+    adaptivity: Number = 1e-3  # tau of an adaptive spec.server_optimizer
     client_momentum: Number = 0.9  # with spec.client_momentum ema or heavy_ball
     lr_local: Number = 0.1  # with several local steps
     proximal: Number = 0.0  # FedProx pull

@@ -30,6 +30,8 @@ from d2m_jax.models import Model
 from d2m_jax.names import lookup
 from d2m_jax.population import draw_roles
 from d2m_jax.records import JOB, Evaluation, MarketOutcome, MarketState, RoundInfo
+from d2m_jax.sellers import scaffold
+from d2m_jax.server import is_finite, server_optimizer
 from d2m_jax.spec import Spec
 from d2m_jax.training import LearningState, RoundWork, train_round
 from d2m_jax.types import Key, Number
@@ -123,9 +125,10 @@ def make_market(
         buffers = (spec.num_sellers, model.num_params) if spec.client_momentum != "none" else (0, 0)
         learning = LearningState(
             theta=theta,
-            velocity=jnp.zeros_like(theta),
+            server=server_optimizer(spec.server_optimizer, hparams.learning).init(theta),
             previous=jnp.zeros_like(theta),
             momentum=jnp.zeros(buffers),
+            controls=scaffold.init(spec.num_sellers, model.num_params) if spec.scaffold else (),
             defence=defence.init(spec.num_sellers, model.num_params, lam),
             attack=attack.init_state(model.num_params) if attack.init_state else (),
         )
@@ -269,16 +272,23 @@ def make_market(
         """The model after the vote: honest step, the adversary's step, or none."""
         spoilt = -hparams.conduct.spoil * work.direction
         direction = jnp.where(is_right, work.direction, spoilt)
-        velocity = hparams.learning.momentum * old.velocity + direction
+        optimizer = server_optimizer(spec.server_optimizer, hparams.learning)
+        change, memory = optimizer.update(direction, old.server)
+        controls = old.controls
+        if spec.scaffold:
+            who, mine = work.selection.indices, work.own_updates
+            controls = scaffold.advance(old.controls, who, mine, work.valid, direction)
         moved = is_right | is_wrong
         keep = jax.tree.map(lambda a, b: jnp.where(is_right, a, b), new.defence, old.defence)
-        theta = privacy.release(old.theta - rate * velocity, "model")
-        moved = moved & jnp.isfinite(theta).all()  # a step that overflows is not taken
+        theta = privacy.release(old.theta - rate * change, "model")
+        # A step that overflows, here or in the optimiser's memory, is not taken.
+        moved = moved & jnp.isfinite(theta).all() & is_finite((memory, controls))
+        after = theta, memory, controls, direction
+        before = old.theta, old.server, old.controls, old.previous
+        after = jax.tree.map(lambda a, b: jnp.where(moved, a, b), after, before)
+        theta, memory, controls, previous = after
         return new._replace(
-            theta=jnp.where(moved, theta, old.theta),
-            velocity=jnp.where(moved, velocity, old.velocity),
-            previous=jnp.where(moved, direction, old.previous),
-            defence=keep,
+            theta=theta, server=memory, controls=controls, previous=previous, defence=keep
         )
 
     def credited(

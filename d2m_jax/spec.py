@@ -37,6 +37,8 @@ class Spec:
     batch_size: int = 32
     local_steps: int = 1
     client_momentum: str = "none"  # none | ema | heavy_ball
+    scaffold: bool = False  # control variates against drift between sellers, [N, D] more memory
+    server_optimizer: str = "sgd"  # see SERVER_OPTIMIZERS
     sampler: str = "corrected_osmd"  # uniform | osmd | mabs | vrb | corrected_osmd
     aggregator: str = "own"  # the sampler's own aggregate, or a name from AGGREGATORS
     pre_aggregators: tuple[str, ...] = ()

@@ -25,9 +25,10 @@ class LearningState(NamedTuple):
     """What the next round of training needs."""
 
     theta: jax.Array  # [D] float32, the model
-    velocity: jax.Array  # [D] float32, server momentum
+    server: PyTree  # memory of the server's optimiser, [D] float32 momentum with sgd
     previous: jax.Array  # [D] float32, last accepted direction, which free-riders replay
     momentum: jax.Array  # [N, D] float32, client momentum, or [0, 0] without it
+    controls: PyTree  # sellers.ScaffoldState, or () without it
     defence: DefenceState
     attack: PyTree  # memory of the attack
 
@@ -36,6 +37,7 @@ class RoundWork(NamedTuple):
     """What the sellers and the defence did in one round, before CONE votes on it."""
 
     selection: Selection
+    own_updates: jax.Array  # [S, D] float32, what the sellers computed; it stays with them
     direction: jax.Array  # [D] float32, the honest aggregate
     valid: jax.Array  # [S] bool, delivered and neither non-finite nor too long
     refused: jax.Array  # [] int32, delivered but non-finite or too long
@@ -95,6 +97,7 @@ def _train(
     theta: jax.Array,
     who: jax.Array,
     steps: jax.Array,
+    controls: jax.Array | None,
     tamper: sellers.Tamper,
     hparams: HParams,
     data: FederatedData,
@@ -128,6 +131,7 @@ def _train(
         lr_local=learning.lr_local,
         mu=learning.proximal,
         weight_decay=learning.weight_decay,
+        controls=controls,
         steps=steps,
         tamper=tamper,
     )
@@ -204,7 +208,11 @@ def train_round(
         bad = attack.poison(key, *batch, model.num_classes, seller=seller, **hparams.attack)
         return jax.tree.map(lambda new, old: jnp.where(active[seller], new, old), bad, batch)
 
-    updates = _train(train_key, state.theta, who, part.steps, tamper, hparams, data, spec, model)
+    controls = sellers.scaffold.controls(state.controls, who) if spec.scaffold else None
+    updates = _train(
+        train_key, state.theta, who, part.steps, controls, tamper, hparams, data, spec, model
+    )
+    own_updates = updates
     momentum = state.momentum
     if spec.client_momentum != "none":
         average = sellers.MOMENTA[spec.client_momentum]
@@ -270,6 +278,7 @@ def train_round(
     info = privacy.release(info, "verdicts on sellers")
     work = RoundWork(
         selection=selection,
+        own_updates=own_updates,
         direction=privacy.release(direction, "aggregate"),
         valid=valid,
         refused=(present & ~valid).sum(dtype=jnp.int32),

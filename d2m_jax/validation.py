@@ -18,6 +18,7 @@ from d2m_jax.hparams import HParams
 from d2m_jax.ledger import DEFAULT_RULES, INT_MAX, check_rules, check_supply
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.names import lookup
+from d2m_jax.server import SERVER_OPTIMIZERS
 from d2m_jax.spec import DataSpec, Spec
 
 _MAX_FLOAT = 3e38  # of float32
@@ -101,6 +102,7 @@ def _names(spec: Spec) -> None:
         (incentives.CONTRIBUTIONS, spec.contribution, "contribution"),
         (incentives.PAYMENTS, spec.payment, "payment"),
         ({"none": None, **sellers.MOMENTA}, spec.client_momentum, "client momentum"),
+        (SERVER_OPTIMIZERS, spec.server_optimizer, "server optimiser"),
         (dict.fromkeys(privacy.UNITS), spec.privacy, "unit of privacy"),
         (cone.SCHEDULES, spec.set_schedule, "set schedule"),
         (cone.STOP_RULES, spec.stop_rule, "stop rule"),
@@ -112,6 +114,11 @@ def _names(spec: Spec) -> None:
         raise ValueError(
             f"privacy per example is accounted for one step a round; local_steps is "
             f"{spec.local_steps}: set it to 1, or privacy to 'update'"
+        )
+    if spec.scaffold and (spec.client_momentum, spec.privacy) != ("none", "none"):
+        raise ValueError(
+            f"scaffold corrects plain local gradients: set client_momentum and privacy to 'none', "
+            f"not {spec.client_momentum!r} and {spec.privacy!r}"
         )
     bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
@@ -189,6 +196,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning.lr_final": (0, 1e6),
     "learning.momentum": (0, 0.9999),
     "learning.client_momentum": (0, 0.9999),
+    "learning.server_decay": (0, 0.9999),
+    "learning.adaptivity": (1e-12, 1e6),
     "learning.proximal": (0, 1e6),
     "learning.weight_decay": (0, 1e6),
     "learning.drop_out": (0, 1),

@@ -49,10 +49,10 @@ def train(theta, data, sampled=range(SELLERS), **options):
     return jax.jit(run)(key, theta, data, sampled, **options)
 
 
-def gradient_by_hand(theta, images, labels):
+def gradient_by_hand(theta, images, labels, classes=CLASSES):
     """d/dtheta of the mean cross-entropy; theta is bias, then kernel (inputs x classes)."""
     x = images.reshape(len(images), -1)
-    bias, kernel = theta[:CLASSES], theta[CLASSES:].reshape(-1, CLASSES)
+    bias, kernel = theta[:classes], theta[classes:].reshape(-1, classes)
     logits = x @ kernel + bias
     probs = np.exp(logits - logits.max(1, keepdims=True))
     delta = probs / probs.sum(1, keepdims=True)
