@@ -53,6 +53,7 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], the nodes [C]."""
         _, work, _ = market.train(state, hparams, data)
+        assert work.evidence.updates is not None
         updates = jnp.where(work.valid[:, None], work.evidence.updates, jnp.nan)
         nodes = books.eligible_nodes(state.ledger, market.terms(hparams))
         return updates, work.selection.indices, nodes & state.ledger.jobs.matched[JOB].any()
@@ -65,13 +66,14 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
         updates: jax.Array,
         is_right: jax.Array,
     ) -> jax.Array:
-        """[2, D] velocity and model after the round, or after what colluders make of it."""
+        """[L, D] server memory and model after the round, or after what colluders make of it."""
         replay = Attack(forge=lambda *args, **kwargs: updates)
         learning, work, rate = market.train(state, hparams, data, attack=replay)
         after = market.apply_result(
             state.learning, learning, work, is_right, ~is_right, hparams, rate
         )
-        return jnp.stack([after.velocity, after.theta])
+        memory = [x for x in jax.tree.leaves(after.server) if x.shape == after.theta.shape]
+        return jnp.stack([*memory, after.theta])
 
     def play(
         state: MarketState, hparams: HParams, data: FederatedData, serve: Serve | None = None

@@ -126,6 +126,7 @@ def test_the_round_uses_the_unit_of_the_spec(unit):
         theta,
         who,
         jnp.ones(2, jnp.int32),
+        None,
         lambda key, seller, images, labels: (images, labels),
         hparams,
         data,
