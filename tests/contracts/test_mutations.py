@@ -60,8 +60,8 @@ WINDOW_OVER = "(Reason.TOO_LATE, ledger.block - row.since >= rules.challenge_win
 IN_LEDGER = {
     "nodes are rewarded from burned money": (
         (settlement, "settle_round"),
-        "rules.num_rounds, 1) + kept",
-        "rules.num_rounds, 1) + kept + burned",
+        "round_money(row, rules) + kept",
+        "round_money(row, rules) + kept + burned",
     ),
     "two checks of a dispute change places": (
         (disputes, "open_dispute"),
