@@ -104,9 +104,11 @@ def parse_config(config: ConfigDict | Mapping[str, Any]) -> Config:
     """A configuration as typed structs, with the numbers of the named attack, schedule and rule.
 
     Raises:
-        ValueError: an unknown field.
+        ValueError: an unknown field, or a seed that is no int32 from 0.
     """
     tree = config.to_dict() if isinstance(config, ConfigDict) else config
+    if not 0 <= int(tree["seed"]) < 2**31:
+        raise ValueError(f"seed must lie in [0, 2**31 - 1], not {tree['seed']}")
     spec = _build(Spec(), tree["spec"], "spec")
     chosen = {
         "attack": spec.attack,

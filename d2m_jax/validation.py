@@ -23,6 +23,7 @@ from d2m_jax.spec import DataSpec, Spec
 
 _MAX_FLOAT = 3e38  # of float32
 MAX_BATCH = 2**16  # images that a seller looks at in one step
+MAX_COUNT = 2**20  # of anything that a spec counts: parties, rounds, blocks, steps
 
 
 def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list[str]:
@@ -81,7 +82,9 @@ def _auction_warnings(spec: Spec, hparams: HParams) -> list[str]:
     limits = sorted(value * shading // BPS for value, shading in values)
     bids = min(spec.num_blocks, rules["auction_window"]) * spec.num_buyers
     price = float(rules["reserve"])
-    for _ in range(bids):
+    for _ in range(bids if len(limits) > 1 else 0):
+        if price >= limits[-2]:
+            break
         price += max(price * rules["min_increment_bps"] / BPS, 1.0)
     if spec.num_buyers < 2 or price >= limits[-2]:
         return []
@@ -120,6 +123,11 @@ def _names(spec: Spec) -> None:
             f"scaffold corrects plain local gradients: set client_momentum and privacy to 'none', "
             f"not {spec.client_momentum!r} and {spec.privacy!r}"
         )
+    for option in spec.attack_options:
+        if not isinstance(option, tuple | list) or len(option) != 2:
+            raise ValueError(
+                f"attack_options must be pairs of a name and a value, not {spec.attack_options!r}"
+            )
     bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
         lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
@@ -151,8 +159,9 @@ def _shapes(spec: Spec) -> None:
     ):
         if getattr(spec, name) < 1:
             raise ValueError(f"{name} must be at least 1, not {getattr(spec, name)}")
-    if spec.batch_size > MAX_BATCH:
-        raise ValueError(f"batch_size must be at most {MAX_BATCH:,}, not {spec.batch_size:,}")
+        most = MAX_BATCH if name == "batch_size" else MAX_COUNT
+        if getattr(spec, name) > most:
+            raise ValueError(f"{name} must be at most {most:,}, not {getattr(spec, name):,}")
     if spec.num_sampled > spec.num_sellers:
         raise ValueError(
             f"num_sampled = {spec.num_sampled} sellers cannot be drawn from num_sellers = "
@@ -267,6 +276,9 @@ def _money(spec: Spec, hparams: HParams) -> None:
             f"the windows of the rules and the rounds add up to {blocks} blocks; a ledger counts "
             f"to 2**31 - 1"
         )
+    for name in ("buyer_funds", "seller_funds", "node_funds"):
+        if getattr(money, name) < 0:
+            raise ValueError(f"money.{name} must not be negative, not {getattr(money, name)}")
     check_supply(
         np.full(spec.num_buyers, money.buyer_funds, object),
         np.full(spec.num_sellers, money.seller_funds, object),

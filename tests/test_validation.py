@@ -33,6 +33,10 @@ BAD = {
     "negative count": ({"hparams.population.num_byzantine": -1}, "must not be negative"),
     "k > n": ({"spec.num_sampled": 21}, "num_sampled = 21 .* num_sellers = 20"),
     "batch": ({"spec.batch_size": 10**9}, "batch_size must be at most 65,536"),
+    "too many sellers": ({"spec.num_sellers": 10**9}, "num_sellers must be at most 1,048,576"),
+    "too many nodes": ({"spec.num_nodes": 10**9}, "num_nodes must be at most 1,048,576"),
+    "negative funds": ({"hparams.money.buyer_funds": -1}, "buyer_funds must not be negative"),
+    "options": ({"spec.attack_options": (3,)}, "attack_options must be pairs .* not \\(3,\\)"),
     "no round": ({"spec.num_rounds": 0}, "num_rounds must be at least 1"),
     "uneven evaluation": ({"spec.eval_every": 7}, "eval_every = 7 must divide num_rounds = 100"),
     "tau above one": ({"hparams.tau": 1.2}, r"tau must lie in .*, not 1.2"),
@@ -132,7 +136,10 @@ def test_an_auction_that_ends_too_early_is_pointed_out():
         (["--config.data.name=imagenet"], "error: unknown data set 'imagenet'"),
         (["--config.spec.nonsense=1"], "error: the configuration has no field .*nonsense"),
         (["--seed=99999999999999999999"], "seed"),
+        (["--config.seed=-4"], "error: seed must lie in"),
         (["--config=configs/nope.py"], "error: .*nope"),
+        (["--config=README.md"], "error: the configuration cannot be read as Python"),
+        (["--config=configs/__init__.py"], "error: .* no function get_config"),
         (["--data_dir=" + 5_000 * "a", "--config=configs/mnist.py"], "error: .*name too long"),
         (
             [
