@@ -148,25 +148,25 @@ def byzfl(args: argparse.Namespace) -> None:
     """ByzFL one configuration after another (a sample of cells), ours all 1,000; MNIST MLP."""
     if not args.data_dir:
         sys.exit("This part needs --data_dir with the official MNIST archives.")
-    theirs = [trainings(args.data_dir, args.sample, threads) for threads in (1, 2)]
+    theirs = trainings(args.data_dir, args.sample)
     ours = sweep(MNIST, 1_000, args.data_dir)
     print(HEAD)
     show(1_000, ours)
     whole, running = ours["wall"], ours["wall"] - ours["compile_seconds"]
-    for facts in theirs:
-        print(
-            f"ByzFL, {facts['threads']} thread(s): {facts['whole']:.2f} s a training with tests, "
-            f"{facts['rounds']:.2f} s without, mean of {facts['trainings']}; ours {whole:.0f} s "
-            f"for 1,000: {1_000 * facts['whole'] / whole:.1f} times as fast, start and "
-            f"compilation included, {1_000 * facts['whole'] / running:.1f} without compilation"
-        )
+    print(
+        f"ByzFL ({theirs['threads']} threads): {theirs['whole']:.2f} s a training with tests, "
+        f"{theirs['rounds']:.2f} s without, mean of {theirs['trainings']}; ours {whole:.0f} s for "
+        f"1,000: {1_000 * theirs['whole'] / whole:.1f} times as fast, start and compilation "
+        f"included, {1_000 * theirs['whole'] / running:.1f} without compilation"
+    )
 
 
-def trainings(data_dir: str, sample: int, threads: int) -> dict[str, Any]:
+def trainings(data_dir: str, sample: int) -> dict[str, Any]:
     """What `benchmarks/byzfl_trainings.py` measures, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.byzfl_trainings", f"--data_dir={data_dir}"]
-    command += [f"--sample={sample}", f"--threads={threads}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, f"--sample={sample}"], cwd=ROOT, capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(done.stderr)
     print(done.stdout, flush=True)
