@@ -3,20 +3,16 @@
     python -m benchmarks.sweep throughput                    # 1,024 whole markets on digits
     python -m benchmarks.sweep throughput --data_dir=DIR     # and 1,000 of the MNIST MLP
     python -m benchmarks.sweep linear --plot=linear.png      # by runs and by sellers
-    python -m benchmarks.sweep byzfl --data_dir=DIR          # needs byzfl and torch (see below)
+    python -m benchmarks.sweep byzfl --data_dir=DIR          # see `byzfl_trainings.py`
 
 Every measurement is a process of its own, from start to end, imports and compilation included and
-nothing cached; `processor` is its processor time, which says what an idle machine would do. `byzfl`
-needs byzfl 0.0.11 with torch in the environment (an empty package `torchvision` will do); that part
-is written from its documentation.
+nothing cached; `processor` is its processor time, which says what an idle machine would do.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -149,81 +145,32 @@ def draw(counts: Any, runs: Any, sellers: Any, markets: Any, path: str) -> None:
 
 
 def byzfl(args: argparse.Namespace) -> None:
-    """ByzFL one configuration after another (a sample), ours all of them; MNIST MLP."""
-    if importlib.util.find_spec("byzfl") is None or importlib.util.find_spec("torch") is None:
-        sys.exit("This part needs byzfl and torch beside d2m_jax; see the docstring.")
+    """ByzFL one configuration after another (a sample of cells), ours all 1,000; MNIST MLP."""
     if not args.data_dir:
         sys.exit("This part needs --data_dir with the official MNIST archives.")
+    theirs = trainings(args.data_dir, args.sample)
     ours = sweep(MNIST, 1_000, args.data_dir)
+    print(HEAD)
     show(1_000, ours)
-    sample = [(rule, attack) for rule in RULES for attack in ATTACKS][:: 25 // args.sample]
-    times = [train_byzfl(args.data_dir, rule, attack) for rule, attack in sample]
-    theirs = statistics.mean(times)
+    whole, running = ours["wall"], ours["wall"] - ours["compile_seconds"]
     print(
-        f"ByzFL: {theirs:.2f} s a training, mean of {len(times)} ({min(times):.2f} to "
-        f"{max(times):.2f}); ours {ours['wall'] / 1_000:.3f} s, compilation included: "
-        f"{1_000 * theirs / ours['wall']:.0f} times as fast"
+        f"ByzFL ({theirs['threads']} threads): {theirs['whole']:.2f} s a training with tests, "
+        f"{theirs['rounds']:.2f} s without, mean of {theirs['trainings']}; ours {whole:.0f} s for "
+        f"1,000: {1_000 * theirs['whole'] / whole:.1f} times as fast, start and compilation "
+        f"included, {1_000 * theirs['whole'] / running:.1f} without compilation"
     )
 
 
-RULES = {
-    "mean": ("Average", {}),
-    "median": ("Median", {}),
-    "trimmed_mean": ("TrMean", {"f": 4}),
-    "krum": ("Krum", {"f": 4}),
-    "geometric_median": ("GeometricMedian", {}),
-}
-ATTACKS = {
-    "none": None,
-    "sign_flip": ("SignFlipping", {}),
-    "ipm": ("InnerProductManipulation", {"tau": 2.0}),
-    "alie": ("ALittleIsEnough", {"tau": 1.5}),
-    "label_flip": "LabelFlipping",
-}
-
-
-def train_byzfl(data_dir: str, rule: str, attack: str) -> float:
-    """Seconds of 100 rounds of 16 honest and 4 Byzantine workers, batch 25, without evaluation."""
-    import byzfl
-    import numpy as np
-    import torch
-
-    from d2m_jax.data import load
-
-    raw = load("mnist", data_dir)
-    images = torch.from_numpy(np.asarray(raw.train_images, np.float32)).reshape(-1, 1, 28, 28) / 255
-    labels = torch.from_numpy(np.asarray(raw.train_labels, np.int64))
-    model = {"model_name": "fc_mnist", "device": "cpu", "optimizer_name": "SGD",
-             "learning_rate": 0.1, "loss_name": "NLLLoss", "weight_decay": 0.0, "milestones": [],
-             "learning_rate_decay": 1.0, "nb_labels": 10, "momentum": 0.0,
-             "store_per_client_metrics": False}  # fmt: skip
-    flips = ATTACKS[attack] == "LabelFlipping"
-    clients = []
-    for number, rows in enumerate(torch.randperm(len(labels)).chunk(20)):
-        data = torch.utils.data.TensorDataset(images[rows], labels[rows])
-        loader = torch.utils.data.DataLoader(data, batch_size=25, shuffle=True)
-        bad = flips and number >= 16
-        clients.append(byzfl.Client({**model, "LabelFlipping": bad, "training_dataloader": loader}))
-    name, parameters = RULES[rule]
-    server = byzfl.Server({**model, "test_loader": None, "validation_loader": None,
-                           "aggregator_info": {"name": name, "parameters": parameters},
-                           "pre_agg_list": []})  # fmt: skip
-    crafted = ATTACKS[attack] if isinstance(ATTACKS[attack], tuple) else None
-    liar = byzfl.ByzantineClient(
-        {"name": crafted[0], "f": 4, "parameters": crafted[1]} if crafted
-        else {"name": "SignFlipping", "f": 0, "parameters": {}}
-    )  # fmt: skip
-    working = clients[:16] if crafted else clients
-    start = time.perf_counter()
-    for _ in range(100):
-        for client in working:
-            client.compute_gradients()
-        sent = [client.get_flat_gradients_with_momentum() for client in working]
-        server.update_model_with_gradients(sent + (liar.apply_attack(sent) if crafted else []))
-        state = server.get_dict_parameters()
-        for client in clients:
-            client.set_model_state(state)
-    return time.perf_counter() - start
+def trainings(data_dir: str, sample: int) -> dict[str, Any]:
+    """What `benchmarks/byzfl_trainings.py` measures, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.byzfl_trainings", f"--data_dir={data_dir}"]
+    done = subprocess.run(
+        [*command, f"--sample={sample}"], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    print(done.stdout, flush=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -231,7 +178,7 @@ def main() -> None:
     parser.add_argument("part", choices=["throughput", "linear", "byzfl"])
     parser.add_argument("--data_dir", default="", help="folder of the official data archives")
     parser.add_argument("--most", type=int, default=4_096, help="configurations, at most")
-    parser.add_argument("--sample", type=int, default=5, help="trainings of ByzFL, at most 25")
+    parser.add_argument("--sample", type=int, default=25, help="trainings of ByzFL, at most 25")
     parser.add_argument("--plot", default="", help="PNG file for `linear`")
     args = parser.parse_args()
     {"throughput": throughput, "linear": linear, "byzfl": byzfl}[args.part](args)

@@ -117,7 +117,12 @@ def run(
     done: set[str],
 ) -> None:
     started = time.perf_counter()
-    left = [key for key in plan.keys if key not in done]
+    left = [key for key in sweep.own_keys(plan, options) if key not in done]
+    if options.num_processes > 1:
+        console.print(
+            f"Process {options.process} of {options.num_processes}: {len(left):,} of the "
+            f"{sum(key not in done for key in plan.keys):,} runs that are left"
+        )
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[what]:9}"),

@@ -10,6 +10,24 @@ from d2m_jax import backend
 from d2m_jax.models.base import Model, from_module
 
 
+class Linear(nn.Module):
+    """x W^T + b with W [Out, In], so that the gradient delta^T x comes out as it is stored.
+
+    With W [In, Out] XLA makes the same product for many sellers and then turns it, on a CPU a copy
+    that costs more than the product. `init` is called with (In, Out), as in `nn.Dense`.
+    """
+
+    width: int
+    init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns [B, Out] of x [B, In]."""
+        shape = (x.shape[-1], self.width)
+        kernel = self.param("kernel", lambda key: self.init(key, shape).T)
+        return x @ kernel.T + self.param("bias", nn.initializers.zeros, (self.width,))[None]
+
+
 class Dense(nn.Module):
     """Fully connected layers with relu between them, on flattened images."""
 
@@ -21,8 +39,8 @@ class Dense(nn.Module):
         """Returns logits [B, L] of images [B, H, W, Ch]."""
         x = images.reshape(images.shape[0], -1)
         for width in self.hidden:
-            x = nn.relu(nn.Dense(width, kernel_init=nn.initializers.he_normal())(x))
-        return nn.Dense(self.num_classes, kernel_init=nn.initializers.glorot_uniform())(x)
+            x = nn.relu(Linear(width, nn.initializers.he_normal())(x))
+        return Linear(self.num_classes, nn.initializers.glorot_uniform())(x)
 
 
 def logreg(input_shape: tuple[int, int, int], num_classes: int) -> Model:

@@ -44,9 +44,9 @@ def write_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] = "
     """
     folder = pathlib.Path(folder)
     results = load(folder)
-    runs = sweep_plots.with_labels(results.runs) if len(results.runs) else results.runs
-    if not len(runs):
+    if not (results.runs["status"] == "done").any():
         raise StorageError(f"{folder} holds no finished run yet")
+    runs = sweep_plots.with_labels(results.runs)
     target = pathlib.Path(out) if out else folder / "report"
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -55,14 +55,13 @@ def write_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] = "
     except OSError as error:
         raise StorageError(f"the report cannot be written to {target}: {error.strerror}") from error
     captions = {name: caption for name, (caption, _) in figures.items()}
-    page = render(folder.name, results.runs, runs, results.manifest, captions, paths)
+    page = render(folder.name, runs, results.manifest, captions, paths)
     write_whole(target / "index.html", page.encode())
     return target / "index.html"
 
 
 def render(
     name: str,
-    rows: pd.DataFrame,
     runs: pd.DataFrame,
     manifest: dict[str, Any],
     captions: dict[str, str],
@@ -72,18 +71,18 @@ def render(
 
     Args:
         name: of the sweep.
-        rows: of all runs.
-        runs: of the finished ones, with labels.
+        runs: from `with_labels`.
         manifest: `sweep.json`.
         captions: by plot.
         paths: PNG files by plot.
     """
     provenance = manifest.get("provenance", {})
     made = ", ".join(f"{key} {value}" for key, value in provenance.items() if key != "command")
-    failed = rows[rows["status"] == "failed"]
+    failed = runs[runs["status"] == "failed"]
     sections = [
         f"<h1>{html.escape(name)}</h1>",
-        f'<p class="note">{len(runs):,} runs, {len(failed):,} failed. {html.escape(made)}</p>',
+        f'<p class="note">{len(runs) - len(failed):,} runs, {len(failed):,} failed. '
+        f"{html.escape(made)}</p>",
         _axes(manifest),
         "<h2>Defences, the best worst case first</h2>",
         _table(summary(runs)),
@@ -107,14 +106,14 @@ def render(
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per defence: accuracy, settled jobs, income, wrong results."""
+    """One row per defence: accuracy, settled jobs, income, wrong results; empty if all failed."""
     worst = worst_case(runs, ["defence", "byzantine"], "attack")
-    facts = runs.assign(
-        settled=runs["phase"] == "settled",
-        gap=runs["bad_seller_income"] - runs["honest_seller_income"],
+    done = sweep_plots.finished(runs)
+    facts = done.assign(
+        settled=done["phase"] == "settled",
+        gap=done["bad_seller_income"] - done["honest_seller_income"],
     )
     table = facts.groupby("defence").agg(
-        runs=("key", "size"),
         accuracy=("test_accuracy", "mean"),
         settled=("settled", "mean"),
         cheating_gains=("gap", "mean"),
@@ -122,7 +121,10 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         wrong_rounds=("wrong_rounds", "sum"),
         executions=("executions", "mean"),
     )
-    table.insert(1, "worst_case", worst.groupby("defence")["mean"].agg(whole_mean))
+    count = runs.groupby(["defence", "status"]).size().unstack(fill_value=0)
+    count = count.reindex(columns=["done", "failed"], fill_value=0)
+    count["worst_case"] = worst.groupby("defence")["mean"].agg(whole_mean)
+    table = count.rename(columns={"done": "runs"}).join(table)
     table.columns = [column.replace("_", " ") for column in table.columns]
     return table.sort_values("worst case", ascending=False).reset_index()
 

@@ -19,14 +19,18 @@ MARKERS = "osD^vPX*<>"
 
 
 def with_labels(runs: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs with the columns defence, attack, byzantine (count) and seed added."""
-    done = runs[runs["status"] == "done"].reset_index(drop=True)
-    trees = [json.loads(text) for text in done["config"]]
-    return done.assign(
+    """All runs, failed ones too, with the columns defence, attack and byzantine (count) added."""
+    trees = [json.loads(text) for text in runs["config"]]
+    return runs.reset_index(drop=True).assign(
         defence=[_defence(tree["spec"]) for tree in trees],
         attack=[tree["spec"]["attack"] for tree in trees],
         byzantine=[tree["hparams"]["population"]["num_byzantine"] for tree in trees],
     )
+
+
+def finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Those that did not fail."""
+    return runs[runs["status"] == "done"].reset_index(drop=True)
 
 
 def _defence(spec: dict[str, Any]) -> str:
@@ -51,12 +55,13 @@ def curves(runs: pd.DataFrame, rounds: pd.DataFrame) -> Figure:
 
     At the largest Byzantine count; other fields are averaged over.
     """
-    top = runs[runs["byzantine"] == runs["byzantine"].max()]
+    done = finished(runs)
+    top = done[done["byzantine"] == done["byzantine"].max()]
     measured = rounds[rounds["test_accuracy"].notna()][["key", "round", "test_accuracy"]]
     seeds = [field for field in ("data.seed", "seed") if field in top]
     table = measured.merge(top[["key", "defence", "attack", "status", *seeds]], on="key")
     table = bands(table, ["attack", "defence", "round"])
-    attacks, defences = sorted(table["attack"].unique()), _by_quality(runs)
+    attacks, defences = sorted(table["attack"].unique()), _by_quality(done)
     columns = min(len(attacks), 4)
     lines = -(-len(attacks) // columns)
     figure, axes = plt.subplots(
@@ -151,6 +156,8 @@ def heat_map(
             text = style.format(value)
             colour = "white" if dark else "black"
             ax.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+        else:
+            ax.text(column, row, "no result", ha="center", va="center", fontsize=7, color="grey")
     figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02).set_label(title, fontsize=8)
     return figure
 
@@ -162,12 +169,13 @@ def best_defence(runs: pd.DataFrame) -> Figure:
     names = best.pivot(index="attack", columns="byzantine", values="defence")
     values = best.pivot(index="attack", columns="byzantine", values="mean")
     order = _by_quality(runs)
-    codes = names.map(lambda name: order.index(name) % 10).to_numpy()
+    codes = names.map(lambda name: order.index(name) % 10, na_action="ignore").to_numpy(float)
     figure, ax = plt.subplots(figsize=(1.9 + 1.5 * codes.shape[1], 1.1 + 0.42 * codes.shape[0]))
     ax.imshow(codes, aspect="auto", cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.45)
     _ticks(ax, names)
     for (row, column), name in np.ndenumerate(names.to_numpy()):
-        text = f"{name}\n{values.to_numpy()[row, column]:.2f}"
+        mean = values.to_numpy()[row, column]
+        text = f"{name}\n{mean:.2f}" if np.isfinite(mean) else "-"
         ax.text(column, row, text, ha="center", va="center", fontsize=7)
     return figure
 
@@ -193,16 +201,16 @@ def draw_all(runs: pd.DataFrame, rounds: pd.DataFrame) -> dict[str, tuple[str, F
     """All plots by file name, each with the sentence that explains it; None where nothing varies.
 
     Args:
-        runs: from `with_labels`.
+        runs: from `with_labels`; a defence of which all runs failed is the last row, empty.
         rounds: from `load`.
     """
-    order = _by_quality(runs)
-    count = int(runs["byzantine"].max())
+    order, done = _by_quality(runs), finished(runs)
+    count = int(done["byzantine"].max())
     worst = worst_case(runs, ["defence", "byzantine"], "attack")
     worst = worst.pivot(index="defence", columns="byzantine", values="mean").reindex(order)
-    gap = runs.assign(gap=runs["bad_seller_income"] - runs["honest_seller_income"])
-    wrong = runs.assign(wrong=1000 * runs["wrong_rounds"] / runs["num_rounds"])
-    cost = runs.assign(per_round=runs["executions"] / runs["num_rounds"])
+    gap = done.assign(gap=done["bad_seller_income"] - done["honest_seller_income"])
+    wrong = done.assign(wrong=1000 * done["wrong_rounds"] / done["num_rounds"])
+    cost = done.assign(per_round=done["executions"] / done["num_rounds"])
     return {
         "curves": (
             f"Test accuracy over the rounds with {count} Byzantine sellers, a panel per attack; "
@@ -220,11 +228,11 @@ def draw_all(runs: pd.DataFrame, rounds: pd.DataFrame) -> dict[str, tuple[str, F
         ),
         "by_attack": (
             "Mean test accuracy by defence and attack, over all Byzantine counts.",
-            heat_map(table_of(runs, "test_accuracy", "attack", order), "test accuracy"),
+            heat_map(table_of(done, "test_accuracy", "attack", order), "test accuracy"),
         ),
         "best_defence": (
             "The best defence in every cell, by mean test accuracy.",
-            best_defence(runs),
+            best_defence(done),
         ),
         "income": (
             "Does cheating pay? Mean income of a misbehaving seller minus that of an honest one, "

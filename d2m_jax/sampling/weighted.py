@@ -182,8 +182,10 @@ def _apply(
     use: jax.Array,
     context: Context,
 ) -> tuple[jax.Array, PyTree]:
-    """The rule on the rows in use; zero when there are none or the result is not finite."""
-    rows = jnp.where(use[:, None], updates, 0.0)
+    """The rule on the rows in use; zero when there are none or the result is not finite.
+
+    Rules do not look at what absent rows hold, so they are not set to 0 (a pass over the matrix).
+    """
     given: dict[str, Any] = {"indices": selection.indices, "key": key}
     if "root" in aggregator.uses:
         if context.root_update is None:
@@ -192,6 +194,6 @@ def _apply(
     if "losses" in aggregator.uses:
         if context.losses_of is None:
             raise ValueError("this rule needs the buyer's validation examples")
-        given["losses"] = context.losses_of(rows)
-    total, memory = aggregator.apply(memory, rows, context.f, use, **given)
+        given["losses"] = context.losses_of(jnp.where(use[:, None], updates, 0.0))
+    total, memory = aggregator.apply(memory, updates, context.f, use, **given)
     return jnp.where(use.any() & jnp.isfinite(total).all(), total, 0.0), memory

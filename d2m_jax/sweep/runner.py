@@ -132,6 +132,12 @@ def is_mine(key: str, options: Options) -> bool:
     return int(key, 16) % options.num_processes == options.process
 
 
+def own_keys(plan: Plan, options: Options) -> list[str]:
+    """Of what this process has to write a row for; the first one writes the refused points."""
+    keys = [run.key for run in plan.runs if is_mine(run.key, options)]
+    return keys + ([run.key for run, _ in plan.refused] if options.process == 0 else [])
+
+
 def left(session: Session, runs: Iterable[Run]) -> list[Run]:
     """Those of this process that are not done."""
     mine = (run for run in runs if is_mine(run.key, session.options))

@@ -58,14 +58,15 @@ def worst_case(
     """The attack under which the mean over seeds is least, for every combination of some fields.
 
     A combination is judged only when it has a result under every value of `over` that occurs in
-    `runs`, failed rows included: an attack whose runs failed must not flatter a rule.
+    `runs`, failed rows included: an attack whose runs failed must not flatter a rule. A combination
+    of which all runs failed has a row, too.
 
     Returns:
         One row per combination: the fields, the worst `over`, mean, low, high, count, note. Where a
         value of `over` is missing, the numbers are NaN and the note names it.
     """
-    table = bands(runs, [*by, over], value)
-    wanted = set(runs[over].dropna())
+    wanted, every = set(runs[over].dropna()), runs[list(by)].drop_duplicates()
+    table = pd.concat([bands(runs, [*by, over], value), every], ignore_index=True)
     rows = []
     for _, group in table.groupby(list(by), dropna=False) if by else [((), table)]:
         known = group[group["mean"].notna()]
@@ -75,7 +76,7 @@ def worst_case(
             row.update(dict.fromkeys(("mean", "low", "high"), np.nan))
             row.update({over: np.nan, "count": 0})
         note = f"no result under {', '.join(map(str, absent))}" if absent else ""
-        rows.append({**row, "note": note})
+        rows.append({**row, "count": int(row["count"]), "note": note})
     return pd.DataFrame(rows, columns=[*table.columns, "note"])
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -96,6 +97,20 @@ def test_the_summary_by_hand():
     assert table.loc["krum", "worst case"] == pytest.approx(ipm.mean())
     assert table.loc["mean", "cheating gains"] == pytest.approx(-0.2 * 500 * 3 - 100)
     assert table.loc["mean", "settled"] == 1 and table.loc["mean", "runs"] == 8
+
+
+def test_a_defence_of_which_all_runs_failed_is_on_the_page():
+    runs, rounds = rows()
+    runs.loc[runs["spec.aggregator"] == "krum", ["status", "test_accuracy"]] = "failed", np.nan
+    runs = sweep_plots.with_labels(runs)
+    table = summary(runs).set_index("defence")
+    assert table.index.tolist() == ["mean", "krum"] and np.isnan(table.loc["krum", "worst case"])
+    assert table.loc["krum", ["runs", "failed"]].tolist() == [0, 8] == [0, table["runs"]["mean"]]
+    figures = sweep_plots.draw_all(runs, rounds)
+    labels = [label.get_text() for label in figures["worst_case"][1].axes[0].get_yticklabels()]
+    assert labels == ["mean", "krum"]
+    for _, figure in figures.values():
+        plt.close(figure)
 
 
 def test_labels_of_defences():

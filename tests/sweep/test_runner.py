@@ -25,6 +25,7 @@ def test_processes_of_any_width_share_every_run_once(tmp_path, widths):
         keys = [run.key for chunk in chunks for run in chunk.runs]
         assert keys and all(len(chunk.runs) <= width for chunk in chunks)
         assert sorted(keys) == sorted(run.key for run in runner.left(session, group.runs))
+        assert sorted(keys) == sorted(runner.own_keys(plan(), options))  # what its bar counts
         seen += keys
     assert sorted(seen) == [run.key for run in group.runs]
 
@@ -71,6 +72,8 @@ def test_too_little_memory_while_compiling_is_like_while_running(tmp_path, monke
 
 def test_a_folder_of_another_version_or_base_is_refused(tmp_path, monkeypatch):
     made, about = plan([{"spec.num_sampled": 50}]), {"base": base(), "file": "a.py"}
+    two = [Options(process=process, num_processes=2) for process in (0, 1)]
+    assert [sweep.own_keys(made, options) for options in two] == [made.keys, []]
     sweep.run_plan(made, tmp_path, about=about)  # refused: a row, and nothing to compile
     assert sweep.load(tmp_path).runs["version"].tolist() == [d2m_jax.__version__]
     sweep.run_plan(made, tmp_path, about={"base": base(), "file": "b.py"})

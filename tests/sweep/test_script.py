@@ -119,9 +119,14 @@ def test_two_processes_share_the_work(undisturbed, tmp_path):
         address = f"--coordinator=localhost:{free.getsockname()[1]}"
     flags = (f"--out={tmp_path}", "--width=1", address, "--num_processes=2")
     both = [start(*flags, f"--process_id={number}") for number in range(2)]
+    shares = []
     for process in both:
         code, out = finish(process)
         assert code == 0, out
+        (share,) = re.findall(r"Process \d of 2: (\d+) of the 12 runs that are left", out)
+        assert f"{share}/{share}" in out  # its bar ends full
+        shares.append(int(share))
+    assert sum(shares) == 12
     assert_same(tmp_path, undisturbed)
 
 

@@ -68,6 +68,16 @@ def test_an_attack_without_a_result_does_not_flatter(absent):
     assert absent == "gone" or (np.isnan(row["validation"]) and "ipm" in row["note"])
 
 
+def test_a_defence_of_which_all_runs_failed_has_a_row():
+    lost = RUNS.assign(status="failed", **{"spec.aggregator": "caf"})
+    rows = worst_case(pd.concat([RUNS, lost]), ["spec.aggregator"]).to_dict("records")
+    assert [row["spec.aggregator"] for row in rows] == ["caf", "krum"]
+    assert np.isnan(rows[0]["mean"]) and rows[0]["count"] == 0
+    assert rows[0]["note"] == "no result under alie, ipm" and rows[1]["note"] == ""
+    (row,) = choose(lost, ["spec.aggregator"], []).to_dict("records")
+    assert np.isnan(row["validation"]) and np.isnan(row["mean"])
+
+
 def test_bands_cover_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(0)
     draws = rng.normal(3, 2, (2_000, 5))
