@@ -35,7 +35,8 @@ def close_job(
     """Verifies, hears at most one dispute, and ends the job.
 
     1. CONE votes on the metric; nodes are paid and slashed as for a round. A false metric says
-       `conduct.false_metric`, high or low; without a decision the job times out.
+       `conduct.false_metric`, high or low; without a decision, or if the buyer withholds the
+       examples (`conduct.withheld_metric`), the job times out.
     2. Sellers with evidence of harm lose deposit and pay.
     3. Who loses by the metric (the buyer when it reaches tau, else an honest seller) disputes, with
        probability `vigilance`, if a wrong result was accepted in training or verification; else,
@@ -63,6 +64,12 @@ def close_job(
     true_bps = jnp.floor(metric * BPS + 0.5).astype(jnp.int32)
 
     consensus = vote(vote_key, state, hparams, rules)
+    notice, lie, keep = jax.random.uniform(notice_key, (3,))
+    withheld = keep < hparams.conduct.withheld_metric
+    consensus = consensus._replace(  # without examples nobody can work, and nobody is to blame
+        accepted=jnp.where(withheld, -1, consensus.accepted),
+        outcome=jnp.where(withheld, books.Outcome.NOT_DRAWN, consensus.outcome),
+    )
     ledger, _ = books.settle_round(
         state.ledger, rules, actor=arbiter, job=job, outcomes=consensus.outcome
     )
@@ -82,7 +89,6 @@ def close_job(
     liars = (consensus.outcome == books.Outcome.MATCHED) & is_false & decided
     wrong = state.wrong_nodes | liars
     has_reason = wrong.any()
-    notice, lie = jax.random.uniform(notice_key, (2,))
     disputes = jnp.where(
         has_reason, notice < hparams.conduct.vigilance, lie < hparams.conduct.false_dispute
     )

@@ -1,19 +1,17 @@
-"""The market as a game: what each role could do instead of being honest, and what it then earns.
+"""The market as a game: what each role earns when everybody plays as a profile says.
 
-Joins the rooms for audits (`scripts/best_response.py`, `scripts/evolve.py`): a repertoire of seller
-strategies picked by a traced code, and the payoffs of a whole market. Auction and vote alone are in
-`games.py`, statistics of payoffs in `incentives/best_response.py`.
+Joins the rooms for audits (`scripts/best_response.py`, `scripts/evolve.py`). What sellers may do is
+in `strategies.py`, auction and vote alone in `games.py`, statistics of payoffs in
+`incentives/best_response.py`.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax import ledger as books
-from d2m_jax.attacks import ATTACKS, Attack, AttackContext
 from d2m_jax.cone import Behaviour
 from d2m_jax.data import Examples, FederatedData
 from d2m_jax.games import wealth
@@ -21,125 +19,40 @@ from d2m_jax.hparams import HParams
 from d2m_jax.ledger import Layout
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.market import Market
-from d2m_jax.names import lookup
 from d2m_jax.population import Population, Profile
 from d2m_jax.records import MarketOutcome
-from d2m_jax.types import Key, Number
-
-HONEST = 0
-EFFORT = {  # share of the training work that a strategy still does; everything else does all of it
-    "half_effort": 0.5,
-    "gaussian": 0.0,
-    "free_rider_zero": 0.0,
-    "free_rider_replay": 0.0,
-    "free_rider_disguised": 0.0,
-    "mimic": 0.0,
-    "nan": 0.0,
-    "inf": 0.0,
-    "huge": 0.0,
-}
+from d2m_jax.strategies import HONEST
+from d2m_jax.types import Key
 
 
-def half_effort(
-    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, **_: Any
-) -> tuple[jax.Array, jax.Array]:
-    """A seller that computes on half of its batch only: the second half repeats the first."""
-    del key, num_classes
-    rows = jnp.arange(labels.shape[0]) % max(labels.shape[0] // 2, 1)
-    return images[rows], labels[rows]
-
-
-def seller_strategies(names: tuple[str, ...]) -> dict[str, Attack]:
-    """The named strategies of a seller; "honest" comes first and need not be named.
-
-    A name is "half_effort", "false_size" (honest work; the seller misbehaves, so that
-    `Play.size_lie_bps` applies to it) or one of `ATTACKS` that keeps no memory and does not search
-    against the rule (those are audited one at a time, as `spec.attack`).
-
-    Raises:
-        ValueError: an unknown name, or an attack that cannot be picked by a code.
-    """
-    known = {**ATTACKS, "half_effort": Attack(poison=half_effort), "false_size": Attack()}
-    chosen = {"honest": Attack()}
-    for name in names:
-        attack = lookup(known, name, "seller strategy")
-        if attack.observe is not None or "defence" in attack.needs:
-            raise ValueError(
-                f"seller strategy {name!r} remembers or searches; run it as spec.attack instead"
-            )
-        chosen[name] = attack
-    return chosen
-
-
-def repertoire(
-    strategies: Mapping[str, Attack], numbers: Mapping[str, Mapping[str, Number]] | None = None
-) -> Attack:
-    """One attack whose number `strategy` [N] says which entry each seller plays.
-
-    Every entry is computed in every round and the right row taken, so that one program serves all
-    profiles; with the strategies of the default list that costs about as much as the round itself.
-
-    Args:
-        strategies: name to attack, honest first.
-        numbers: other numbers than the defaults of each attack.
-    """
-    hyper = {
-        name: {**attack.hyper, **(numbers or {}).get(name, {})}
-        for name, attack in strategies.items()
-    }
-
-    def forge(
-        key: Key,
-        updates: jax.Array,
-        byzantine: jax.Array,
-        *,
-        context: AttackContext,
-        strategy: jax.Array,
-    ) -> jax.Array:
-        code = strategy[context.ids]
-        result = updates
-        for index, (name, attack) in enumerate(strategies.items()):
-            if attack.forge is not None:
-                mine = byzantine & (code == index)
-                key_k = jax.random.fold_in(key, index)
-                forged = attack.forge(key_k, updates, mine, context=context, **hyper[name])
-                result = jnp.where(mine[:, None], forged, result)
-        return result
-
-    def poison(
-        key: Key,
-        images: jax.Array,
-        labels: jax.Array,
-        num_classes: int,
-        *,
-        seller: jax.Array,
-        strategy: jax.Array,
-    ) -> tuple[jax.Array, jax.Array]:
-        result = images, labels
-        for index, (name, attack) in enumerate(strategies.items()):
-            if attack.poison is not None:
-                bad = attack.poison(key, images, labels, num_classes, seller=seller, **hyper[name])
-                mine = strategy[seller] == index
-                result = jax.tree.map(lambda a, b, m=mine: jnp.where(m, a, b), bad, result)
-        return result
-
-    return Attack(forge, poison, hyper={"strategy": 0.0})
-
-
-def play(hparams: HParams, sellers: jax.Array, nodes: jax.Array) -> HParams:
+def play(
+    hparams: HParams,
+    sellers: jax.Array,
+    nodes: jax.Array,
+    tag_liars: jax.Array | None = None,
+    strangers: jax.Array | None = None,
+) -> HParams:
     """`hparams` (as arrays) in which everybody's strategy is given by name.
 
     Args:
-        hparams: of a market made with a `repertoire`; its declared f is kept if it is given.
+        hparams: of a market made with a `repertoire`, or with `one_of`, whose code is kept; its
+            declared f is kept if it is given.
         sellers: [N] int32, entries of the repertoire.
         nodes: [C] int32, `cone.Behaviour`.
+        tag_liars: [N] bool, sellers of other data that claim the requested tags; default nobody.
+        strangers: [N] bool, sellers of other data that say so; default nobody.
     """
-    bad = sellers != HONEST
-    profile = Profile(bad, jnp.zeros_like(bad), nodes)
-    strategy = {"strategy": sellers.astype(jnp.float32)}
-    return dataclasses.replace(
-        hparams, population=cast(Population, profile), attack=cast(dict, strategy)
+    bad, nobody = sellers != HONEST, jnp.zeros(sellers.shape, bool)
+    profile = Profile(
+        bad,
+        nobody if tag_liars is None else tag_liars,
+        nobody if strangers is None else strangers,
+        nodes,
     )
+    attack = dict(hparams.attack)
+    if "strategy" in attack:
+        attack["strategy"] = sellers.astype(jnp.float32)
+    return dataclasses.replace(hparams, population=cast(Population, profile), attack=attack)
 
 
 class Payoffs(NamedTuple):
@@ -201,9 +114,12 @@ class Play(NamedTuple):
     rows: jax.Array  # [N, M] int32, who holds which rows of the pool
     sizes: jax.Array  # [N] int32; 0 for an account that stays away
     deposit: jax.Array  # [] int32, locked from each seller
-    size_lie_bps: jax.Array  # [] int32, of the sellers that are not honest
+    size_lie_bps: jax.Array  # [N] int32, of the sellers that are not honest
     false_dispute: jax.Array  # [] float32, probability that the winner disputes for no reason
     wrong_labels: jax.Array  # [] int32, added to the labels of the buyer's verdict examples
+    withheld: jax.Array  # [] float32, probability that the buyer keeps its verdict examples back
+    tag_liars: jax.Array  # [N] bool, sellers of other data that claim the requested tags
+    strangers: jax.Array  # [N] bool, sellers of other data that say so
 
 
 def honest_play(market: Market, hparams: HParams, data: FederatedData) -> Play:
@@ -215,9 +131,12 @@ def honest_play(market: Market, hparams: HParams, data: FederatedData) -> Play:
         rows=data.index,
         sizes=data.sizes,
         deposit=jnp.asarray(hparams.rules["seller_deposit"], jnp.int32),
-        size_lie_bps=jnp.int32(BPS),
+        size_lie_bps=jnp.full(spec.num_sellers, BPS, jnp.int32),
         false_dispute=jnp.float32(0),
         wrong_labels=jnp.int32(0),
+        withheld=jnp.float32(0),
+        tag_liars=jnp.zeros(spec.num_sellers, bool),
+        strangers=jnp.zeros(spec.num_sellers, bool),
     )
 
 
@@ -227,7 +146,7 @@ def market_game(
     """Payoffs of a whole market in which everybody plays as the profile says.
 
     Args:
-        market: made with `attack=repertoire(...)`.
+        market: made with `attack=repertoire(...)` or `attack=one_of(...)`.
         key: of the run; the same key means the same auction, model, draws and votes.
         profile: who does what; may be batched.
         hparams: from `as_arrays`.
@@ -244,9 +163,10 @@ def market_game(
         hparams.conduct,
         size_lie_bps=profile.size_lie_bps,
         false_dispute=profile.false_dispute,
+        withheld_metric=profile.withheld,
     )
     hparams = dataclasses.replace(
-        play(hparams, profile.sellers, profile.nodes),
+        play(hparams, profile.sellers, profile.nodes, profile.tag_liars, profile.strangers),
         conduct=conduct,
         rules={**hparams.rules, "seller_deposit": profile.deposit},
     )

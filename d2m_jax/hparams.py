@@ -53,6 +53,7 @@ class Conduct:
     vigilance: Number = 1.0  # probability that a wrong acceptance is noticed and disputed
     size_lie_bps: Number = 10_000  # Byzantine sellers report this share of their real size
     false_dispute: Number = 0.0  # probability that who loses by a right result disputes it
+    withheld_metric: Number = 0.0  # probability that the buyer keeps its verdict examples back
     false_metric: Number = 1.0  # the metric that an accepted wrong verdict claims: 1 sells, 0 ruins
 
 

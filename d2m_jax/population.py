@@ -56,6 +56,7 @@ class Profile:
 
     byzantine: jax.Array  # [N] bool
     tag_liar: jax.Array  # [N] bool
+    stranger: jax.Array  # [N] bool
     behaviour: jax.Array  # [C] int32, codes of `cone.Behaviour`
 
 
@@ -82,8 +83,8 @@ def draw_roles(
         num_nodes: C.
     """
     if isinstance(population, Profile):
-        stranger = jnp.zeros(num_sellers, bool)
-        return Roles(population.byzantine, population.tag_liar, stranger, population.behaviour)
+        who = population
+        return Roles(who.byzantine, who.tag_liar, who.stranger, who.behaviour)
     seller_key, node_key = jax.random.split(key)
     who = population
     byzantine, tag_liar, stranger = _slots(

@@ -219,6 +219,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "conduct.spoil": (-1e6, 1e6),
     "conduct.vigilance": (0, 1),
     "conduct.false_dispute": (0, 1),
+    "conduct.withheld_metric": (0, 1),
     "conduct.false_metric": (0, 1),
     "conduct.size_lie_bps": (1, 200_000),
     "defence.alpha": (1e-6, 1),

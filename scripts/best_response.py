@@ -25,38 +25,43 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from d2m_jax import as_arrays, cone, deviations, games, make_market, parse_config, validate
+from d2m_jax import cone, deviations, games, parse_config, validate
 from d2m_jax import ledger as books
+from d2m_jax.attacks import ATTACKS
 from d2m_jax.cone import Behaviour
 from d2m_jax.hparams import HParams
+from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
 from d2m_jax.incentives import best_response as br
+from d2m_jax.names import lookup
 from d2m_jax.population import Population
+from d2m_jax.profiles import OTHERS
 from d2m_jax.report.audit import Audit, markdown
-from d2m_jax.world import load_world
+from d2m_jax.strategies import seller_strategies
+from scripts.market_audit import audit_markets, keys_of
 
+ROLES = ["buyer", "node", "coalition", "seller"]
 CONFIG = config_flags.DEFINE_config_file("config", "configs/digits.py", "the market")
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "folder of the official data archives")
 flags.DEFINE_string("out", "results/best_response", "folder of the tables")
-flags.DEFINE_list("roles", ["buyer", "node", "coalition", "seller"], "which audits to run")
+flags.DEFINE_list("roles", ROLES, "which audits to run")
 flags.DEFINE_list(
     "strategies",
-    [
-        *("half_effort", "free_rider_zero", "free_rider_replay", "mimic", "gaussian"),
-        *("label_flip", "relabel_random", "sign_flip", "norm_inflation", "alie", "ipm", "nan"),
-    ],
-    "what a seller may do: half_effort or names of attacks",
+    ["half_effort", *(name for name in ATTACKS if name != "none")],
+    "what a seller may do: half_effort or names of attacks; by default every attack",
 )
+flags.DEFINE_list("coalitions", ["6"], "sizes of coalitions of sellers")
 flags.DEFINE_integer("worlds", 16, "seeds of whole markets", lower_bound=2)
 flags.DEFINE_integer("votes", 1000, "seeds of auctions and votes", lower_bound=2)
 flags.DEFINE_integer("batch", 16, "markets run side by side", lower_bound=1)
 flags.DEFINE_float("confidence", 0.95, "of all intervals of a table row together", 0.5, 0.9999)
 flags.DEFINE_float("tolerance", 0.02, "ties: this share of the honest utility", 0.0, 1.0)
-flags.DEFINE_float("training_cost", 100.0, "units per round that honest training costs", 0.0)
-flags.DEFINE_float("execution_cost", 20.0, "units that an execution costs a node", 0.0)
+flags.DEFINE_float(
+    "training_cost", TRAINING_COST, "units per round that honest training costs", 0.0
+)
+flags.DEFINE_float("execution_cost", EXECUTION_COST, "units that an execution costs a node", 0.0)
 flags.DEFINE_float("outside_gain", 200_000.0, "units that spoiling is worth outside", 0.0)
 
-OTHERS = ("honest", "random")
 NODE_STRATEGIES = {
     "honest": Behaviour.HONEST,
     "collude": Behaviour.COLLUDE,
@@ -66,10 +71,6 @@ NODE_STRATEGIES = {
     "adaptive": Behaviour.ADAPTIVE,
 }
 BIDS = (1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.3, 1.5)
-
-
-def keys_of(count: int, salt: int) -> jax.Array:
-    return jax.random.split(jax.random.key(salt), count)
 
 
 def audit_buyers(audit: Audit, progress: Progress, hparams: HParams) -> None:
@@ -171,6 +172,7 @@ def audit_coalitions(audit: Audit, progress: Progress, spec, hparams: HParams) -
             }
             game = f"coalition of {size} of {nodes} nodes" + (f", G = {gain:,.0f}" if gain else "")
             audit.add(game, ["honest", "collude"], table)
+    repair_votes(audit, progress)
 
 
 def repair_votes(audit: Audit, progress: Progress) -> None:
@@ -208,150 +210,16 @@ def repair_votes(audit: Audit, progress: Progress) -> None:
         audit.repair(f"{size} of 24 collude, one set of 3", "node stake", solved, closed)
 
 
-def audit_sellers(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
-    """One seller deviates, or splits, or copies; one buyer misuses the verification."""
-    asked = [name for name in FLAGS.strategies if name != "false_size"]
-    strategies = deviations.seller_strategies((*asked, "false_size"))
-    raw, data = load_world(parse_config(CONFIG.value).data, spec.num_sellers, FLAGS.data_dir)
-    market = make_market(
-        spec, raw.train_images.shape[1:], len(raw.class_names),
-        attack=deviations.repertoire(strategies),
-    )  # fmt: skip
-    typed = as_arrays(HParams(**{**vars(hparams), "attack": {"strategy": 0.0}, "tolerated_f": 1}))
-    run = jax.jit(
-        jax.vmap(functools.partial(deviations.market_game, market), in_axes=(0, 0, None, None))
-    )
-    seeds, num = FLAGS.worlds, spec.num_sellers
-    base = deviations.honest_play(market, typed, data)
-    liar = list(strategies).index("false_size")  # the last: others never lie about sizes
-    codes = jnp.arange(1, liar, dtype=jnp.int32)
-    me = jax.vmap(lambda key: jax.random.randint(key, (), 0, num))(keys_of(seeds, 7))
-    wild = jax.vmap(lambda key: deviations.random_others(key, num, codes))(keys_of(seeds, 8))
-    names = list(strategies)[:liar]
-    plays: dict[tuple[str, str], list[deviations.Play]] = {}
-
-    def profile(k: int, others: str) -> jax.Array:
-        return wild[k] if others == "random" else jnp.zeros(num, jnp.int32)
-
-    for others in OTHERS:
-        for code, name in enumerate(names):
-            plays[name, others] = [
-                base._replace(sellers=profile(k, others).at[me[k]].set(code)) for k in range(seeds)
-            ]
-        plays["claims 5x its size", others] = [
-            base._replace(
-                sellers=profile(k, others).at[me[k]].set(liar),
-                size_lie_bps=jnp.full(num, 10_000).at[me[k]].set(50_000),
-            )
-            for k in range(seeds)
-        ]
-        for name in ("one account", "split in two", "copied data"):
-            plays[name, others] = [
-                sybil(base, profile(k, others), int(me[k]), name) for k in range(seeds)
-            ]
-    for name, change in {
-        "buyer honest": {},
-        "false dispute": {"false_dispute": jnp.float32(1)},
-        "mislabelled verdict examples": {"wrong_labels": jnp.int32(1)},
-    }.items():
-        plays[name, "honest"] = [base._replace(**change)] * seeds
-    # with and without a deposit: the deterrent of a seller that poisons its labels
-    worst = "label_flip" if "label_flip" in names else names[-1]
-    for name in ("honest", worst):
-        plays[name, "no deposit"] = [
-            p._replace(deposit=jnp.int32(0)) for p in plays[name, "honest"]
-        ]
-    plays = {
-        cell: [p._replace(size_lie_bps=jnp.broadcast_to(p.size_lie_bps, (num,))) for p in profiles]
-        for cell, profiles in plays.items()
-    }
-
-    flat = [(cell, k) for cell, profiles in plays.items() for k in range(len(profiles))]
-    batches = [flat[i : i + FLAGS.batch] for i in range(0, len(flat), FLAGS.batch)]
-    keys, paid = keys_of(seeds, 9), {}
-    for batch in progress.track(batches, description="markets"):
-        full = (batch + [batch[-1]] * FLAGS.batch)[: FLAGS.batch]
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *[plays[cell][k] for cell, k in full])
-        ks = jnp.asarray([k for _, k in full])
-        result = jax.device_get(run(keys[ks], stacked, typed, data))
-        for i, (cell, k) in enumerate(batch):
-            paid[cell, k] = jax.tree.map(lambda x, i=i: x[i], result)
-
-    def utility(name: str, others: str, accounts: int = 1) -> np.ndarray:
-        total = []
-        for k in range(seeds):
-            game, mine = paid[(name, others), k], [int(me[k]), (int(me[k]) + 1) % num][:accounts]
-            work = deviations.EFFORT.get(name, 1.0) * game.rounds[mine].sum()
-            total.append(game.sellers[mine].sum() - FLAGS.training_cost * work)
-        return np.asarray(total, np.float64)
-
-    names = [*names, "claims 5x its size"]
-    table = {o: np.stack([utility(n, o) for n in names]) for o in OTHERS}
-    audit.add("seller, whole market", names, table)
-    names = ["one account", "split in two", "copied data"]
-    table = {o: np.stack([utility(n, o, 2) for n in names]) for o in OTHERS}
-    audit.add("seller with two accounts", names, table)
-
-    def bought(name: str) -> np.ndarray:
-        ended = [paid[(name, "honest"), k] for k in range(seeds)]
-        worth = np.asarray(hparams.money.buyer_values)
-        return np.asarray(
-            [g.buyers[g.winner] + worth[g.winner] * bool(g.settled) for g in ended], np.float64
-        )
-
-    names = ["buyer honest", "false dispute", "mislabelled verdict examples"]
-    table = np.stack([bought(n) for n in names])
-    audit.add("buyer, verification", names, {"honest": table})
-
-    def played(cell: tuple[str, str]) -> list:
-        return [paid[cell, k] for k in range(seeds)]
-
-    # deposit D at which the worst strategy with outside gain G stops to pay
-    gain = FLAGS.outside_gain
-    caught = np.array([g.slashed[int(m)] for g, m in zip(played((worst, "honest")), me)])
-    free = utility(worst, "no deposit") + gain * ~caught
-    gap = [
-        free - utility("honest", "no deposit"),
-        utility(worst, "honest") + gain * ~caught - utility("honest", "honest"),
-    ]
-    deposit = int(hparams.rules["seller_deposit"])
-    solved = br.break_even(*gap, deposit, FLAGS.confidence)
-    if caught.mean() > 0:
-        cost = FLAGS.training_cost * np.mean(
-            [g.rounds[int(m)] for g, m in zip(played(("honest", "honest")), me)]
-        ) - FLAGS.training_cost * np.mean(
-            [g.rounds[int(m)] for g, m in zip(played((worst, "honest")), me)]
-        )
-        pay = utility("honest", "no deposit").mean() + cost
-        missed = free[~caught].mean() - gain if (~caught).any() else 0.0
-        closed = br.seller_deposit_bound(caught.mean(), pay, missed, gain, cost)
-        audit.repair(f"seller, {worst}, G = {gain:,.0f}", "seller deposit", solved, closed)
-        least = br.detection_bound(deposit, pay, missed, gain, cost)
-        audit.repairs.append(
-            {
-                "game": f"seller, {worst}, G = {gain:,.0f}, deposit {deposit:,}",
-                "parameter": f"detection rate (measured {caught.mean():.2f})",
-                "closed form": least,
-            }
-        )
-
-
-def sybil(base: deviations.Play, others: jax.Array, me: int, how: str) -> deviations.Play:
-    """The seller `me` owns the next account too, and uses it or not."""
-    second = (me + 1) % base.sizes.shape[0]
-    size, rows = base.sizes[me], base.rows[me]
-    half = size // 2
-    sizes = {
-        "one account": (size, 0),
-        "split in two": (half, size - half),
-        "copied data": (size, size),
-    }[how]
-    later = jnp.roll(rows, -half) if how == "split in two" else rows
-    return base._replace(
-        sellers=others.at[jnp.array([me, second])].set(0),
-        rows=base.rows.at[second].set(later),
-        sizes=base.sizes.at[me].set(sizes[0]).at[second].set(sizes[1]),
-    )
+def check_flags(num_sellers: int) -> None:
+    """Raises ValueError for a role, a strategy or a size of coalition that there is not."""
+    for role in FLAGS.roles:
+        lookup(dict.fromkeys(ROLES), role, "role")
+    for name in FLAGS.strategies:
+        if name not in ATTACKS:
+            seller_strategies((name,))
+    for size in FLAGS.coalitions:
+        if not size.isdigit() or not 1 < int(size) <= num_sellers:
+            raise ValueError(f"a coalition of sellers has 2 to {num_sellers} members, not {size!r}")
 
 
 def main(argv: list[str]) -> None:
@@ -363,40 +231,41 @@ def main(argv: list[str]) -> None:
         spec = config.spec
         hparams = HParams(**{**vars(config.hparams), "population": Population()})
         validate(spec, hparams, config.data)
-        deviations.seller_strategies(tuple(FLAGS.strategies))
+        check_flags(spec.num_sellers)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    unknown = set(FLAGS.roles) - {"buyer", "node", "coalition", "seller"}
-    if unknown:
-        sys.exit(f"error: unknown role {unknown.pop()!r}; valid: buyer, node, coalition, seller")
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     console = Console(width=None if sys.stdout.isatty() else 140)
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         audit = Audit(FLAGS.confidence, FLAGS.tolerance)
-        if "buyer" in FLAGS.roles:
-            audit_buyers(audit, progress, hparams)
-        if "node" in FLAGS.roles:
-            audit_nodes(audit, progress, spec, hparams)
-        if "coalition" in FLAGS.roles:
-            audit_coalitions(audit, progress, spec, hparams)
-            repair_votes(audit, progress)
-        if "seller" in FLAGS.roles:
-            audit_sellers(audit, progress, spec, hparams)
-    tables = audit.tables()
+        audits = {
+            "buyer": lambda: audit_buyers(audit, progress, hparams),
+            "node": lambda: audit_nodes(audit, progress, spec, hparams),
+            "coalition": lambda: audit_coalitions(audit, progress, spec, hparams),
+            "seller": lambda: audit_markets(audit, progress, config, hparams),
+        }
+        for role in FLAGS.roles:
+            audits[role]()
+            text = write(audit, out)  # what is done is kept if the rest is interrupted
+    console.print(text, markup=False, soft_wrap=True)
+    console.print(f"tables: {out}")
+
+
+def write(audit: Audit, out: pathlib.Path) -> str:
+    """Writes all tables and how they were made; returns them as Markdown."""
     command = " ".join(["python", "scripts/best_response.py", *sys.argv[1:]])
-    text = [f"Made by `{command}`; amounts are units, intervals hold at {FLAGS.confidence:.0%}.\n"]
-    for name, table in tables.items():
+    parts = [f"Made by `{command}`; amounts are units, intervals hold at {FLAGS.confidence:.0%}.\n"]
+    for name, table in audit.tables().items():
         table.to_csv(out / f"{name}.csv", index=False)
         if len(table):
-            text.append(f"## {name.capitalize()}\n\n{markdown(table)}")
-    (out / "audit.md").write_text("\n".join(text))
-    (out / "settings.json").write_text(
-        json.dumps({"command": command, "jax": jax.__version__}, indent=2) + "\n"
-    )
-    console.print("\n".join(text), markup=False, soft_wrap=True)
-    console.print(f"tables: {out}")
+            parts.append(f"## {name.capitalize()}\n\n{markdown(table)}")
+    text = "\n".join(parts)
+    (out / "audit.md").write_text(text)
+    settings = {"command": command, "jax": jax.__version__}
+    (out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    return text
 
 
 if __name__ == "__main__":

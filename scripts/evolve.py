@@ -31,6 +31,7 @@ from d2m_jax.hparams import HParams
 from d2m_jax.incentives import dynamics
 from d2m_jax.names import lookup
 from d2m_jax.population import Population
+from d2m_jax.strategies import EFFORT, repertoire, seller_strategies
 from d2m_jax.world import load_world
 
 matplotlib.use("Agg")
@@ -71,7 +72,7 @@ def prepare_epoch(ledger, market, hparams):
 def make_epoch(market, names, node_codes, data):
     """(carry, key, hparams) -> (carry, record): one market and one revision."""
     spread = lookup(dynamics.DYNAMICS, FLAGS.dynamics, "dynamics")
-    effort = jnp.asarray([deviations.EFFORT.get(name, 1.0) for name in names])
+    effort = jnp.asarray([EFFORT.get(name, 1.0) for name in names])
     behaviours = jnp.asarray(node_codes, jnp.int32)
     layout = market.layout
 
@@ -130,14 +131,14 @@ def first_codes(key, count, honest, num):
 
 def evolve(config) -> tuple[dict[str, np.ndarray], list[tuple[float, float]], list[str], list[str]]:
     spec = config.spec
-    strategies = deviations.seller_strategies(tuple(FLAGS.sellers))
+    strategies = seller_strategies(tuple(FLAGS.sellers))
     names, node_names = list(strategies), ["honest", *FLAGS.nodes]
     known = {kind.name.lower(): int(kind) for kind in Behaviour}
     node_codes = [lookup(known, name, "node strategy") for name in node_names]
     raw, data = load_world(config.data, spec.num_sellers, FLAGS.data_dir)
     market = make_market(
         spec, raw.train_images.shape[1:], len(raw.class_names),
-        attack=deviations.repertoire(strategies),
+        attack=repertoire(strategies),
     )  # fmt: skip
     hparams = as_arrays(
         HParams(**{**vars(config.hparams), "population": Population(), "tolerated_f": 1,

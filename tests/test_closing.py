@@ -29,9 +29,10 @@ def start(**population):
 
 
 @jax.jit
-def close(state, metric, claim, vigilance, false_dispute, first, second):
+def close(state, metric, claim, vigilance, false_dispute, withheld, first, second):
     """`close_job` where CONE accepts `first` as the metric and `second` on the dispute."""
     conduct = {"vigilance": vigilance, "false_dispute": false_dispute, "false_metric": claim}
+    conduct["withheld_metric"] = withheld
     hparams = as_arrays(numbers(tau=TAU, conduct=conduct))
     answers, asked = iter((first, second)), []
     voters = jnp.arange(LAYOUT.num_nodes) < VOTERS
@@ -48,10 +49,13 @@ def close(state, metric, claim, vigilance, false_dispute, first, second):
     return close_job(key, state, hparams, rules, LAYOUT, metric, vote=vote, job=0), asked
 
 
-def end(metric, first, second=0, *, claim=1.0, vigilance=1.0, false_dispute=0.0, state=None):
+def end(
+    metric, first, second=0, *,
+    claim=1.0, vigilance=1.0, false_dispute=0.0, withheld=0.0, state=None,
+):  # fmt: skip
     """Runs it; checks what holds in every ending."""
     state = state or start()
-    args = (np.float32(x) for x in (metric, claim, vigilance, false_dispute))
+    args = (np.float32(x) for x in (metric, claim, vigilance, false_dispute, withheld))
     (ledger, closing), asked = close(state, *args, np.int32(first), np.int32(second))
     one, two = asked  # the second set is larger, whichever of the numbers the schedule reads
     assert (two.base, two.size) == (one.base + VOTERS, one.size + VOTERS)
@@ -168,3 +172,12 @@ def test_without_a_decision_on_the_metric_the_job_times_out():
     ledger, closing, _, _ = end(HIGH, first=-1)
     assert int(closing.reported_bps) == -1 and not closing.disputed
     assert int(ledger.jobs.phase[0]) == Phase.REFUNDED
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_buyer_that_withholds_its_examples_gets_its_money_and_no_verdict(first):
+    ledger, closing, gained, guilty = end(HIGH, first=first, withheld=1.0)
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
+    assert int(closing.reported_bps) == -1 and not closing.disputed and guilty == []
+    assert not gained[LAYOUT.sellers].any()  # no pay, and deposits are released
+    assert not gained[LAYOUT.nodes].any()  # nobody could verify: neither paid nor slashed

@@ -18,7 +18,13 @@ from d2m_jax.incentives.contribution import (
     similarity,
     to_weights,
 )
-from d2m_jax.incentives.payments import PAYMENTS, PaymentReport, payment_report
+from d2m_jax.incentives.payments import (
+    EXECUTION_COST,
+    PAYMENTS,
+    TRAINING_COST,
+    PaymentReport,
+    payment_report,
+)
 
 CONTRIBUTIONS = {
     "gain": gain,
@@ -34,7 +40,9 @@ CONTRIBUTIONS = {
 
 __all__ = [
     "CONTRIBUTIONS",
+    "EXECUTION_COST",
     "PAYMENTS",
+    "TRAINING_COST",
     "Evidence",
     "PaymentReport",
     "count",

@@ -13,6 +13,9 @@ import jax.numpy as jnp
 from d2m_jax.incentives.contribution import to_weights
 from d2m_jax.types import Number
 
+TRAINING_COST = 100.0  # units that one round of honest training costs a seller (our choice)
+EXECUTION_COST = 20.0  # units that one execution costs a node (our choice)
+
 
 def proportional(scores: jax.Array) -> jax.Array:
     """Weights in proportion to the scores (default) -> [N] int32."""

@@ -1,16 +1,17 @@
 """Who sees what, declared once and checked on the program that runs.
 
-Every value is an item of the table below. Where a value becomes another item (an update made of
-raw data, a metric made of a model) the market says so with `release`, which changes nothing at run
-time. `check_flows` then follows the data through the traced program, operation by operation: what
-reaches a party must be of an item that it may see. Timing and what a value lets one infer are not
-followed (that is what differential privacy is for). The D2M paper claims privacy and names no
-mechanism: our choice.
+Every value is an item of the table `VISIBILITY`. Where a value becomes another item (an update made
+of raw data, a metric made of a model) the market says so with `release`, which changes nothing at
+run time; `RELEASES` declares who makes an item and of which others. `flows` then follows the data
+through the traced program, operation by operation: an item made of what its release does not
+declare is refused, and `check_flows` refuses what reaches a party that may not see it. Timing and
+what a value lets one infer are not followed (that is what differential privacy is for). The D2M
+paper claims privacy and names no mechanism: our choice.
 """
 
 import enum
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
@@ -35,6 +36,9 @@ _ALL = frozenset({Party.OWNER, Party.SELLERS, Party.NODES, Party.BUYER, Party.CH
 VISIBILITY: dict[str, frozenset[Party]] = {
     "raw data": frozenset({Party.OWNER}),
     "update": frozenset({Party.OWNER, Party.NODES}),
+    "own update": frozenset({Party.OWNER}),  # with secure aggregation
+    "range proof": _ALL,  # that an own update is finite and not too long
+    "group mean": frozenset({Party.OWNER, Party.NODES}),
     "correction examples": frozenset({Party.BUYER, Party.NODES}),
     "verdict examples": frozenset({Party.BUYER, Party.NODES}),
     "root examples": frozenset({Party.BUYER, Party.NODES}),
@@ -48,8 +52,34 @@ VISIBILITY: dict[str, frozenset[Party]] = {
 }
 
 
+class Release(NamedTuple):
+    """Who makes an item, and of what it may be made."""
+
+    by: frozenset[Party]  # the roles of the one who makes it
+    sources: frozenset[str]
+
+
+_SELLER = frozenset({Party.OWNER, Party.SELLERS})  # a seller that was sampled
+_NODE = frozenset({Party.NODES})
+_PUBLIC = frozenset({"verdicts on sellers", "contributions", "metric", "bids", "range proof"})
+_WORK = frozenset({"update", "group mean", "aggregate", "model"}) | _PUBLIC
+RELEASES: dict[str, Release] = {
+    "update": Release(_SELLER, frozenset({"raw data", "model", "aggregate"}) | _PUBLIC),
+    "own update": Release(_SELLER, frozenset({"raw data", "model", "aggregate"}) | _PUBLIC),
+    "range proof": Release(_SELLER, frozenset({"own update"})),
+    "group mean": Release(_SELLER, frozenset({"own update"}) | _PUBLIC),
+    "verdicts on sellers": Release(_NODE, _WORK | {"correction examples", "root examples"}),
+    "aggregate": Release(_NODE, _WORK | {"correction examples", "root examples"}),
+    "model": Release(_NODE, frozenset({"aggregate", "model"}) | _PUBLIC),
+    "contributions": Release(_NODE, _WORK | {"correction examples"}),
+    "metric": Release(_NODE, frozenset({"model", "verdict examples"})),
+}
+
+
 def release(value: T, item: str) -> T:
     """Declares that from here on a value is the given item; the value itself is unchanged.
+
+    What it was made of is checked by `flows` against `RELEASES`.
 
     Args:
         value: a pytree of arrays; other leaves (None, functions) are left alone.
@@ -77,6 +107,9 @@ def flows(fn: Callable[..., Any], labels: Any, *args: Any) -> Any:
 
     Returns:
         The tree of outputs with a frozenset of items in every leaf.
+
+    Raises:
+        ValueError: an item is made of something that `RELEASES` does not declare.
     """
     program, shape = jax.make_jaxpr(fn, return_shape=True)(*args)
     given = jax.tree.leaves(
@@ -120,6 +153,16 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def releases_table() -> str:
+    """The declared releases as text, one line per item."""
+    width = max(map(len, RELEASES))
+    return "\n".join(
+        f"{item:<{width}}  by {' / '.join(p.value for p in Party if p in rule.by)}, of "
+        f"{', '.join(name for name in VISIBILITY if name in rule.sources)}"
+        for item, rule in RELEASES.items()
+    )
+
+
 def _follow(jaxpr: Any, given: list[Labels]) -> list[Labels]:
     """Labels of the outputs of a jaxpr from those of its inputs; constants have none."""
     known: dict[Any, Labels] = dict(zip(jaxpr.invars, given, strict=True))
@@ -136,6 +179,7 @@ def _follow(jaxpr: Any, given: list[Labels]) -> list[Labels]:
 def _outputs(eqn: Any, given: list[Labels]) -> list[Labels]:
     name, params = eqn.primitive.name, eqn.params
     if name == "name" and params["name"] in VISIBILITY:
+        _check_release(params["name"], given[0])
         return [frozenset({params["name"]})]
     if name == "scan":
         return _scan(params, given)
@@ -152,6 +196,16 @@ def _outputs(eqn: Any, given: list[Labels]) -> list[Labels]:
             if len(body.invars) == len(given) and len(body.outvars) == len(eqn.outvars):
                 return _follow(body, given)
     return [_union(given)] * len(eqn.outvars)
+
+
+def _check_release(item: str, made_of: Labels) -> None:
+    declared = RELEASES[item].sources if item in RELEASES else NOTHING
+    wrong = sorted(made_of - declared - {item})
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]} must not be released as {item}, which is made of "
+            f"{', '.join(sorted(declared)) or 'nothing that anybody has to hide'}"
+        )
 
 
 def _scan(params: Any, given: list[Labels]) -> list[Labels]:

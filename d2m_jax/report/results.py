@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from d2m_jax import incentives, privacy
+from d2m_jax.cone import Behaviour
 from d2m_jax.config import Config, to_dict
-from d2m_jax.ledger import Layout, Ledger, split_pot
+from d2m_jax.ledger import Layout, Ledger, Phase, split_pot
 from d2m_jax.market import MarketOutcome
 from d2m_jax.report import plots, tables
 
@@ -85,10 +86,8 @@ def seller_epsilons(
     """
     from d2m_jax.privacy.accountant import epsilons  # the only use of dp-accounting
 
-    info, num_sellers = outcome.rounds, config.spec.num_sellers
-    drawn = np.asarray(info.sellers)[np.asarray(info.present)]
     return epsilons(
-        np.bincount(drawn, minlength=num_sellers),
+        drawn_rounds(outcome, config.spec.num_sellers),
         np.asarray(sizes),
         unit=config.spec.privacy,
         batch_size=config.spec.batch_size,
@@ -97,8 +96,13 @@ def seller_epsilons(
     )
 
 
-def payments_dict(outcome: MarketOutcome) -> dict[str, Any]:
-    """Budget balance, individual rationality and fairness of what the sellers were paid."""
+def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dict[str, Any]:
+    """Budget balance, individual rationality and fairness of one job.
+
+    Rational is who ends no worse than by staying away: a seller whose pay, less its slashed
+    deposit, covers `TRAINING_COST` for each round in which it was drawn; a node that has not lost
+    money; the winner, whose value, if the job was settled, covers what it spent.
+    """
     job = jax.tree.map(lambda x: np.asarray(x)[0], outcome.ledger.jobs)
     took_part = job.matched & ~job.excluded
     weights = np.where(took_part, job.weights, 0)
@@ -109,6 +113,13 @@ def payments_dict(outcome: MarketOutcome) -> dict[str, Any]:
         jnp.int32(job.seller_paid), jnp.asarray(pay), jnp.int32(0), jnp.asarray(took_part)
     )
     honest = ~np.asarray(outcome.roles.bad_seller)
+    change = np.asarray(tables.wealth(outcome.ledger)) - np.asarray(tables.wealth(outcome.opening))
+    rounds = drawn_rounds(outcome, layout.num_sellers)
+    covered = change[layout.sellers] >= incentives.TRAINING_COST * rounds
+    good_nodes = np.asarray(outcome.roles.behaviour) == Behaviour.HONEST
+    winner, settled = int(job.buyer), int(job.phase) == Phase.SETTLED
+    worth = config.hparams.money.buyer_values[winner] if settled and winner >= 0 else 0
+    executions = int(np.asarray(outcome.rounds.executions).sum())
     return {
         "price": int(job.price),
         "neither_paid_nor_refunded": pool - sum(spent),
@@ -116,7 +127,24 @@ def payments_dict(outcome: MarketOutcome) -> dict[str, Any]:
         "honest_share": float(pay[honest].sum() / max(pay.sum(), 1)),
         "jain": float(summary.jain),
         "gini": float(summary.gini),
+        "training_cost": incentives.TRAINING_COST,
+        "sellers_rational": _share(covered[job.matched]),
+        "honest_sellers_rational": _share(covered[job.matched & honest]),
+        "honest_nodes_rational": _share((change[layout.nodes] >= 0)[good_nodes]),
+        "winner_rational": bool(worth + change[winner] >= 0) if winner >= 0 else None,
+        "paid_per_execution": float(outcome.rounds.nodes_paid.sum() / max(executions, 1)),
     }
+
+
+def _share(who: np.ndarray) -> float | None:
+    """The share of True; None of nobody."""
+    return float(who.mean()) if who.size else None
+
+
+def drawn_rounds(outcome: MarketOutcome, num_sellers: int) -> np.ndarray:
+    """[N] rounds in which each seller was drawn and delivered."""
+    drawn = np.asarray(outcome.rounds.sellers)[np.asarray(outcome.rounds.present)]
+    return np.bincount(drawn, minlength=num_sellers)
 
 
 def write_results(
@@ -135,7 +163,7 @@ def write_results(
     (folder / "visibility.txt").write_text(privacy.table() + "\n")
     full = {part: to_dict(value) for part, value in config._asdict().items()}
     _dump(folder / "config.json", {**full, "provenance": provenance()})
-    _dump(folder / "payments.json", payments_dict(outcome))
+    _dump(folder / "payments.json", payments_dict(config, outcome, layout))
     _dump(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
     for name, table in (
         ("rounds", rounds),

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import as_arrays, deviations, make_market
+from d2m_jax import as_arrays, deviations, make_market, profiles
 from d2m_jax.attacks import ATTACKS, AttackContext
 from d2m_jax.cone import Behaviour
+from d2m_jax.strategies import EFFORT, one_of, repertoire, searches, seller_strategies
 from tests.worlds import SPEC, digits, numbers
 
 NAMES = ("half_effort", "sign_flip", "gaussian", "free_rider_replay", "mimic", "alie", "label_flip")
@@ -19,9 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_every_seller_plays_its_own_strategy():
-    strategies = deviations.seller_strategies(NAMES)
+    strategies = seller_strategies(NAMES)
     order = list(strategies)
-    attack = deviations.repertoire(strategies, {"sign_flip": {"scale": 3.0}})
+    attack = repertoire(strategies, {"sign_flip": {"scale": 3.0}})
     key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
     ids = jnp.array([4, 0, 7, 2, 1, 5])
     codes = np.zeros(8, np.int32)
@@ -45,9 +46,9 @@ def test_every_seller_plays_its_own_strategy():
 
 
 def test_poison_by_code():
-    strategies = deviations.seller_strategies(NAMES)
+    strategies = seller_strategies(NAMES)
     order = list(strategies)
-    attack = deviations.repertoire(strategies)
+    attack = repertoire(strategies)
     images = jnp.arange(4 * 2 * 2).reshape(4, 2, 2, 1).astype(jnp.uint8)
     labels = jnp.array([0, 1, 2, 9])
     codes = jnp.array([0, order.index("half_effort"), order.index("label_flip")], jnp.float32)
@@ -65,7 +66,7 @@ def test_poison_by_code():
 
 def test_a_false_size_reaches_the_ledger_and_changes_no_work():
     raw, data = digits()
-    attack = deviations.repertoire(deviations.seller_strategies(("false_size",)))
+    attack = repertoire(seller_strategies(("false_size",)))
     shape, classes = raw.train_images.shape[1:], len(raw.class_names)
     market = make_market(SPEC, shape, classes, attack=attack)
     hparams = as_arrays(
@@ -91,12 +92,89 @@ def test_a_false_size_reaches_the_ledger_and_changes_no_work():
     np.testing.assert_array_equal(forged, updates)
 
 
+def test_one_code_picks_one_attack_of_all_and_remembers():
+    names = ("mimic_variance", "opt_ipm", "sign_flip")
+    attack = one_of(names)
+    assert [searches(ATTACKS[name]) for name in names] == [True, True, False]
+    with pytest.raises(ValueError, match="goes into `one_of`"):
+        seller_strategies(names)
+    key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
+    bad = jnp.arange(6) < 2
+    state = attack.init_state(10)
+    rule = lambda rows, mask: jnp.median(rows, axis=0)
+    context = AttackContext(ids=jnp.arange(6), round_index=0, defence=rule, state=state)
+    state = attack.observe(state, updates, bad, context=context, code=jnp.float32(0))
+    assert int(state["mimic_variance"].step) == 1
+    context = context._replace(state=state)
+    for code, name in enumerate(names):
+        got = attack.forge(key, updates, bad, context=context, code=jnp.float32(code))
+        alone = ATTACKS[name]
+        want = alone.forge(
+            key, updates, bad, context=context._replace(state=state.get(name)), **alone.hyper
+        )
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+        assert (np.asarray(got[:2]) != np.asarray(updates[:2])).any()
+
+
+def test_every_attack_has_a_place_in_the_audit_and_only_honest_work_costs_all():
+    cheap = [name for name, attack in ATTACKS.items() if not searches(attack) and name != "none"]
+    codes = seller_strategies(tuple(cheap))
+    dear = [name for name in ATTACKS if name not in codes and name != "none"]
+    assert dear == ["mimic_variance", "opt_alie", "opt_ipm", "agr_tailored", "whitebox"]
+    assert EFFORT["half_effort"] == 0.5 and EFFORT["ipm"] == 0 and "sign_flip" not in EFFORT
+
+
+def test_profiles_change_what_they_say_and_nothing_else():
+    base = deviations.Play(
+        *(np.zeros(n, np.int32) for n in (5, 3)),
+        rows=np.arange(20, dtype=np.int32).reshape(5, 4),
+        sizes=np.full(5, 4, np.int32),
+        deposit=np.int32(7),
+        size_lie_bps=np.full(5, 10_000, np.int32),
+        false_dispute=np.float32(0),
+        wrong_labels=np.int32(0),
+        withheld=np.float32(0),
+        tag_liars=np.zeros(5, bool),
+        strangers=np.zeros(5, bool),
+    )
+    wild = np.array([[0, 2, 0, 3, 0], [1, 1, 1, 1, 1]], np.int32)
+    worlds = profiles.Worlds(base, np.array([4, 1]), wild)
+    cells = {
+        **profiles.seller_cells(worlds, {"honest": 0, "bad": 2}, 9, 5),
+        **profiles.account_cells(worlds),
+        **profiles.tag_cells(worlds),
+        **profiles.buyer_cells(worlds),
+        **profiles.coalition_cells(worlds, {"bad": 2}, [2]),
+    }
+
+    def changed(name, others, k):
+        """The fields that differ from honest play."""
+        pairs = zip(base._fields, base, cells[name, others][k])
+        return {field: new for field, old, new in pairs if not np.array_equal(old, new)}
+
+    assert changed("honest", "honest", 0) == {}
+    np.testing.assert_array_equal(changed("honest", "random", 1)["sellers"], [1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(changed("bad", "random", 0)["sellers"], [0, 2, 0, 3, 2])
+    lie = changed("claims 5x its size", "honest", 0)
+    assert set(lie) == {"sellers", "size_lie_bps"}
+    np.testing.assert_array_equal(lie["size_lie_bps"], [10_000] * 4 + [50_000])
+    split = changed("split in two", "honest", 0)  # seller 4 owns account 0 as well
+    np.testing.assert_array_equal(split["sizes"], [2, 4, 4, 4, 2])
+    np.testing.assert_array_equal(split["rows"][0], [18, 19, 16, 17])
+    assert set(changed("one account", "honest", 1)) == {"rows", "sizes"}
+    tag = changed("other data, tag lie", "honest", 1)
+    assert set(tag) == {"tag_liars"} and tag["tag_liars"].tolist() == [False, True] + [False] * 3
+    assert set(changed("other data, says so", "honest", 1)) == {"strangers"}
+    assert changed("buyer, withheld metric", "honest", 0) == {"withheld": 1}
+    np.testing.assert_array_equal(changed("2: bad", "honest", 0)["sellers"], [2, 0, 0, 0, 2])
+
+
 @pytest.mark.slow
 def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
     raw, data = digits()
-    strategies = deviations.seller_strategies(("sign_flip",))
+    strategies = seller_strategies(("sign_flip",))
     shape, classes = raw.train_images.shape[1:], len(raw.class_names)
-    market = make_market(SPEC, shape, classes, attack=deviations.repertoire(strategies))
+    market = make_market(SPEC, shape, classes, attack=repertoire(strategies))
     hparams = numbers()
     hparams = as_arrays(
         type(hparams)(**{**vars(hparams), "attack": {"strategy": 0.0}, "tolerated_f": 0})

@@ -1,9 +1,18 @@
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from d2m_jax.config import Config
 from d2m_jax.incentives.payments import PAYMENTS, payment_report
+from d2m_jax.ledger import Phase
 from d2m_jax.ledger.accounts import split_pot
+from d2m_jax.report.results import payments_dict
+from d2m_jax.report.tables import wealth
+from d2m_jax.spec import DataSpec
+from tests.worlds import SPEC, market, numbers, play
 
 SCORES = jnp.array([9.0, 1.0, 0.0, -2.0, jnp.nan])
 
@@ -57,3 +66,29 @@ def test_report_by_hand():
     assert report.misplaced == pytest.approx(0.0, abs=1e-6)
     even = payment_report(jnp.int32(8), pay, jnp.int32(0), took_part)
     assert even.misplaced == pytest.approx(6 / 8 - 1 / 3)
+
+
+def test_every_run_reports_balance_rationality_and_fairness():
+    """Eight honest sellers and a liar among the nodes, recomputed from the ledger by hand."""
+    hparams = numbers(population={"num_lone_liars": 2}, tolerated_f=0)
+    outcome = jax.device_get(play(hparams))
+    config = Config(DataSpec(), SPEC, hparams, 0)
+    layout = market().layout
+    report = payments_dict(config, outcome, layout)
+    job = jax.tree.map(lambda x: x[0], outcome.ledger.jobs)
+    assert report["neither_paid_nor_refunded"] == 0
+    gained = wealth(outcome.ledger) - wealth(outcome.opening)
+    sellers = np.asarray(gained[layout.sellers])
+    drawn = np.zeros(8)
+    for who, here in zip(outcome.rounds.sellers, outcome.rounds.present):
+        for seller in who[here]:
+            drawn[seller] += 1
+    assert report["sellers_rational"] == pytest.approx((sellers >= 100 * drawn).mean())
+    assert report["honest_sellers_rational"] == report["sellers_rational"] > 0
+    assert report["honest_nodes_rational"] == 1.0 > (gained[layout.nodes] >= 0).mean()
+    assert report["winner_rational"] is True and report["honest_share"] == 1.0
+    # a buyer that gives next to nothing for the model has paid too much for it
+    poor = dataclasses.replace(hparams.money, buyer_values=(1, 1, 1))
+    config = config._replace(hparams=dataclasses.replace(hparams, money=poor))
+    assert payments_dict(config, outcome, layout)["winner_rational"] is False
+    assert int(job.phase) == Phase.SETTLED

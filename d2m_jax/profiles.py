@@ -1,0 +1,130 @@
+"""The profiles of whole markets that an audit compares: who deviates, how, in which world. Host.
+
+A cell is (strategy, others) and holds one `Play` per world; the same world has the same deviator
+and the same others in all cells. Not here: playing them (`deviations.market_game`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from d2m_jax.deviations import Play
+from d2m_jax.ledger.rules import BPS
+
+OTHERS = ("honest", "random")
+Cells = dict[tuple[str, str], list[Play]]
+
+
+class Worlds:
+    """Who may deviate in each world, and what the others do there.
+
+    Args:
+        base: everybody is honest; arrays of the host.
+        me: [K] the deviator of each world; a coalition is it and those after it, round the circle.
+        wild: [K, N] codes of the others where they play at random.
+    """
+
+    def __init__(self, base: Play, me: np.ndarray, wild: np.ndarray):
+        self.base, self.me, self.wild = base, me, wild
+
+    def members(self, k: int, size: int = 1) -> np.ndarray:
+        """The first `size` of those who deviate together in world k."""
+        return (self.me[k] + np.arange(size)) % self.wild.shape[1]
+
+    def crowd(self, k: int, others: str) -> np.ndarray:
+        """[N] codes of all sellers before anybody deviates."""
+        return self.wild[k] if others == "random" else np.zeros_like(self.wild[k])
+
+    def deviate(self, k: int, others: str, code: int, size: int = 1) -> Play:
+        """In world k a coalition plays the strategy of this code."""
+        sellers = self.crowd(k, others).copy()
+        sellers[self.members(k, size)] = code
+        return self.base._replace(sellers=sellers)
+
+    def each(self, make: Callable[[int], Play]) -> list[Play]:
+        """One profile per world."""
+        return [make(k) for k in range(len(self.me))]
+
+
+def seller_cells(worlds: Worlds, codes: Mapping[str, int], liar: int, factor: int) -> Cells:
+    """One seller deviates: every code, and `liar` with `factor` times its size claimed."""
+    cells: Cells = {}
+    for others in OTHERS:
+        for name, code in codes.items():
+            cells[name, others] = worlds.each(lambda k, o=others, c=code: worlds.deviate(k, o, c))
+
+        def claims(k: int, others: str = others) -> Play:
+            lie = np.full(worlds.wild.shape[1], BPS, np.int32)
+            lie[worlds.me[k]] = factor * BPS
+            return worlds.deviate(k, others, liar)._replace(size_lie_bps=lie)
+
+        cells[f"claims {factor}x its size", others] = worlds.each(claims)
+    return cells
+
+
+def account_cells(worlds: Worlds) -> Cells:
+    """The deviator owns the next account too: uses one, splits its data, or copies them."""
+
+    def sybil(k: int, others: str, how: str) -> Play:
+        base, (first, second) = worlds.base, worlds.members(k, 2)
+        size, own = int(base.sizes[first]), base.rows[first]
+        used = {
+            "one account": (size, 0),
+            "split in two": (size // 2, size - size // 2),
+            "copied data": (size, size),
+        }[how]
+        rows, sizes = base.rows.copy(), base.sizes.copy()
+        rows[second] = np.roll(own, -used[0]) if how == "split in two" else own
+        sizes[[first, second]] = used
+        return worlds.deviate(k, others, 0, size=2)._replace(rows=rows, sizes=sizes)
+
+    names = ("one account", "split in two", "copied data")
+    return {
+        (name, others): worlds.each(lambda k, o=others, n=name: sybil(k, o, n))
+        for others in OTHERS
+        for name in names
+    }
+
+
+def tag_cells(worlds: Worlds) -> Cells:
+    """The deviator's data are of another kind: it says so and is not matched, or lies about it."""
+
+    def stranger(k: int, others: str, lies: bool) -> Play:
+        is_me = np.arange(worlds.wild.shape[1]) == worlds.me[k]
+        return worlds.deviate(k, others, 0)._replace(
+            tag_liars=is_me & lies, strangers=is_me & (not lies)
+        )
+
+    return {
+        (name, others): worlds.each(lambda k, o=others, x=lies: stranger(k, o, x))
+        for others in OTHERS
+        for name, lies in (("other data, says so", False), ("other data, tag lie", True))
+    }
+
+
+def buyer_cells(worlds: Worlds) -> Cells:
+    """The winner misuses the verification."""
+    changes = {
+        "honest": {},
+        "false dispute": {"false_dispute": np.float32(1)},
+        "withheld metric": {"withheld": np.float32(1)},
+        "mislabelled verdict examples": {"wrong_labels": np.int32(1)},
+    }
+    return {
+        (f"buyer, {name}", others): worlds.each(
+            lambda k, o=others, c=change: worlds.base._replace(sellers=worlds.crowd(k, o), **c)
+        )
+        for others in OTHERS
+        for name, change in changes.items()
+    }
+
+
+def coalition_cells(worlds: Worlds, codes: Mapping[str, int], sizes: Sequence[int]) -> Cells:
+    """Several sellers play the same strategy, all others are honest."""
+    return {
+        (f"{size}: {name}", "honest"): worlds.each(
+            lambda k, c=code, s=size: worlds.deviate(k, "honest", c, s)
+        )
+        for size in sizes
+        for name, code in codes.items()
+    }

@@ -1,0 +1,169 @@
+"""What a seller may do instead of honest work, as one attack that serves many sellers or markets.
+
+`repertoire`: a code per seller picks its strategy, so that profiles may mix. `one_of`: one code for
+all attackers of a market, for attacks that are too dear to compute in vain. Read next:
+`deviations.py`, which plays them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.attacks import ATTACKS, Attack, AttackContext
+from d2m_jax.names import lookup
+from d2m_jax.types import Key, Number
+
+HONEST = 0
+EFFORT = {  # share of the training work that a strategy still does; everything else does all of it
+    "half_effort": 0.5,
+    **dict.fromkeys(("gaussian", "nan", "inf", "huge"), 0.0),
+    **{name: 0.0 for name in ATTACKS if name.startswith("free_rider")},
+    # what is made of other sellers' updates needs none of one's own
+    **{name: 0.0 for name, attack in ATTACKS.items() if attack.knowledge == "omniscient"},
+    "norm_inflation_clip": 1.0,  # stretches its own
+}
+
+
+def half_effort(
+    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, **_: Any
+) -> tuple[jax.Array, jax.Array]:
+    """A seller that computes on half of its batch only: the second half repeats the first."""
+    del key, num_classes
+    rows = jnp.arange(labels.shape[0]) % max(labels.shape[0] // 2, 1)
+    return images[rows], labels[rows]
+
+
+def seller_strategies(names: tuple[str, ...]) -> dict[str, Attack]:
+    """The named strategies of a seller; "honest" comes first and need not be named.
+
+    A name is "half_effort", "false_size" (honest work; the seller misbehaves, so that
+    `Play.size_lie_bps` applies to it) or one of `ATTACKS` that keeps no memory and does not search
+    against the rule (for those there is `one_of`).
+
+    Raises:
+        ValueError: an unknown name, or an attack that cannot be picked by a code.
+    """
+    known = {**ATTACKS, "half_effort": Attack(poison=half_effort), "false_size": Attack()}
+    chosen = {"honest": Attack()}
+    for name in names:
+        attack = lookup(known, name, "seller strategy")
+        if searches(attack):
+            raise ValueError(
+                f"seller strategy {name!r} remembers or searches and has no place in a repertoire; "
+                "it goes into `one_of`"
+            )
+        chosen[name] = attack
+    return chosen
+
+
+def searches(attack: Attack) -> bool:
+    """Whether an attack remembers rounds or rehearses the defence, and so costs a lot."""
+    return attack.observe is not None or "defence" in attack.needs
+
+
+def one_of(names: tuple[str, ...]) -> Attack:
+    """One attack on updates whose number `code` [] says which of the names all attackers carry out.
+
+    Only the chosen one is computed as long as the code is not batched (`in_axes=None` in a `vmap`),
+    so these may be the attacks that remember or search against the rule.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    attacks = {name: lookup(ATTACKS, name, "attack") for name in names}
+    keeping = {name: attack for name, attack in attacks.items() if attack.init_state is not None}
+
+    def init_state(num_params: int) -> dict[str, Any]:
+        return {n: a.init_state(num_params) for n, a in keeping.items() if a.init_state}
+
+    def observe(
+        state: dict[str, Any],
+        updates: jax.Array,
+        byzantine: jax.Array,
+        *,
+        context: AttackContext,
+        code: jax.Array,
+    ) -> dict[str, Any]:
+        del code  # all remember
+        return {
+            n: a.observe(
+                state[n], updates, byzantine, context=context._replace(state=state[n]), **a.hyper
+            )
+            for n, a in keeping.items()
+            if a.observe
+        }
+
+    def forge(
+        key: Key,
+        updates: jax.Array,
+        byzantine: jax.Array,
+        *,
+        context: AttackContext,
+        code: jax.Array,
+    ) -> jax.Array:
+        def branch(name: str, attack: Attack) -> Callable[[], jax.Array]:
+            view = context._replace(state=context.state.get(name))
+            forge = attack.forge or (lambda key, updates, *_, **__: updates)
+            return lambda: forge(key, updates, byzantine, context=view, **attack.hyper)
+
+        branches = [branch(name, attack) for name, attack in attacks.items()]
+        return jax.lax.switch(code.astype(jnp.int32), branches)
+
+    return Attack(forge, hyper={"code": 0.0}, init_state=init_state, observe=observe)
+
+
+def repertoire(
+    strategies: Mapping[str, Attack], numbers: Mapping[str, Mapping[str, Number]] | None = None
+) -> Attack:
+    """One attack whose number `strategy` [N] says which entry each seller plays.
+
+    Every entry is computed in every round and the right row taken, so that one program serves all
+    profiles; with the strategies of the default list that costs about as much as the round itself.
+
+    Args:
+        strategies: name to attack, honest first.
+        numbers: other numbers than the defaults of each attack.
+    """
+    hyper = {
+        name: {**attack.hyper, **(numbers or {}).get(name, {})}
+        for name, attack in strategies.items()
+    }
+
+    def forge(
+        key: Key,
+        updates: jax.Array,
+        byzantine: jax.Array,
+        *,
+        context: AttackContext,
+        strategy: jax.Array,
+    ) -> jax.Array:
+        code = strategy[context.ids]
+        result = updates
+        for index, (name, attack) in enumerate(strategies.items()):
+            if attack.forge is not None:
+                mine = byzantine & (code == index)
+                key_k = jax.random.fold_in(key, index)
+                forged = attack.forge(key_k, updates, mine, context=context, **hyper[name])
+                result = jnp.where(mine[:, None], forged, result)
+        return result
+
+    def poison(
+        key: Key,
+        images: jax.Array,
+        labels: jax.Array,
+        num_classes: int,
+        *,
+        seller: jax.Array,
+        strategy: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        result = images, labels
+        for index, (name, attack) in enumerate(strategies.items()):
+            if attack.poison is not None:
+                bad = attack.poison(key, images, labels, num_classes, seller=seller, **hyper[name])
+                mine = strategy[seller] == index
+                result = jax.tree.map(lambda a, b, m=mine: jnp.where(m, a, b), bad, result)
+        return result
+
+    return Attack(forge, poison, hyper={"strategy": 0.0})
