@@ -43,6 +43,8 @@ class Privacy:
     clip: Number = 1.0  # bound on the norm of one example's gradient, or of one update
     noise: Number = 1.0  # standard deviation of the noise over the clip
     delta: Number = 1e-5  # of the epsilons that are reported
+    density: Number = 0.5  # share of the hidden units that each seller gets, with spec.partial
+    resolution: Number = 2.0**-12  # fixed point of sums, entries to 2^20 of it: spec.secure_group
 
 
 @struct.dataclass

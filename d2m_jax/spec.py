@@ -47,6 +47,8 @@ class Spec:
     attack_options: tuple[tuple[str, Any], ...] = ()  # static choices, (("search", "exact"),)
     attack_schedule: str = "fixed"  # in which rounds
     privacy: str = "none"  # unit of differential privacy at the sellers: none | example | update
+    partial: bool = False  # each seller gets hparams.privacy.density of the hidden units only
+    secure_group: int = 0  # sellers whose updates can only be read as their sum; 0: single updates
     contribution: str = "gain"  # how a round's work is valued, see CONTRIBUTIONS
     payment: str = "proportional"  # how scores become shares of the pool, see PAYMENTS
     num_buyers: int = 4

@@ -3,6 +3,7 @@
 Pure functions of one round. Not here: votes and money (`market.py`).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -103,9 +104,20 @@ def _train(
     data: FederatedData,
     spec: Spec,
     model: Model,
+    parts: jax.Array | None = None,
 ) -> jax.Array:
-    """What the sampled sellers compute, [S, D], with differential privacy if it is asked for."""
+    """What the sampled sellers compute, [S, D], with differential privacy if it is asked for.
+
+    With `parts` [S, D] bool each sees and trains its part of the model; the rest is zero.
+    """
     learning, private = hparams.learning, hparams.privacy
+    if parts is not None:
+
+        def alone(seller: jax.Array, steps: jax.Array, part: jax.Array) -> jax.Array:
+            seen, one = jnp.where(part, theta, 0.0), (seller[None], steps[None])
+            return _train(key, seen, *one, None, tamper, hparams, data, spec, model)[0]
+
+        return jnp.where(parts, jax.vmap(alone)(who, steps, parts), 0.0)
     if spec.privacy == "example":
         return privacy.private_sellers(
             model.gradient,
@@ -209,8 +221,14 @@ def train_round(
         return jax.tree.map(lambda new, old: jnp.where(active[seller], new, old), bad, batch)
 
     controls = sellers.scaffold.controls(state.controls, who) if spec.scaffold else None
+    parts = None
+    if spec.partial:
+        inputs = math.prod(model.input_shape)
+        groups = privacy.dense_groups(inputs, model.num_classes, model.num_params)
+        parts_key = jax.random.fold_in(part_key, spec.num_sellers)  # no seller's own
+        parts = privacy.draw_parts(parts_key, spec.num_sampled, *groups, hparams.privacy.density)
     updates = _train(
-        train_key, state.theta, who, part.steps, controls, tamper, hparams, data, spec, model
+        train_key, state.theta, who, part.steps, controls, tamper, hparams, data, spec, model, parts
     )
     own_updates = updates
     momentum = state.momentum
@@ -269,8 +287,13 @@ def train_round(
         updates = attack.forge(attack_key, updates, byzantine, context=view, **hparams.attack)
 
     # From here on it is no longer the sellers' own: see `privacy/visibility.py`.
-    updates, good = refuse_bad_values(privacy.release(updates, "update"), learning.max_norm)
+    item = "own update" if spec.secure_group else "update"
+    updates, good = refuse_bad_values(privacy.release(updates, item), learning.max_norm)
+    if spec.secure_group:  # nobody else can look: a proof of range is taken for granted
+        good = privacy.release(good, "range proof")
     valid = privacy.release(present & good, "verdicts on sellers")
+    if parts is not None:
+        updates = privacy.spread_parts(updates, parts, valid)
     direction, defence_state, info = aggregate(updates, valid)
     memory_of_nodes = defence_state.memory
     defence_state = privacy.release(defence_state, "verdicts on sellers")
@@ -287,7 +310,7 @@ def train_round(
             accepted=info.accepted,
             gain=info.gain,
             mass=defence_state.p[who],
-            updates=updates,
+            updates=None if spec.secure_group else updates,
             reputation=defence_state.reputation[who],
             previous=state.previous,
             lr=lr,

@@ -128,6 +128,7 @@ def _names(spec: Spec) -> None:
             raise ValueError(
                 f"attack_options must be pairs of a name and a value, not {spec.attack_options!r}"
             )
+    privacy.check_secrecy(spec)
     bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
         lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
@@ -216,6 +217,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "privacy.clip": (1e-30, 1e6),
     "privacy.noise": (0, 1e6),
     "privacy.delta": (1e-30, 0.5),
+    "privacy.density": (1e-6, 1),
+    "privacy.resolution": (1e-12, 1),
     "conduct.spoil": (-1e6, 1e6),
     "conduct.vigilance": (0, 1),
     "conduct.false_dispute": (0, 1),

@@ -15,11 +15,12 @@ from d2m_jax.types import Number
 
 
 def round_utility(
-    losses_of: Callable[[jax.Array], jax.Array],
+    losses_of: Callable[[jax.Array], jax.Array] | None,
     updates: jax.Array,
     weights: jax.Array,
     *,
     renormalised: bool = True,
+    mixed: Callable[[jax.Array], jax.Array] | None = None,
 ) -> Utility:
     """The game of one round on reconstructed models.
 
@@ -28,9 +29,12 @@ def round_utility(
     values measure what is added to the step rather than what changes in the mean.
 
     Args:
-        losses_of: updates [C, D] -> [C], validation loss after each candidate step.
+        losses_of: updates [C, D] -> [C], validation loss after each candidate step; None with
+            `mixed`.
         updates: [S, D].
         weights: [S] float32, not negative; a seller with weight 0 is a null player.
+        mixed: weights [C, S] -> [C], the same losses of mixtures of the updates, in the place of
+            `losses_of` (`models.losses_of_mixtures` is much faster for many coalitions).
         renormalised: as Song, Tong, Wei 2019, equation 6 (MR); False is our choice.
 
     Returns:
@@ -41,6 +45,10 @@ def round_utility(
         share = jnp.where(masks, weights[None, :], 0.0)
         total = share.sum(1, keepdims=True) if renormalised else weights.sum()
         share = share / jnp.where(total > 0, total, 1.0)
+        if mixed is not None:
+            losses = mixed(jnp.concatenate([share, jnp.zeros_like(share[:1])]))
+            return losses[-1] - losses[:-1]
+        assert losses_of is not None
         losses = losses_of(jnp.concatenate([share @ updates, jnp.zeros_like(updates[:1])]))
         return losses[-1] - losses[:-1]
 

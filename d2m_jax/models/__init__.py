@@ -8,6 +8,7 @@ from d2m_jax.models.base import Model, cross_entropies
 from d2m_jax.models.cnn import cifar_cnn, mnist_cnn
 from d2m_jax.models.dense import logreg, mlp
 from d2m_jax.models.metrics import evaluate, losses_of_candidates
+from d2m_jax.models.mixtures import losses_of_mixtures
 from d2m_jax.names import lookup
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "logreg",
     "losses_of_candidates",
+    "losses_of_mixtures",
     "make_model",
     "mlp",
     "mnist_cnn",

@@ -5,6 +5,8 @@ dp-accounting and is imported on its own.
 """
 
 from d2m_jax.privacy.dp import UNITS, private_sellers, private_update
+from d2m_jax.privacy.partial import dense_groups, draw_parts, spread_parts
+from d2m_jax.privacy.secure import check_secrecy, group_means, masked_uploads
 from d2m_jax.privacy.visibility import VISIBILITY, Party, check_flows, release, table
 
 __all__ = [
@@ -12,8 +14,14 @@ __all__ = [
     "VISIBILITY",
     "Party",
     "check_flows",
+    "check_secrecy",
+    "dense_groups",
+    "draw_parts",
+    "group_means",
+    "masked_uploads",
     "private_sellers",
     "private_update",
     "release",
+    "spread_parts",
     "table",
 ]

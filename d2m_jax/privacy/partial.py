@@ -1,7 +1,7 @@
 """Partial models: a seller sees and trains a random part of the buyer's model only.
 
 Federated dropout (Caldas et al. 2018) over groups of parameters; the aggregate counts, coordinate
-by coordinate, how many sellers covered it. Pure functions; the market does not call them yet.
+by coordinate, how many sellers covered it. The market does so with `spec.partial`.
 """
 
 import jax
@@ -63,6 +63,38 @@ def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
             jnp.repeat(unit, outputs),
         ]
     )
+
+
+def dense_groups(num_inputs: int, num_outputs: int, num_params: int) -> tuple[jax.Array, int]:
+    """`unit_groups` of a dense network with one hidden layer, and how many groups there are.
+
+    Raises:
+        ValueError: no such network has that many parameters.
+    """
+    hidden, rest = divmod(num_params - num_outputs, num_inputs + 1 + num_outputs)
+    if rest or hidden < 1:
+        raise ValueError(
+            f"no dense network with one hidden layer has {num_params} parameters for {num_inputs} "
+            f"inputs and {num_outputs} outputs"
+        )
+    shapes = [(hidden,), (num_inputs, hidden), (num_outputs,), (hidden, num_outputs)]
+    return unit_groups(shapes, hidden), hidden + 1
+
+
+def spread_parts(updates: jax.Array, parts: jax.Array, use: jax.Array) -> jax.Array:
+    """Rows whose plain mean over `use` is `aggregate_parts`: u_mj b_mj S / sum_m b_mj.
+
+    Every row holds only what its seller did, so it can be valued and paid by itself.
+
+    Args:
+        updates: [S, D]; what lies outside a seller's part is ignored.
+        parts: [S, D] bool.
+        use: [S] bool.
+    """
+    weights = use.astype(updates.dtype)
+    covered = weights @ parts.astype(updates.dtype)
+    factor = weights.sum() / jnp.where(covered > 0, covered, 1.0)
+    return jnp.where(parts & use[:, None], updates * factor, 0.0)
 
 
 def aggregate_parts(updates: jax.Array, parts: jax.Array, weights: jax.Array) -> jax.Array:

@@ -37,6 +37,14 @@ def test_round_utility_against_numpy(renormalised):
     utility = federated.round_utility(
         losses_of, UPDATES, jnp.asarray(weights, jnp.float32), renormalised=renormalised
     )
+    mixed = federated.round_utility(
+        None,
+        UPDATES,
+        jnp.asarray(weights, jnp.float32),
+        renormalised=renormalised,
+        mixed=lambda shares: losses_of(shares @ UPDATES),
+    )
+    np.testing.assert_allclose(mixed(masks), utility(masks), atol=1e-6)
     rows = np.asarray(UPDATES, np.float64)
     for got, mask in zip(utility(masks), np.asarray(masks)):
         share = weights * mask

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.models import evaluate, losses_of_candidates, make_model
+from d2m_jax.models import evaluate, losses_of_candidates, losses_of_mixtures, make_model
 
 
 class Examples(NamedTuple):
@@ -65,3 +65,18 @@ def test_losses_of_candidates(name):
     for row in (0, 1, 3):
         _, want = by_hand(model, theta - 0.5 * updates[row], data)
         np.testing.assert_allclose(got[row], want, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["logreg", "mlp", "mnist_cnn"])
+def test_losses_of_mixtures(name):
+    model = make_model(name, (16, 16, 1), 5)
+    theta, data = model.init(jax.random.key(0)), examples(17)
+    updates = 0.1 * jax.random.normal(jax.random.key(1), (3, model.num_params))
+    weights = jnp.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, -1.0, 3.0]])
+    got = jax.jit(lambda *args: losses_of_mixtures(model, *args))(
+        theta, updates, weights, jnp.float32(0.5), normalize(data.images), data.labels
+    )
+    for loss, mixture in zip(got, np.asarray(weights)):
+        step = np.tensordot(mixture, np.asarray(updates), 1)
+        _, want = by_hand(model, theta - 0.5 * step, data)
+        np.testing.assert_allclose(loss, want, rtol=1e-4)

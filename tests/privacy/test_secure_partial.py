@@ -1,12 +1,16 @@
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import models, sellers
+from d2m_jax import as_arrays, models, sellers, validate
 from d2m_jax.data import normalize
+from d2m_jax.hparams import Privacy
 from d2m_jax.privacy import partial, secure
-from tests.worlds import digits
+from tests.worlds import SPEC, digits, market, numbers
 
 UPDATES = jax.random.normal(jax.random.key(0), (6, 500))
 STEP = 2.0**-12
@@ -127,3 +131,81 @@ def test_half_models_train_nearly_as_well_as_whole_ones():
     whole, half = float(trained(1.0)), float(trained(0.5))
     assert whole > 0.9
     assert half > whole - 0.05
+
+
+def test_spread_rows_average_to_the_coverage_weighted_mean():
+    parts = jax.random.bernoulli(jax.random.key(1), 0.4, UPDATES.shape)
+    use = jnp.array([True, True, False, True, True, False])
+    rows = partial.spread_parts(UPDATES, parts, use)
+    want = partial.aggregate_parts(UPDATES, parts, use.astype(jnp.float32))
+    np.testing.assert_allclose(rows[use].mean(0), want, atol=1e-5)
+    assert not rows[~use].any() and not np.asarray(rows)[~np.asarray(parts)].any()
+
+
+def test_groups_are_read_off_the_number_of_parameters():
+    model = models.make_model("mlp", (8, 8, 1), 10)
+    groups, num = partial.dense_groups(64, 10, model.num_params)
+    assert num == 101 and groups.shape == (model.num_params,)
+    with pytest.raises(ValueError, match="no dense network with one hidden layer"):
+        partial.dense_groups(64, 10, 650)  # logistic regression
+
+
+PLAIN = dataclasses.replace(
+    SPEC,
+    model="mlp",
+    sampler="uniform",
+    aggregator="mean",
+    attack="nan",
+    num_rounds=2,
+    eval_every=2,
+)
+
+
+@functools.cache
+def program(**changes):
+    return jax.jit(market(dataclasses.replace(PLAIN, **changes)).run)
+
+
+def run(changes, byzantine=0, **private):
+    hparams = numbers(population={"num_byzantine": byzantine}, privacy=Privacy(**private))
+    hparams = as_arrays(dataclasses.replace(hparams, attack={}))
+    return program(**changes)(jax.random.key(0), hparams, digits()[1])
+
+
+def test_a_market_of_secure_sums_learns_the_same_and_loses_a_group_with_its_member():
+    plain, summed = run({}), run({"secure_group": 3})
+    np.testing.assert_allclose(summed.theta, plain.theta, atol=1e-3)
+    assert np.asarray(summed.rounds.accepted).all()
+    bad = run({"secure_group": 3}, byzantine=1)
+    refused = np.asarray(bad.rounds.refused)
+    used = np.asarray(bad.rounds.accepted).reshape(2, 2, 3)
+    assert refused.sum() > 0
+    np.testing.assert_array_equal(used.all(2), used.any(2))  # whole groups
+    np.testing.assert_array_equal((~used.all(2)).sum(1), refused)
+
+
+def test_a_market_of_partial_models_is_the_plain_one_at_density_one():
+    plain, whole = run({}), run({"partial": True}, density=1.0)
+    half = run({"partial": True}, density=0.5)
+    np.testing.assert_allclose(whole.theta, plain.theta, atol=1e-5)
+    assert np.abs(np.asarray(half.theta) - np.asarray(plain.theta)).max() > 1e-3
+    assert np.isfinite(half.theta).all() and np.asarray(half.rounds.accepted).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"partial": True, "aggregator": "krum"}, "partial models need aggregator 'mean', not"),
+        ({"partial": True, "model": "logreg"}, "partial models need model 'mlp', not 'logreg'"),
+        ({"partial": True, "sampler": "osmd"}, "partial models need sampler 'uniform'"),
+        ({"partial": True, "secure_group": 3}, "cannot be combined"),
+        ({"secure_group": 6, "aggregator": "krum"}, "'krum' needs single updates"),
+        ({"secure_group": 4}, "4 does not divide the 6"),
+        ({"secure_group": 3, "contribution": "path"}, "'path' needs single updates"),
+        ({"secure_group": 3, "aggregator": "foolsgold"}, "knows sellers apart"),
+        ({"secure_group": 3, "aggregator": "own"}, "a named aggregator"),
+    ],
+)
+def test_a_market_whose_choices_do_not_go_together_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        validate(dataclasses.replace(PLAIN, **changes), numbers())

@@ -10,7 +10,7 @@ import pytest
 from d2m_jax import as_arrays, models, privacy, sellers
 from d2m_jax.data import Examples, normalize
 from d2m_jax.privacy import Party, check_flows, release
-from d2m_jax.privacy.visibility import flows
+from d2m_jax.privacy.visibility import RELEASES, VISIBILITY, flows, releases_table
 from tests.worlds import SPEC, digits, market, numbers
 
 
@@ -32,9 +32,9 @@ def labels_of(data):
     )
 
 
-def market_flows():
+def market_flows(**changes):
     _, data = digits()
-    program = market(dataclasses.replace(SPEC, num_rounds=2, eval_every=1))
+    program = market(dataclasses.replace(SPEC, num_rounds=2, eval_every=1, **changes))
     hparams = as_arrays(numbers())
     fresh = lambda *args: program.run(*args)  # else the trace of an earlier test is used
     return flows(fresh, (None, None, labels_of(data)), jax.random.key(0), hparams, data)
@@ -54,7 +54,12 @@ def test_only_what_may_be_seen_reaches_the_parties():
 
 @pytest.mark.parametrize(
     "hidden, message",
-    [("update", "raw data must not reach"), ("metric", "model must not reach everybody")],
+    [
+        ("update", "raw data must not be released as verdicts on sellers"),
+        ("aggregate", "update must not be released as model"),
+        ("verdicts on sellers", "update must not be released as model|must not reach"),
+        ("metric", "model must not reach everybody"),
+    ],
 )
 def test_a_value_that_crosses_undeclared_is_found(monkeypatch, hidden, message):
     honest = release
@@ -65,6 +70,45 @@ def test_a_value_that_crosses_undeclared_is_found(monkeypatch, hidden, message):
         seen = market_flows()
         check_flows(seen.ledger, Party.CHAIN)
         check_flows(seen.defence.memory, Party.NODES)
+
+
+@pytest.mark.parametrize(
+    "item, wrong, message",
+    [
+        ("update", "aggregate", "raw data must not be released as aggregate"),
+        ("metric", "contributions", "verdict examples must not be released as contributions"),
+        ("contributions", "metric", "must not be released as metric"),
+    ],
+)
+def test_a_value_that_crosses_under_a_wrong_name_is_found(monkeypatch, item, wrong, message):
+    honest = release
+    lie = lambda value, name: honest(value, wrong if name == item else name)
+    monkeypatch.setattr(privacy, "release", lie)
+    with pytest.raises(ValueError, match=message):
+        market_flows()
+
+
+def test_nobody_releases_what_it_may_not_see_itself():
+    for item, rule in RELEASES.items():
+        assert item in VISIBILITY
+        for source in rule.sources:
+            assert rule.by & VISIBILITY[source], f"{item} is made of {source} by one who is blind"
+    text = releases_table()
+    assert "metric               by execution sets, of verdict examples, model" in text
+
+
+SECURE = {"sampler": "uniform", "aggregator": "mean", "secure_group": 3}
+
+
+def test_with_secure_sums_single_updates_reach_nobody(monkeypatch):
+    seen = market_flows(**SECURE)
+    assert seen.theta == {"model"}
+    check_flows(seen.defence, Party.NODES)
+    honest = release
+    hide = lambda value, name: value if name == "group mean" else honest(value, name)
+    monkeypatch.setattr(privacy, "release", hide)
+    with pytest.raises(ValueError, match="own update must not be released as"):
+        market_flows(**SECURE)
 
 
 def test_an_update_depends_on_no_other_sellers_data():
