@@ -1,11 +1,14 @@
 """What does privacy cost? Epsilon, accuracy and what leaks, over the noise of the sellers.
 
     python benchmarks/privacy.py --data=mnist --data_dir=DIR
+    python benchmarks/privacy.py --interaction
 
-One market per noise multiplier, the same seed. Membership: losses of the final model on sellers'
-images and on the test set, calibrated by a model trained by other sellers' images of the same kind.
-Inversion: correlation of an image with its reconstruction from a single-image gradient of the
-untrained model, clipped and noised like a seller's batch of one. A few minutes on two cores.
+One market per noise multiplier and seed; mean and standard deviation over seeds. Membership: losses
+of the final model on sellers' images and on the test set, calibrated by a model trained by other
+sellers' images of the same kind. Inversion: correlation of an image with its reconstruction from a
+single-image gradient of the untrained model, clipped and noised like a seller's batch of one. With
+`--interaction` instead: accuracy with and without attackers that flip signs, by defence. Minutes on
+two cores.
 """
 
 import dataclasses
@@ -21,9 +24,10 @@ from absl import app, flags
 
 from d2m_jax import HParams, Spec, as_arrays, make_market
 from d2m_jax.config import Config
-from d2m_jax.data import load, normalize
+from d2m_jax.data import FederatedData, load, normalize
 from d2m_jax.hparams import Learning, Privacy
 from d2m_jax.models.base import cross_entropies
+from d2m_jax.population import Population
 from d2m_jax.privacy import dp, probes
 from d2m_jax.report.results import seller_epsilons
 from d2m_jax.spec import DataSpec
@@ -39,50 +43,110 @@ flags.DEFINE_float("lr", 0.5, "server's rate", 1e-6)
 flags.DEFINE_integer("rounds", 100, "rounds", lower_bound=10)
 flags.DEFINE_integer("train", 1200, "images of the sellers and the buyer", lower_bound=400)
 flags.DEFINE_integer("inversions", 8, "images to reconstruct", lower_bound=1)
-SELLERS, SAMPLED, BATCH = 20, 10, 32
+flags.DEFINE_integer("seeds", 3, "markets per noise multiplier", lower_bound=1)
+flags.DEFINE_bool("interaction", False, "noise against attackers and defences")
+SELLERS, SAMPLED, BATCH, ATTACKERS = 20, 10, 32, 6
+DEFENCES = {
+    "FedAvg": {"sampler": "uniform"},
+    "median": {"sampler": "uniform", "aggregator": "median"},
+    "Corrected OSMD": {},
+}
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
     raw = load(FLAGS.data, FLAGS.data_dir)
-    dealt = DataSpec(name=FLAGS.data, max_train=FLAGS.train)
-    data = deal(raw, dealt, SELLERS)
-    other = deal(raw, dataclasses.replace(dealt, seed=1), SELLERS)  # for the reference model
-    width = max(data.index.shape[1], other.index.shape[1])
+    shown = "0 and 6 of 20 flip signs" if FLAGS.interaction else "epsilon per example of a seller"
+    print(
+        f"{FLAGS.data}, {FLAGS.model}, {FLAGS.train} images, {FLAGS.rounds} rounds, clip "
+        f"{FLAGS.clip:g}, lr {FLAGS.lr:g}, delta 1e-5, {FLAGS.seeds} seeds; {shown}"
+    )
+    (interaction if FLAGS.interaction else leakage)(raw)
 
-    def padded(world):
-        pad = width - world.index.shape[1]
-        return dataclasses.replace(world, index=jnp.pad(world.index, ((0, 0), (0, pad))))
 
-    data, other = padded(data), padded(other)
-    base = Spec(
+def dealt(seed: int) -> DataSpec:
+    return DataSpec(name=FLAGS.data, max_train=FLAGS.train, seed=seed)
+
+
+def worlds(raw, seeds) -> list[FederatedData]:
+    """One partition per seed, index tables of one width."""
+    dealings = [deal(raw, dealt(seed), SELLERS) for seed in seeds]
+    width = max(data.index.shape[1] for data in dealings)
+    return [
+        dataclasses.replace(
+            data, index=jnp.pad(data.index, ((0, 0), (0, width - data.index.shape[1])))
+        )
+        for data in dealings
+    ]
+
+
+def program(raw, privacy: str, **changes):
+    spec = Spec(
         model=FLAGS.model, num_sellers=SELLERS, num_sampled=SAMPLED, num_rounds=FLAGS.rounds,
-        eval_every=FLAGS.rounds, batch_size=BATCH, num_nodes=16,
+        eval_every=FLAGS.rounds, batch_size=BATCH, num_nodes=16, privacy=privacy, **changes,
+    )  # fmt: skip
+    market = make_market(spec, raw.train_images.shape[1:], len(raw.class_names))
+    return spec, market, jax.jit(market.run)
+
+
+def numbers(noise: float, **changes) -> HParams:
+    return HParams(
+        tau=0.5, learning=Learning(lr=FLAGS.lr), privacy=Privacy(clip=FLAGS.clip, noise=noise),
+        **changes,
     )  # fmt: skip
 
-    def programs(privacy: str):
-        spec = dataclasses.replace(base, privacy=privacy)
-        market = make_market(spec, raw.train_images.shape[1:], len(raw.class_names))
-        return spec, market, jax.jit(market.run)
 
-    def numbers(noise: float) -> HParams:
-        return HParams(
-            tau=0.5, learning=Learning(lr=FLAGS.lr), privacy=Privacy(clip=FLAGS.clip, noise=noise)
-        )
+def spread(values, form: str) -> str:
+    """Mean and standard deviation over seeds."""
+    values = np.asarray(values, np.float64)
+    mean = format(values.mean(), form)
+    return mean if len(values) < 2 else f"{mean} ± {format(values.std(ddof=1), form)}"
 
-    plain, private = programs("none"), programs("example")
+
+def interaction(raw) -> None:
+    seeds = range(FLAGS.seeds)
+    data = worlds(raw, seeds)
+    heads = [f"{name}, {count} attackers" for name in DEFENCES for count in (0, ATTACKERS)]
+    print("| noise | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
+    attack = {"attack": "sign_flip"}
+    programs = {
+        (unit, name): program(raw, unit, **attack, **defence)[2]
+        for unit in ("none", "example")
+        for name, defence in DEFENCES.items()
+    }
+    for text in ["none", *FLAGS.noise]:
+        unit, noise = ("none", 0.0) if text == "none" else ("example", float(text))
+        cells = []
+        for name in DEFENCES:
+            for count in (0, ATTACKERS):
+                hparams = as_arrays(
+                    numbers(
+                        noise,
+                        attack={"scale": 3.0},
+                        population=Population(num_byzantine=count),
+                    )
+                )
+                run = programs[unit, name]
+                found = [run(jax.random.key(s), hparams, data[s]).test_accuracy for s in seeds]
+                cells.append(spread(found, ".1%"))
+        print(f"| {text} | " + " | ".join(cells) + " |", flush=True)
+
+
+def leakage(raw) -> None:
+    seeds = range(FLAGS.seeds)
+    mixed = worlds(raw, [*seeds, *(100 + seed for seed in seeds)])  # the second for references
+    own_data, other_data = mixed[: FLAGS.seeds], mixed[FLAGS.seeds :]
+    plain, private = program(raw, "none"), program(raw, "example")
     model = plain[1].model
-    reference = plain[2](jax.random.key(1), as_arrays(numbers(0.0)), other).theta
+    references = [
+        plain[2](jax.random.key(100 + seed), as_arrays(numbers(0.0)), other_data[seed]).theta
+        for seed in seeds
+    ]
 
     @jax.jit
-    def losses(theta, images, labels):
+    def losses(theta, data, images, labels):
         return cross_entropies(model.apply(theta, normalize(data, images)), labels)
-
-    count = min(len(data.labels), len(data.test.labels))
-    sides = (data.images[:count], data.labels[:count]), (
-        data.test.images[:count], data.test.labels[:count],
-    )  # fmt: skip
 
     @jax.jit
     def inverted(key, image, label, noise, clip):
@@ -95,10 +159,6 @@ def main(argv: list[str]) -> None:
         return probes.correlation(found.image, image)
 
     print(
-        f"{FLAGS.data}, {FLAGS.model}, {FLAGS.train} images, {FLAGS.rounds} rounds, clip "
-        f"{FLAGS.clip:g}, lr {FLAGS.lr:g}, delta 1e-5; epsilon per example of a seller"
-    )
-    print(
         "| noise | epsilon, median (largest) | test accuracy | honest flagged | membership "
         "advantage | AUC | calibrated advantage | inversion, correlation |"
     )
@@ -106,33 +166,40 @@ def main(argv: list[str]) -> None:
     for text in ["none", *FLAGS.noise]:
         spec, _, run = plain if text == "none" else private
         noise = 0.0 if text == "none" else float(text)
-        hparams = numbers(noise)
-        outcome = run(jax.random.key(0), as_arrays(hparams), data)
-        own = [losses(outcome.theta, *side) for side in sides]
-        cold = [losses(reference, *side) for side in sides]
-        bare, calibrated = probes.membership(*own), probes.membership(*own, *cold)
-        if text == "none" or noise == 0:
-            epsilon = "infinite"
-        else:
-            found = seller_epsilons(Config(dealt, spec, hparams, 0), outcome, data.sizes)
-            epsilon = f"{np.median(found):.1f} ({found.max():.1f})"
         clip = 1e9 if text == "none" else FLAGS.clip
-        likeness = [
-            float(
+        hparams, rows, epsilon = numbers(noise), [], "infinite"
+        for seed, data in zip(seeds, own_data):
+            outcome = run(jax.random.key(seed), as_arrays(hparams), data)
+            count = min(len(data.labels), len(data.test.labels))
+            sides = (
+                (data.images[:count], data.labels[:count]),
+                (data.test.images[:count], data.test.labels[:count]),
+            )
+            own = [losses(outcome.theta, data, *side) for side in sides]
+            cold = [losses(references[seed], data, *side) for side in sides]
+            bare, calibrated = probes.membership(*own), probes.membership(*own, *cold)
+            if noise > 0:
+                found = seller_epsilons(
+                    Config(dealt(seed), spec, hparams, seed), outcome, data.sizes
+                )
+                epsilon = f"{np.median(found):.1f} ({found.max():.1f})"
+            likeness = [
                 inverted(
-                    jax.random.fold_in(jax.random.key(2), i),
+                    jax.random.fold_in(jax.random.key(2 + seed), i),
                     normalize(data, data.images[i]), data.labels[i], noise, clip,
                 )
-            )
-            for i in range(FLAGS.inversions)
-        ]  # fmt: skip
-        flagged = np.asarray(outcome.rounds.flagged).mean()
-        print(
-            f"| {text} | {epsilon} | {float(outcome.test_accuracy):.1%} | {flagged:.0%} | "
-            f"{float(bare.advantage):.3f} | {float(bare.auc):.3f} | "
-            f"{float(calibrated.advantage):.3f} | {np.mean(likeness):.2f} |",
-            flush=True,
-        )
+                for i in range(FLAGS.inversions)
+            ]  # fmt: skip
+            flagged = np.asarray(outcome.rounds.flagged).mean()
+            rows.append(
+                (
+                    float(outcome.test_accuracy), flagged, bare.advantage, bare.auc,
+                    calibrated.advantage, np.mean([float(x) for x in likeness]),
+                )
+            )  # fmt: skip
+        forms = (".1%", ".0%", ".3f", ".3f", ".3f", ".2f")
+        cells = [spread(column, form) for column, form in zip(zip(*rows), forms)]
+        print(f"| {text} | {epsilon} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,10 @@ def losses_of_mixtures(
     rows = jnp.concatenate([theta[None], -lr * updates])  # bias [H], kernel [I, H], then the rest
     mix = jnp.concatenate([jnp.ones_like(weights[:, :1]), weights], axis=1)
     kernels = rows[:, hidden:size].reshape(-1, inputs, hidden)
-    first = images.reshape(count, inputs) @ kernels + rows[:, None, :hidden]
+    first = jnp.einsum("vi,sih->svh", images.reshape(count, inputs), kernels)
+    first = first + rows[:, None, :hidden]
     first = (mix @ first.reshape(len(rows), -1)).reshape(-1, count, hidden)
+    labels = jnp.broadcast_to(labels, first.shape[:2])
     if model.name == "logreg":
         return cross_entropies(first, labels).mean(1)
     rest = mix @ rows[:, size:]

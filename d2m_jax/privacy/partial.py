@@ -94,7 +94,7 @@ def spread_parts(updates: jax.Array, parts: jax.Array, use: jax.Array) -> jax.Ar
     weights = use.astype(updates.dtype)
     covered = weights @ parts.astype(updates.dtype)
     factor = weights.sum() / jnp.where(covered > 0, covered, 1.0)
-    return jnp.where(parts & use[:, None], updates * factor, 0.0)
+    return jnp.where(parts & use[:, None], updates * factor[None, :], 0.0)
 
 
 def aggregate_parts(updates: jax.Array, parts: jax.Array, weights: jax.Array) -> jax.Array:

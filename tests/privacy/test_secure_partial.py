@@ -176,12 +176,13 @@ def test_a_market_of_secure_sums_learns_the_same_and_loses_a_group_with_its_memb
     plain, summed = run({}), run({"secure_group": 3})
     np.testing.assert_allclose(summed.theta, plain.theta, atol=1e-3)
     assert np.asarray(summed.rounds.accepted).all()
-    bad = run({"secure_group": 3}, byzantine=1)
+    bad = run({"secure_group": 3}, byzantine=2)
     refused = np.asarray(bad.rounds.refused)
     used = np.asarray(bad.rounds.accepted).reshape(2, 2, 3)
     assert refused.sum() > 0
     np.testing.assert_array_equal(used.all(2), used.any(2))  # whole groups
-    np.testing.assert_array_equal((~used.all(2)).sum(1), refused)
+    lost = (~used.all(2)).sum(1)
+    assert ((lost > 0) == (refused > 0)).all() and (lost <= refused).all()
 
 
 def test_a_market_of_partial_models_is_the_plain_one_at_density_one():
