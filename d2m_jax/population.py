@@ -83,8 +83,8 @@ def draw_roles(
         num_nodes: C.
     """
     if isinstance(population, Profile):
-        who = population
-        return Roles(who.byzantine, who.tag_liar, who.stranger, who.behaviour)
+        given = population
+        return Roles(given.byzantine, given.tag_liar, given.stranger, given.behaviour)
     seller_key, node_key = jax.random.split(key)
     who = population
     byzantine, tag_liar, stranger = _slots(

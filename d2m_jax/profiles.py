@@ -5,6 +5,8 @@ and the same others in all cells. Not here: playing them (`deviations.market_gam
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,11 @@ from d2m_jax.ledger.rules import BPS
 
 OTHERS = ("honest", "random")
 Cells = dict[tuple[str, str], list[Play]]
+
+
+def changed(play: Play, **arrays: Any) -> Play:
+    """A profile with some of its arrays replaced."""
+    return play._replace(**arrays)
 
 
 class Worlds:
@@ -39,7 +46,7 @@ class Worlds:
         """In world k a coalition plays the strategy of this code."""
         sellers = self.crowd(k, others).copy()
         sellers[self.members(k, size)] = code
-        return self.base._replace(sellers=sellers)
+        return changed(self.base, sellers=sellers)
 
     def each(self, make: Callable[[int], Play]) -> list[Play]:
         """One profile per world."""
@@ -51,14 +58,14 @@ def seller_cells(worlds: Worlds, codes: Mapping[str, int], liar: int, factor: in
     cells: Cells = {}
     for others in OTHERS:
         for name, code in codes.items():
-            cells[name, others] = worlds.each(lambda k, o=others, c=code: worlds.deviate(k, o, c))
+            cells[name, others] = worlds.each(partial(worlds.deviate, others=others, code=code))
 
-        def claims(k: int, others: str = others) -> Play:
+        def claims(k: int, others: str) -> Play:
             lie = np.full(worlds.wild.shape[1], BPS, np.int32)
             lie[worlds.me[k]] = factor * BPS
-            return worlds.deviate(k, others, liar)._replace(size_lie_bps=lie)
+            return changed(worlds.deviate(k, others, liar), size_lie_bps=lie)
 
-        cells[f"claims {factor}x its size", others] = worlds.each(claims)
+        cells[f"claims {factor}x its size", others] = worlds.each(partial(claims, others=others))
     return cells
 
 
@@ -76,11 +83,11 @@ def account_cells(worlds: Worlds) -> Cells:
         rows, sizes = base.rows.copy(), base.sizes.copy()
         rows[second] = np.roll(own, -used[0]) if how == "split in two" else own
         sizes[[first, second]] = used
-        return worlds.deviate(k, others, 0, size=2)._replace(rows=rows, sizes=sizes)
+        return changed(worlds.deviate(k, others, 0, size=2), rows=rows, sizes=sizes)
 
     names = ("one account", "split in two", "copied data")
     return {
-        (name, others): worlds.each(lambda k, o=others, n=name: sybil(k, o, n))
+        (name, others): worlds.each(partial(sybil, others=others, how=name))
         for others in OTHERS
         for name in names
     }
@@ -91,12 +98,12 @@ def tag_cells(worlds: Worlds) -> Cells:
 
     def stranger(k: int, others: str, lies: bool) -> Play:
         is_me = np.arange(worlds.wild.shape[1]) == worlds.me[k]
-        return worlds.deviate(k, others, 0)._replace(
-            tag_liars=is_me & lies, strangers=is_me & (not lies)
+        return changed(
+            worlds.deviate(k, others, 0), tag_liars=is_me & lies, strangers=is_me & (not lies)
         )
 
     return {
-        (name, others): worlds.each(lambda k, o=others, x=lies: stranger(k, o, x))
+        (name, others): worlds.each(partial(stranger, others=others, lies=lies))
         for others in OTHERS
         for name, lies in (("other data, says so", False), ("other data, tag lie", True))
     }
@@ -104,16 +111,18 @@ def tag_cells(worlds: Worlds) -> Cells:
 
 def buyer_cells(worlds: Worlds) -> Cells:
     """The winner misuses the verification."""
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "honest": {},
         "false dispute": {"false_dispute": np.float32(1)},
         "withheld metric": {"withheld": np.float32(1)},
         "mislabelled verdict examples": {"wrong_labels": np.int32(1)},
     }
+
+    def misuse(k: int, others: str, change: dict[str, Any]) -> Play:
+        return changed(worlds.base, sellers=worlds.crowd(k, others), **change)
+
     return {
-        (f"buyer, {name}", others): worlds.each(
-            lambda k, o=others, c=change: worlds.base._replace(sellers=worlds.crowd(k, o), **c)
-        )
+        (f"buyer, {name}", others): worlds.each(partial(misuse, others=others, change=change))
         for others in OTHERS
         for name, change in changes.items()
     }
@@ -123,7 +132,7 @@ def coalition_cells(worlds: Worlds, codes: Mapping[str, int], sizes: Sequence[in
     """Several sellers play the same strategy, all others are honest."""
     return {
         (f"{size}: {name}", "honest"): worlds.each(
-            lambda k, c=code, s=size: worlds.deviate(k, "honest", c, s)
+            partial(worlds.deviate, others="honest", code=code, size=size)
         )
         for size in sizes
         for name, code in codes.items()
