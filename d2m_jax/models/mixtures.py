@@ -46,16 +46,16 @@ def losses_of_mixtures(
     if model.name == "mlp":
         hidden = (model.num_params - outputs) // (inputs + 1 + outputs)
     size, count = hidden * (inputs + 1), labels.shape[0]
-    rows = jnp.concatenate([theta[None], -lr * updates])  # bias [H], kernel [I, H], then the rest
+    rows = jnp.concatenate([theta[None], -lr * updates])  # bias [H], kernel [H, I], then the rest
     mix = jnp.concatenate([jnp.ones_like(weights[:, :1]), weights], axis=1)
-    kernels = rows[:, hidden:size].reshape(-1, inputs, hidden)
-    first = jnp.einsum("vi,sih->svh", images.reshape(count, inputs), kernels)
+    kernels = rows[:, hidden:size].reshape(-1, hidden, inputs)
+    first = jnp.einsum("vi,shi->svh", images.reshape(count, inputs), kernels)
     first = first + rows[:, None, :hidden]
     first = (mix @ first.reshape(len(rows), -1)).reshape(-1, count, hidden)
     labels = jnp.broadcast_to(labels, first.shape[:2])
     if model.name == "logreg":
         return cross_entropies(first, labels).mean(1)
     rest = mix @ rows[:, size:]
-    kernel = rest[:, outputs:].reshape(-1, hidden, outputs)
-    logits = jax.nn.relu(first) @ kernel + rest[:, None, :outputs]
+    kernels = rest[:, outputs:].reshape(-1, outputs, hidden)
+    logits = jax.nn.relu(first) @ kernels.mT + rest[:, None, :outputs]
     return cross_entropies(logits, labels).mean(1)

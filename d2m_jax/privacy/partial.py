@@ -37,8 +37,8 @@ def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
     Arrays are known by their place, so that hidden = outputs or inputs does no harm.
 
     Args:
-        shapes: of the arrays in the flat vector, in order: [hidden], [inputs, hidden], [outputs],
-            [hidden, outputs], as `ravel_pytree` orders a dense network of two layers.
+        shapes: of the arrays in the flat vector, in order: [hidden], [hidden, inputs], [outputs],
+            [outputs, hidden], as `ravel_pytree` orders a dense network of two layers.
         hidden: units.
 
     Returns:
@@ -47,20 +47,20 @@ def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
     Raises:
         ValueError: other arrays than these four.
     """
-    wanted = "[hidden], [inputs, hidden], [outputs], [hidden, outputs]"
+    wanted = "[hidden], [hidden, inputs], [outputs], [outputs, hidden]"
     dims = [len(shape) for shape in shapes]
     if dims != [1, 2, 1, 2] or not (
-        shapes[0][0] == shapes[1][1] == shapes[3][0] == hidden and shapes[2][0] == shapes[3][1]
+        shapes[0][0] == shapes[1][0] == shapes[3][1] == hidden and shapes[2][0] == shapes[3][0]
     ):
         raise ValueError(f"shapes must be {wanted} with {hidden} hidden units, got {shapes}")
     unit = jnp.arange(1, hidden + 1, dtype=jnp.int32)
-    (_, (inputs, _), (outputs,), _) = shapes
+    (_, (_, inputs), (outputs,), _) = shapes
     return jnp.concatenate(
         [
             unit,
-            jnp.tile(unit, inputs),
+            jnp.repeat(unit, inputs),
             jnp.zeros(outputs, jnp.int32),
-            jnp.repeat(unit, outputs),
+            jnp.tile(unit, outputs),
         ]
     )
 
@@ -77,7 +77,7 @@ def dense_groups(num_inputs: int, num_outputs: int, num_params: int) -> tuple[ja
             f"no dense network with one hidden layer has {num_params} parameters for {num_inputs} "
             f"inputs and {num_outputs} outputs"
         )
-    shapes = [(hidden,), (num_inputs, hidden), (num_outputs,), (hidden, num_outputs)]
+    shapes = [(hidden,), (hidden, num_inputs), (num_outputs,), (num_outputs, hidden)]
     return unit_groups(shapes, hidden), hidden + 1
 
 

@@ -75,15 +75,15 @@ def test_aggregate_of_parts_by_hand():
 
 
 def test_parts_are_whole_units_at_the_asked_density():
-    shapes = [(8,), (5, 8), (3,), (8, 3)]  # hidden bias, kernel, output bias, kernel
+    shapes = [(8,), (8, 5), (3,), (3, 8)]  # hidden bias, kernel, output bias, kernel
     groups = partial.unit_groups(shapes, 8)
     parts = np.asarray(partial.draw_parts(jax.random.key(0), 400, groups, 9, 0.5))
     assert parts[:, 48:51].all()  # everybody sees the output bias
     unit = parts[:, :8]
-    np.testing.assert_array_equal(parts[:, 8:48].reshape(400, 5, 8), np.repeat(unit[:, None], 5, 1))
     np.testing.assert_array_equal(
-        parts[:, 51:].reshape(400, 8, 3), np.repeat(unit[..., None], 3, 2)
+        parts[:, 8:48].reshape(400, 8, 5), np.repeat(unit[..., None], 5, 2)
     )
+    np.testing.assert_array_equal(parts[:, 51:].reshape(400, 3, 8), np.repeat(unit[:, None], 3, 1))
     assert unit.mean() == pytest.approx(0.5, abs=0.03)
     assert partial.exposure(jnp.asarray(parts)).mean() == pytest.approx(0.52, abs=0.03)
     with pytest.raises(ValueError, match="with 8 hidden units"):
@@ -94,8 +94,8 @@ def test_parts_are_whole_units_at_the_asked_density():
 
 
 def test_groups_where_hidden_and_outputs_are_as_many():
-    groups = partial.unit_groups([(3,), (2, 3), (3,), (3, 3)], 3)
-    want = [1, 2, 3, *[1, 2, 3] * 2, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    groups = partial.unit_groups([(3,), (3, 2), (3,), (3, 3)], 3)
+    want = [1, 2, 3, 1, 1, 2, 2, 3, 3, 0, 0, 0, *[1, 2, 3] * 3]
     np.testing.assert_array_equal(groups, want)
 
 
@@ -103,7 +103,7 @@ def test_half_models_train_nearly_as_well_as_whole_ones():
     """Federated training in which each seller sees and moves its own part of the network only."""
     raw, data = digits()
     model = models.make_model("mlp", raw.train_images.shape[1:], 10)
-    groups = partial.unit_groups([(100,), (64, 100), (10,), (100, 10)], 100)
+    groups = partial.unit_groups([(100,), (100, 64), (10,), (10, 100)], 100)
     assert groups.shape == (model.num_params,)
 
     def normal(images):
