@@ -280,13 +280,14 @@ def make_market(
             controls = scaffold.advance(old.controls, who, mine, work.valid, direction)
         moved = is_right | is_wrong
         keep = jax.tree.map(lambda a, b: jnp.where(is_right, a, b), new.defence, old.defence)
-        theta = privacy.release(old.theta - rate * change, "model")
+        theta = old.theta - rate * change
         # A step that overflows, here or in the optimiser's memory, is not taken.
         moved = moved & jnp.isfinite(theta).all() & is_finite((memory, controls))
         after = theta, memory, controls, direction
         before = old.theta, old.server, old.controls, old.previous
         after = jax.tree.map(lambda a, b: jnp.where(moved, a, b), after, before)
         theta, memory, controls, previous = after
+        theta = privacy.release(theta, "model")
         return new._replace(
             theta=theta, server=memory, controls=controls, previous=previous, defence=keep
         )
