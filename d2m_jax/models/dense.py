@@ -14,17 +14,17 @@ class Linear(nn.Module):
     """x W^T + b with W [Out, In], so that the gradient delta^T x comes out as it is stored.
 
     With W [In, Out] XLA makes the same product for many sellers and then turns it, on a CPU a copy
-    that costs more than the product. `init` is called with (In, Out), as in `nn.Dense`.
+    that costs more than the product. `kernel_init` is called with (In, Out), as in `nn.Dense`.
     """
 
     width: int
-    init: nn.initializers.Initializer
+    kernel_init: nn.initializers.Initializer
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns [B, Out] of x [B, In]."""
         shape = (x.shape[-1], self.width)
-        kernel = self.param("kernel", lambda key: self.init(key, shape).T)
+        kernel = self.param("kernel", lambda key: self.kernel_init(key, shape).T)
         return x @ kernel.T + self.param("bias", nn.initializers.zeros, (self.width,))[None]
 
 
