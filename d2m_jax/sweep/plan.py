@@ -162,7 +162,8 @@ def configure(base: Mapping[str, Any], point: Point) -> Config:
         if not isinstance(node, Mapping) or last not in node or isinstance(node[last], Mapping):
             raise ValueError(f"the sweep sets {path}, which is no field of the configuration")
         node[last] = _like(node[last], value, path)  # type: ignore[index]
-    return parse_config(tree)
+    # A seed out of range is refused with its point, as all that `validate` refuses.
+    return parse_config({**tree, "seed": 0})._replace(seed=tree["seed"])
 
 
 def _like(old: Any, new: Any, path: str) -> Any:
