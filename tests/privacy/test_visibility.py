@@ -56,8 +56,8 @@ def test_only_what_may_be_seen_reaches_the_parties():
     "hidden, message",
     [
         ("update", "raw data must not be released as verdicts on sellers"),
-        ("aggregate", "update must not be released as model"),
-        ("verdicts on sellers", "update must not be released as model|must not reach"),
+        ("aggregate", "correction examples must not be released as model"),
+        ("verdicts on sellers", "correction examples must not be released as update"),
         ("metric", "model must not reach everybody"),
     ],
 )
