@@ -1,6 +1,6 @@
 """ByzFL as it is shipped on the MNIST MLP: `byzfl.benchmark.train.start_training`, untouched.
 
-    python -m benchmarks.byzfl_shipped --data_dir=DIR --sample=5
+    python -m benchmarks.byzfl_shipped --data_dir=DIR --sample=7
 
 What a user of ByzFL waits for, one configuration after another: torchvision reads, scales and
 normalises every image when it is drawn, every training loads the data set and writes its files.
@@ -75,7 +75,7 @@ def unpack(data_dir: str, folder: pathlib.Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", required=True, help="folder of the official data archives")
-    parser.add_argument("--sample", type=int, default=5, help="trainings, at most 25")
+    parser.add_argument("--sample", type=int, default=7, help="trainings, at most 25")
     args = parser.parse_args()
     try:
         import torch
@@ -90,7 +90,10 @@ def main() -> None:
             started = time.perf_counter()
             start_training(settings(cell, folder, number))
             seconds.append(time.perf_counter() - started)
-            print(f"{cell.rule:18s}{cell.attack:12s}{cell.byzantine:3d}{seconds[-1]:8.2f} s")
+            print(
+                f"{cell.rule:18s}{cell.attack:12s}{cell.byzantine:3d}{seconds[-1]:8.2f} s",
+                flush=True,
+            )
     facts = {"threads": torch.get_num_threads(), "trainings": len(seconds)}
     print(json.dumps({**facts, "whole": statistics.mean(seconds)}))
 

@@ -4,6 +4,7 @@
     python -m benchmarks.sweep throughput --data_dir=DIR     # and 1,000 of the MNIST MLP
     python -m benchmarks.sweep linear --plot=linear.png      # by runs and by sellers
     python -m benchmarks.sweep byzfl --data_dir=DIR          # see `byzfl_trainings.py`
+    python -m benchmarks.sweep byzfl --data_dir=DIR --shipped=7    # and `byzfl_shipped.py`
 
 Every measurement is a process of its own, from start to end, imports and compilation included and
 nothing cached; `processor` is its processor time, which says what an idle machine would do.
@@ -148,7 +149,8 @@ def byzfl(args: argparse.Namespace) -> None:
     """ByzFL one configuration after another (a sample of cells), ours all 1,000; MNIST MLP."""
     if not args.data_dir:
         sys.exit("This part needs --data_dir with the official MNIST archives.")
-    theirs = trainings(args.data_dir, args.sample)
+    theirs = trainings("byzfl_trainings", args.data_dir, args.sample)
+    shipped = trainings("byzfl_shipped", args.data_dir, args.shipped) if args.shipped else None
     ours = sweep(MNIST, 1_000, args.data_dir)
     print(HEAD)
     show(1_000, ours)
@@ -159,11 +161,16 @@ def byzfl(args: argparse.Namespace) -> None:
         f"1,000: {1_000 * theirs['whole'] / whole:.1f} times as fast, start and compilation "
         f"included, {1_000 * theirs['whole'] / running:.1f} without compilation"
     )
+    if shipped:
+        print(
+            f"ByzFL as shipped: {shipped['whole']:.2f} s a training, mean of "
+            f"{shipped['trainings']}: {1_000 * shipped['whole'] / whole:.1f} times as fast"
+        )
 
 
-def trainings(data_dir: str, sample: int) -> dict[str, Any]:
-    """What `benchmarks/byzfl_trainings.py` measures, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.byzfl_trainings", f"--data_dir={data_dir}"]
+def trainings(name: str, data_dir: str, sample: int) -> dict[str, Any]:
+    """What `benchmarks/NAME.py` measures, in a process of its own."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", f"--data_dir={data_dir}"]
     done = subprocess.run(
         [*command, f"--sample={sample}"], cwd=ROOT, capture_output=True, text=True
     )
@@ -179,6 +186,9 @@ def main() -> None:
     parser.add_argument("--data_dir", default="", help="folder of the official data archives")
     parser.add_argument("--most", type=int, default=4_096, help="configurations, at most")
     parser.add_argument("--sample", type=int, default=25, help="trainings of ByzFL, at most 25")
+    parser.add_argument(
+        "--shipped", type=int, default=0, help="trainings of ByzFL as shipped; needs torchvision"
+    )
     parser.add_argument("--plot", default="", help="PNG file for `linear`")
     args = parser.parse_args()
     {"throughput": throughput, "linear": linear, "byzfl": byzfl}[args.part](args)
