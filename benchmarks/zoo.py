@@ -1,11 +1,11 @@
-"""Tables and heat maps of the rules-against-attacks sweeps.
+"""Worst case over attacks for every defence, from the sweeps `configs/sweeps/zoo_*.py`.
 
-    python -m benchmarks.zoo rates results/zoo_rates     # for configs/sweeps/zoo_mlp.py
-    python -m benchmarks.zoo worst results/zoo_mlp --plot=docs/figures/zoo_mlp.png
+    python -m benchmarks.zoo results/zoo_mlp --plot=docs/figures/zoo_mlp.png
+    python -m benchmarks.zoo results/zoo_partitions --by=partition
 
-`rates` chooses per defence by the worst case over attacks of the accuracy on the buyer's verdict
-examples. `worst` reports, for every defence and share of Byzantine sellers, the least test accuracy
-over all attacks and which attack it is, as a Markdown table.
+Prints a Markdown table: for every defence and share of Byzantine sellers (or partition) the least
+test accuracy over all attacks, and the attack that does it. Where the sweep has several learning
+rates, the worst case on the buyer's verdict examples chooses one per cell.
 """
 
 import argparse
@@ -18,69 +18,76 @@ import pandas as pd
 
 from d2m_jax.report.sweep_plots import heat_map, with_labels
 from d2m_jax.sweep import load
-from d2m_jax.sweep.selection import choose, worst_case
+from d2m_jax.sweep.selection import choose
 
 
-def rates(folder: str) -> None:
-    """Prints the chosen rate of every defence, as a Python dictionary."""
-    runs = with_labels(load(folder).runs)
-    best = choose(
-        runs, ["spec.sampler", "spec.aggregator", "spec.pre_aggregators"], ["hparams.learning.lr"]
-    )
-    for row in best.to_dict("records"):
-        name = "+".join(filter(None, (row["spec.pre_aggregators"], row["spec.aggregator"])))
-        name = row["spec.sampler"] if row["spec.aggregator"] == "own" else name
-        print(f"    {name!r}: {row['hparams.learning.lr']},  # {row['validation']:.3f}")
+def share(config: str) -> str:
+    """Byzantine sellers in per cent."""
+    tree = json.loads(config)
+    bad = tree["hparams"]["population"]["num_byzantine"]
+    return f"{round(100 * bad / tree['spec']['num_sellers'])} %"
 
 
-def worst_by_share(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Least mean test accuracy over attacks and the attack that does it: defence by share in %.
+def partition(config: str) -> str:
+    """How the examples are dealt."""
+    data = json.loads(config)["data"]
+    name = data["partition"]
+    return f"{name} {data['alpha']:g}" if name == "dirichlet" else name
 
-    Best defences first, by the mean of their worst cases; one that was not judged comes last.
+
+COLUMNS = {"share": share, "partition": partition}
+
+
+def worst(runs: pd.DataFrame, by: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Least mean test accuracy over attacks in %, and the attack: defence by column.
+
+    Best defences first, by the mean of their worst cases under attack; one with a cell that was not
+    judged comes last.
     """
-    sellers = [json.loads(text)["spec"]["num_sellers"] for text in runs["config"]]
-    shares = (100 * runs["byzantine"] / sellers).round().astype(int)
-    parts = {
-        share: worst_case(part, ["defence"], "attack").set_index("defence")
-        for share, part in runs.groupby(shares)
-    }
-    accuracy = pd.DataFrame({share: part["mean"] for share, part in parts.items()})
-    attack = pd.DataFrame({share: part["attack"] for share, part in parts.items()})
-    order = accuracy.drop(columns=0, errors="ignore").mean(axis=1, skipna=False)
-    order = order.sort_values(ascending=False, na_position="last").index
+    runs = runs.assign(column=runs["config"].map(COLUMNS[by]))
+    cells = pd.concat(  # one column at a time: without attackers there is one attack, "none"
+        choose(part, ["defence", "column"], ["hparams.learning.lr"], over="attack")
+        for _, part in runs.groupby("column")
+    )
+    accuracy = 100 * cells.pivot(index="defence", columns="column", values="mean")
+    attack = cells.pivot(index="defence", columns="column", values="attack")
+    order = under_attack(accuracy).sort_values(ascending=False, na_position="last").index
     return accuracy.loc[order], attack.loc[order]
 
 
-def worst(folder: str, plot: str) -> None:
-    """Prints the table and draws the heat map."""
-    accuracy, attack = worst_by_share(with_labels(load(folder).runs))
-    means = accuracy.drop(columns=0, errors="ignore").mean(axis=1, skipna=False)
-    print("| defence | " + " | ".join(f"{share} %" for share in accuracy) + " | mean |")
+def under_attack(accuracy: pd.DataFrame) -> pd.Series:
+    """The mean of the worst cases, without the column of no attackers."""
+    return accuracy.drop(columns="0 %", errors="ignore").mean(axis=1, skipna=False)
+
+
+def show(accuracy: pd.DataFrame, attack: pd.DataFrame) -> None:
+    print("| defence | " + " | ".join(accuracy) + " | mean under attack |")
     print("|---|" + "---|" * (accuracy.shape[1] + 1))
+    means = under_attack(accuracy)
     for name in accuracy.index:
         cells = [
-            f"{100 * accuracy.loc[name, share]:.1f} "
-            + (str(attack.loc[name, share]).replace("_", " ") if share else "")
-            for share in accuracy
+            f"{accuracy.loc[name, column]:.1f} {attack.loc[name, column]}".replace(" none", "")
+            for column in accuracy
         ]
-        print(f"| {name} | " + " | ".join(cells) + f" | {100 * means[name]:.1f} |")
-    if plot:
-        accuracy.columns.name = "Byzantine sellers, %"
-        figure = heat_map(100 * accuracy, "test accuracy, worst attack, %", style="{:.0f}")
-        if figure is not None:
-            figure.savefig(plot, dpi=110, bbox_inches="tight")
+        print(f"| {name} | {' | '.join(cells)} | {means[name]:.1f} |".replace("_", " "))
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["rates", "worst"])
     parser.add_argument("folder", help="results of the sweep")
+    parser.add_argument("--by", choices=sorted(COLUMNS), default="share", help="columns")
     parser.add_argument("--plot", default="", help="PNG file of the heat map")
     args = parser.parse_args(argv)
-    if args.part == "rates":
-        rates(args.folder)
-    else:
-        worst(args.folder, args.plot)
+    runs = load(args.folder).runs
+    failed = (runs["status"] != "done").sum()
+    accuracy, attack = worst(with_labels(runs), args.by)
+    print(f"{len(runs):,} runs, {failed} failed\n")
+    show(accuracy, attack)
+    if args.plot:
+        accuracy.columns.name = "Byzantine sellers" if args.by == "share" else None
+        figure = heat_map(accuracy, "test accuracy under the worst attack, %", style="{:.0f}")
+        if figure is not None:
+            figure.savefig(args.plot, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def signguard(
     *,
     mask: jax.Array | None = None,
     key: jax.Array | None = None,
-    fraction: float = 0.1,
+    fraction: float | jax.Array = 0.1,
     low: float | jax.Array = 0.1,
     high: float | jax.Array = 3.0,
 ) -> jax.Array:
@@ -126,9 +126,9 @@ def signguard(
         updates: `[S, D]`.
         f: ignored; f < m/2 is assumed.
         mask: `[S]` bool, True for present rows; None for all.
-        key: draws the coordinates whose signs are counted (with replacement); without a key all
-            are counted (our choice).
-        fraction: share of the D coordinates drawn.
+        key: draws the coordinates whose signs are counted, each by itself; without a key, or when
+            none is drawn, all are counted (our choice).
+        fraction: of the D coordinates that is drawn, on average.
         low: L of the paper.
         high: R of the paper.
 
@@ -143,14 +143,13 @@ def signguard(
     norms = row_norms(rows)
     middle = masked_median(norms, mask)
     usual = (norms >= low * middle) & (norms <= high * middle)
+    counted = jnp.ones(rows.shape[1], updates.dtype)
     if key is not None:
-        dim = rows.shape[1]
-        columns = jax.random.randint(key, (max(1, int(fraction * dim)),), 0, dim)
-        signs = jnp.sign(jnp.take(rows, columns, axis=1))
-    else:
-        signs = jnp.sign(rows)
-    shares = jnp.stack([jnp.mean(signs == s, axis=1) for s in (1, 0, -1)], axis=1)
-    kept = here & usual & densest_cluster(shares.astype(updates.dtype), here)
+        drawn = jax.random.uniform(key, counted.shape) < fraction
+        counted = jnp.where(drawn.any(), drawn, counted).astype(updates.dtype)
+    signs = jnp.sign(rows)
+    shares = [(signs == s).astype(updates.dtype) @ counted for s in (1, 0, -1)]
+    kept = here & usual & densest_cluster(jnp.stack(shares, axis=1) / counted.sum(), here)
     weights = kept * clip_factors(norms, middle) / jnp.maximum(jnp.sum(kept), 1)
     return weighted_sum(weights, rows)
 

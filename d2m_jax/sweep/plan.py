@@ -238,6 +238,10 @@ def _program_key(config: Config) -> Any:
     """Whatever changes shapes or the traced program, apart from rule and attack."""
     rule = aggregation.AGGREGATORS.get(config.spec.aggregator)
     inputs = tuple(sorted(set(rule.uses) & {"root", "losses"})) if rule else ()
+    if (
+        rule and rule.by_seller
+    ):  # it carries [N, D], and a switch copies the memory of all its rules
+        inputs += ("memory",)
     data = config.data
     shapes = (data.name, data.num_validation, data.num_root, data.max_train)
     numbers = len(config.hparams.money.buyer_values), tuple(sorted(config.hparams.schedule))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import aggregation as agg
+from d2m_jax.config import NUMBERS
 from tests.aggregation import oracles
 from tests.aggregation.test_rules import D, N, rows
 
@@ -165,3 +166,23 @@ def test_dnc_and_signguard_on_drawn_coordinates():
         agg.dnc(x, 2, num_coordinates=50)
     kept = agg.signguard(x, key=jax.random.key(2), fraction=0.5)
     assert np.linalg.norm(kept - want) < 0.35 * np.linalg.norm(x.mean(axis=0) - want)
+
+
+@pytest.mark.parametrize("name", agg.AGGREGATORS)
+def test_every_number_of_a_rule_may_be_traced(name):
+    """As a market gives them: numbers, f and mask are arrays inside the traced function."""
+
+    def run(numbers, f, updates, mask):
+        rule = agg.make_aggregator(name, **numbers)
+        inputs = {
+            "indices": jnp.arange(N),
+            "key": jax.random.key(0),
+            "root": updates[0],
+            "losses": jnp.zeros(N),
+        }
+        given = {what: inputs[what] for what in ("indices", *rule.uses)}
+        return rule.apply(rule.init(N, 33), updates, f, mask, **given)[0]
+
+    numbers = jax.tree.map(jnp.float32, NUMBERS["aggregator"][name])
+    got = jax.eval_shape(run, numbers, jnp.int32(2), jnp.ones((N, 33)), jnp.ones(N, bool))
+    assert got.shape == (33,) and got.dtype == jnp.float32
