@@ -29,6 +29,12 @@ def test_what_changes_the_program_makes_a_group():
     assert len({group.name for group in groups}) == 8
 
 
+def test_rules_that_remember_sellers_share_no_program_with_the_others():
+    rules = axis("spec.aggregator", ["mean", "foolsgold", "krum", "safeguard"])
+    names = {tuple(rule.name for rule in group.rules) for group in plan(rules).groups}
+    assert names == {("krum", "mean"), ("foolsgold", "safeguard")}
+
+
 def test_the_name_of_a_group_is_of_its_whole_program():
     """Two groups that differ only in the size of the data keep widths of their own."""
     one, two = plan(axis("data.num_validation", [100, 120])).groups

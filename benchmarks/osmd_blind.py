@@ -1,0 +1,68 @@
+"""Corrected OSMD without the buyer's correction examples, under the attacks of `zoo_mlp.py`.
+
+    python -m benchmarks.osmd_blind --data_dir=DIR
+
+MNIST MLP, 10 of 20 sellers a round, 6 Byzantine, Dirichlet 0.1 and 0.5, and iid: the worlds of
+`configs/sweeps/zoo_partitions.py`, in which the defence has those examples. One program, the attack
+picked by index. Prints test accuracy in %.
+"""
+
+import argparse
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from configs.sweeps import zoo_mlp
+from d2m_jax import as_arrays, make_market
+from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.config import parse_config
+from d2m_jax.data import Examples, FederatedData, load
+from d2m_jax.sweep.dispatch import switched_attack
+from d2m_jax.world import deal
+
+PARTITIONS = {"dirichlet 0.1": ("dirichlet", 0.1), "dirichlet 0.5": ("dirichlet", 0.5)}
+PARTITIONS["iid"] = ("iid", 0.5)
+
+
+def blind(data: FederatedData, width: int) -> FederatedData:
+    """The same world without correction examples; all worlds with index tables of one width."""
+    index = jnp.pad(data.index, ((0, 0), (0, width - data.index.shape[1])), mode="edge")
+    none = Examples(data.correction.images[:0], data.correction.labels[:0])
+    return data.replace(index=index, correction=none)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", default=None, help="folder of the official data archives")
+    args = parser.parse_args(argv)
+    config = parse_config(zoo_mlp.get_config())
+    spec = dataclasses.replace(config.spec, sampler="corrected_osmd", aggregator="own")
+    people = dataclasses.replace(config.hparams.population, num_byzantine=6)
+    learning = dataclasses.replace(config.hparams.learning, lr=zoo_mlp.RATES[0])
+    numbers = {str(i): dict(ATTACKS[name].hyper) for i, name in enumerate(zoo_mlp.ATTACKS)}
+    hparams = dataclasses.replace(config.hparams, population=people, learning=learning)
+    hparams = dataclasses.replace(as_arrays(hparams), attack=jax.tree.map(jnp.float32, numbers))
+    raw = load(config.data.name, args.data_dir)
+
+    @jax.jit
+    def run(index: jax.Array, data: FederatedData) -> jax.Array:
+        attack = switched_attack([bind(ATTACKS[name]) for name in zoo_mlp.ATTACKS], index)
+        market = make_market(spec, (28, 28, 1), 10, attack=attack)
+        return market.run(jax.random.key(config.seed), hparams, data).test_accuracy
+
+    worlds = {
+        name: deal(
+            raw, dataclasses.replace(config.data, partition=kind, alpha=alpha), 20, whole_pool=True
+        )
+        for name, (kind, alpha) in PARTITIONS.items()
+    }
+    width = max(world.index.shape[1] for world in worlds.values())
+    print("| attack | " + " | ".join(worlds) + " |\n|" + "---|" * (len(worlds) + 1))
+    for i, attack in enumerate(zoo_mlp.ATTACKS):
+        cells = [100 * float(run(jnp.int32(i), blind(world, width))) for world in worlds.values()]
+        print(f"| {attack} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
