@@ -1,6 +1,6 @@
 """The MNIST CNN (431,080 parameters): five good rules, Corrected OSMD and the mean.
 
-    python scripts/sweep.py --config=configs/sweeps/zoo_cnn.py --data_dir=DIR --out=results/zoo_cnn
+    python scripts/sweep.py --config=configs/sweeps/zoo_cnn.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_cnn
 
 Four attacks by 4 and 8 of 20 sellers, and none; 100 rounds.
