@@ -1,6 +1,6 @@
 """As `zoo_mlp.py`, with every attack that aims at accuracy on clean images: 3,150 runs.
 
-    python scripts/sweep.py --config=configs/sweeps/zoo_all.py --data_dir=DIR --workers=1
+    python scripts/sweep.py --config=configs/sweeps/zoo_all.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_all
 
 Not in it: what is refused before any rule sees it, backdoors, and the twin of `alie`.

@@ -1,10 +1,9 @@
 """Every rule against six attacks: MNIST MLP, 10 of 20 sellers a round, 0 to 40 % Byzantine.
 
-    python scripts/sweep.py --config=configs/sweeps/zoo_mlp.py --data_dir=DIR --workers=1
+    python scripts/sweep.py --config=configs/sweeps/zoo_mlp.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_mlp --plot=docs/figures/zoo_mlp.png
 
-Dirichlet 0.5, batch 25, 40 rounds: docs/zoo.md. `zoo_all.py` has every attack. With two workers
-this sweep stood still twice, all threads asleep; one at a time it runs.
+Dirichlet 0.5, batch 25, 40 rounds: docs/zoo.md. `zoo_all.py` has every attack.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,6 @@
 """Corrected OSMD beside every rule where sellers differ much, less and not: 30 % Byzantine.
 
-    python scripts/sweep.py --config=configs/sweeps/zoo_partitions.py --data_dir=DIR \
-        --workers=1
+    python scripts/sweep.py --config=configs/sweeps/zoo_partitions.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_partitions --by=partition
 
 Dirichlet 0.1 and 0.5, and iid.

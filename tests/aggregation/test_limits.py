@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import aggregation as agg
+from d2m_jax.aggregation.subsets import top_eigenvalue
 from tests.aggregation import oracles
 
 
@@ -111,3 +112,17 @@ def test_cge_sum_and_robust_learning_rate_threshold():
 def test_sign_majority_with_the_scale_of_the_paper():
     x = np.array([[1.0, -2.0], [0.1, -9.0], [-5.0, 3.0]], np.float32)
     np.testing.assert_array_equal(agg.sign_majority(x, scale=1.0), [1.0, -1.0])
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-6, 1e-4, 1e-2, 0.5])
+def test_the_top_eigenvalue_is_exact_whatever_the_gap(gap):
+    """Against numpy in float64, at every scale that `max_norm` lets through."""
+    generator = np.random.default_rng(0)
+    for scale in (1e-20, 1.0, 1e30):
+        basis = np.linalg.qr(generator.normal(size=(9, 9)))[0]
+        values = generator.uniform(0, 1 - gap, 9)
+        values[:2] = 1, 1 - gap
+        matrix = ((basis * values) @ basis.T * scale).astype(np.float32)
+        want = np.linalg.eigvalsh(matrix.astype(np.float64))[-1]
+        assert float(top_eigenvalue(jnp.asarray(matrix))) == pytest.approx(want, rel=2e-6)
+    assert top_eigenvalue(jnp.zeros((3, 3))) == 0
