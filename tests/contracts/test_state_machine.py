@@ -102,4 +102,5 @@ def test_a_disagreement_shrinks_to_a_few_actions():
     options = settings(200, 20, derandomize=True, phases=phases)  # it must find it, so no luck
     with pytest.raises(AssertionError):
         run_state_machine_as_test(Broken, settings=options)
-    assert [row[0] for row in Broken.latest] == [Kind.BID, Kind.CLOSE_AUCTION]
+    kinds = [row[0] for row in Broken.latest]
+    assert {Kind.BID, Kind.CLOSE_AUCTION} <= set(kinds) and len(kinds) <= 5  # of up to 20

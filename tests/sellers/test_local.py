@@ -50,15 +50,15 @@ def train(theta, data, sampled=range(SELLERS), **options):
 
 
 def gradient_by_hand(theta, images, labels, classes=CLASSES):
-    """d/dtheta of the mean cross-entropy; theta is bias, then kernel (inputs x classes)."""
+    """d/dtheta of the mean cross-entropy; theta is bias, then kernel (classes x inputs)."""
     x = images.reshape(len(images), -1)
-    bias, kernel = theta[:classes], theta[classes:].reshape(-1, classes)
-    logits = x @ kernel + bias
+    bias, kernel = theta[:classes], theta[classes:].reshape(classes, -1)
+    logits = x @ kernel.T + bias
     probs = np.exp(logits - logits.max(1, keepdims=True))
     delta = probs / probs.sum(1, keepdims=True)
     delta[np.arange(len(labels)), labels] -= 1
     delta /= len(labels)
-    return np.concatenate([delta.sum(0), (x.T @ delta).ravel()])
+    return np.concatenate([delta.sum(0), (delta.T @ x).ravel()])
 
 
 def by_hand(theta, data, seller, local_steps, lr=0.0, mu=0.0, decay=0.0, control=0.0, steps=None):
