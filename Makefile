@@ -11,7 +11,7 @@ help:  ## this list
 run: .venv/run.ok  ## a complete market on the built-in digits
 	@$(PY) scripts/run_market.py --config=configs/digits.py
 
-test: .venv/test.ok  ## the tests (about twelve minutes on two cores)
+test: .venv/test.ok  ## the tests (about sixteen minutes on two cores)
 	@$(PY) -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-slow: .venv/test.ok  ## the long tests: real data, large populations
