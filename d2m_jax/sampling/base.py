@@ -44,7 +44,6 @@ class DefenceParams(NamedTuple):
     eta: Any = 1.0  # multiplies the derived learning rate of the mirror step
     horizon: Any = 200.0  # rounds, enters the learning rate (a market sets its own)
     clip: Any = 1.5  # an update is clipped to clip * R
-    first_radius: Any = 2.0  # the first R, at most so many norms of the validation gradient
     duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
     free_ratio: Any = 0.05  # a norm below this share of R is a free-rider's
     moment_rate: Any = 0.1  # of the running mean and variance of the agreement

@@ -52,13 +52,6 @@ class Rows(NamedTuple):
     free: jax.Array  # [S] bool, next to nothing: a free-rider's
 
 
-class Reference(NamedTuple):
-    """The gradient on the buyer's correction examples."""
-
-    gradient: jax.Array  # [D] float32
-    norm: jax.Array  # [] float32, 0 where it is not finite
-
-
 def corrected_defence(num_sampled: int) -> Defence:
     """Returns the Corrected OSMD defence for S = `num_sampled` sellers a round."""
 
@@ -87,13 +80,11 @@ def corrected_defence(num_sampled: int) -> Defence:
         memory: CorrectedMemory = state.memory
         present, who = selection.present, selection.indices
         before = memory.trust[who]
-        reference = _reference(context)
-        trusted = jax.nn.sigmoid(before)
-        radius, rows = _clip(updates, valid & present, trusted, reference, memory, params)
+        radius, rows = _clip(updates, valid & present, jax.nn.sigmoid(before), memory, params)
         counted = rows.use & ~rows.copy
 
         weights = jnp.where(counted, jax.nn.sigmoid(before), 0.0)
-        agreement, gain = agreement_of(rows, weights, radius, reference, context.lr)
+        agreement, gain = agreement_of(rows, weights, radius, context)
         mean, variance = _moments(agreement, weights, memory, params)
         steered = counted & _steered(rows, counted, memory, params)
         lost = (present & ~rows.use) | steered
@@ -150,38 +141,19 @@ def corrected_defence(num_sampled: int) -> Defence:
     return Defence(init, sample, aggregate)
 
 
-def _reference(context: Context) -> Reference | None:
-    """The gradient on the buyer's correction examples; None without them."""
-    if context.grad_of_validation is None:
-        return None
-    gradient = context.grad_of_validation()
-    norm = safe_norms(gradient[None])[0]
-    return Reference(gradient, jnp.where(jnp.isfinite(norm), norm, 0.0))
-
-
 def _clip(
     updates: jax.Array,
     given: jax.Array,
     trust: jax.Array,
-    reference: Reference | None,
     memory: CorrectedMemory,
     params: DefenceParams,
 ) -> tuple[jax.Array, Rows]:
-    """The next R, the trusted median of the norms within [R/2, 2 R], and the rows in units
-    of it.
-
-    The first R has no R before it to be held against, so there it is the reference that bounds it:
-    else a sample in which half inflate their norms takes one step that ruins the model.
-    """
+    """The next R, the trusted median of the norms within [R/2, 2R], and the rows in units of it."""
     norms = safe_norms(updates)
     use = given & jnp.isfinite(norms)
     median = weighted_median(norms, jnp.where(use, trust, 0.0))
     moved = jnp.clip(median, 0.5 * memory.radius, 2 * memory.radius)
-    first = median
-    if reference is not None:
-        bound = params.first_radius * reference.norm
-        first = jnp.where(bound > 0, jnp.minimum(median, bound), median)
-    radius = jnp.where(memory.radius > 0, jnp.where(use.any(), moved, memory.radius), first)
+    radius = jnp.where(memory.radius > 0, jnp.where(use.any(), moved, memory.radius), median)
     length = jnp.minimum(norms / jnp.maximum(radius, _TINY), params.clip)
     length = jnp.where(use & (radius > 0), length, 0.0)
     values = jnp.where(use[:, None], updates * (length / jnp.maximum(norms, _TINY))[:, None], 0.0)
@@ -194,11 +166,7 @@ def _clip(
 
 
 def agreement_of(
-    rows: Rows,
-    weights: jax.Array,
-    radius: jax.Array,
-    reference: Reference | None,
-    lr: jax.Array,
+    rows: Rows, weights: jax.Array, radius: jax.Array, context: Context
 ) -> tuple[jax.Array, jax.Array]:
     """Returns ([S] cosines, [S] first-order falls of the validation loss, lr <u, grad L_V>).
 
@@ -206,11 +174,13 @@ def agreement_of(
     the others, and nothing is known of the loss.
     """
     units = rows.values / jnp.maximum(rows.length, _TINY)[:, None]
-    if reference is not None:
-        gradient, norm = reference
+    if context.grad_of_validation is not None:
+        gradient = context.grad_of_validation()
+        norm = safe_norms(gradient[None])[0]
+        norm = jnp.where(jnp.isfinite(norm), norm, 0.0)
         cosine = units @ (gradient / jnp.maximum(norm, _TINY))
         cosine = jnp.where(jnp.isfinite(cosine), cosine, 0.0)
-        return cosine, lr * radius * norm * rows.length * cosine
+        return cosine, context.lr * radius * norm * rows.length * cosine
     gram = jnp.matmul(units, units.T, precision="highest")
     pull = gram @ weights
     own = jnp.diagonal(gram) * weights
