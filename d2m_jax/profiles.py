@@ -18,7 +18,7 @@ Cells = dict[tuple[str, str], list[Play]]
 
 
 def changed(play: Play, **arrays: Any) -> Play:
-    """A profile with some of its arrays replaced."""
+    """A profile with some of its arrays replaced by arrays of the host."""
     return play._replace(**arrays)
 
 
