@@ -146,8 +146,7 @@ def node_game(
     opened, _ = books.open_dispute(
         told, free, actor=0, job=0, accused=layout.node(jnp.argmax(guilty)), disputed_round=0
     )
-    larger = dataclasses.replace(params, base=params.base + sizes[-1])
-    again = decide(again_key, opened, larger)
+    again = decide(again_key, opened, cone.larger(params, sizes[-1], layout.num_nodes))
     ruling = jnp.where(again.accepted == 0, books.Ruling.UPHELD, books.Ruling.REJECTED)
     findings = jnp.where(guilty, books.Finding.GUILTY, books.Finding.NOT_DRAWN)
     judged, _ = books.resolve_dispute(
