@@ -191,8 +191,8 @@ def norm_inflation_clip(
 ) -> jax.Array:
     """Norm inflation that a clipping defence does not see: just below its radius.
 
-    m_i = g_i / ||g_i|| * margin * radius * median of the known norms. Radius 1.5 is that of
-    Corrected OSMD. A zero own update stays zero. Our formulation. Cost O(S D).
+    m_i = g_i / ||g_i|| * margin * radius * median of the known norms. A zero own update stays
+    zero. Our formulation. Cost O(S D).
     """
     del key  # unused
     rows = known_rows(updates, byzantine, context, knowledge)

@@ -43,7 +43,8 @@ class DefenceParams(NamedTuple):
     alpha: Any = 0.4  # floor mass of the sampling distribution, p >= alpha / N
     eta: Any = 1.0  # multiplies the derived learning rate of the mirror step
     horizon: Any = 200.0  # rounds, enters the learning rate (a market sets its own)
-    clip: Any = 1.5  # an update is clipped to clip * R
+    clip: Any = 1.0  # an update is clipped to clip * R
+    norm_memory: Any = 0.9  # weight of a seller's last norm in R, kept each round
     duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
     free_ratio: Any = 0.05  # a norm below this share of R is a free-rider's
     moment_rate: Any = 0.1  # of the running mean and variance of the agreement

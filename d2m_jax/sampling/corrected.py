@@ -35,6 +35,8 @@ class CorrectedMemory(NamedTuple):
     """What Corrected OSMD remembers beside the common state."""
 
     radius: jax.Array  # [] float32, typical norm R; 0 before the first update
+    norms: jax.Array  # [N] float32, last norm of each seller
+    recency: jax.Array  # [N] float32, norm_memory ** (rounds since); 0 before the first update
     largest: jax.Array  # [] float32, largest feedback of the first round with one
     mean: jax.Array  # [] float32, mean agreement of trusted sellers
     variance: jax.Array  # [] float32, its variance
@@ -58,7 +60,17 @@ def corrected_defence(num_sampled: int) -> Defence:
     def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
         del lam
         zero = jnp.float32(0)
-        memory = CorrectedMemory(zero, zero, zero, zero, jnp.zeros(num_sellers), jnp.zeros(dim))
+        sellers = jnp.zeros(num_sellers)
+        memory = CorrectedMemory(
+            radius=zero,
+            norms=sellers,
+            recency=sellers,
+            largest=zero,
+            mean=zero,
+            variance=zero,
+            trust=sellers,
+            drift=jnp.zeros(dim),
+        )
         return initial_state(num_sellers, memory)
 
     def sample(
@@ -80,7 +92,8 @@ def corrected_defence(num_sampled: int) -> Defence:
         memory: CorrectedMemory = state.memory
         present, who = selection.present, selection.indices
         before = memory.trust[who]
-        radius, rows = _clip(updates, valid & present, jax.nn.sigmoid(before), memory, params)
+        memory, rows = _clip(updates, valid & present, selection, memory, params)
+        radius = memory.radius
         counted = rows.use & ~rows.copy
 
         weights = jnp.where(counted, jax.nn.sigmoid(before), 0.0)
@@ -112,8 +125,7 @@ def corrected_defence(num_sampled: int) -> Defence:
         useful = jnp.minimum(lam * radius * rows.length * jnp.maximum(agreement, 0.0), 1e15)
         feedback = jnp.where(accepted, rank * jnp.square(useful), 0.0)
         mixed = (counted / jnp.maximum(counted.sum(), 1)) @ rows.values
-        memory = CorrectedMemory(
-            radius=radius,
+        memory = memory._replace(
             largest=jnp.where(memory.largest > 0, memory.largest, feedback.max()),
             mean=mean,
             variance=variance,
@@ -144,16 +156,24 @@ def corrected_defence(num_sampled: int) -> Defence:
 def _clip(
     updates: jax.Array,
     given: jax.Array,
-    trust: jax.Array,
+    selection: Selection,
     memory: CorrectedMemory,
     params: DefenceParams,
-) -> tuple[jax.Array, Rows]:
-    """The next R, the trusted median of the norms within [R/2, 2R], and the rows in units of it."""
+) -> tuple[CorrectedMemory, Rows]:
+    """The memory with the next R, and the rows in units of it.
+
+    R is the median of every seller's last norm, by trust and recency, within [R/2, 2R]: who is
+    sampled often counts once.
+    """
     norms = safe_norms(updates)
     use = given & jnp.isfinite(norms)
-    median = weighted_median(norms, jnp.where(use, trust, 0.0))
+    heard = selection._replace(present=use)
+    last = _put(memory.norms, heard, norms)
+    recency = _put(params.norm_memory * memory.recency, heard, jnp.ones_like(norms))
+    median = weighted_median(last, recency * jax.nn.sigmoid(memory.trust))
     moved = jnp.clip(median, 0.5 * memory.radius, 2 * memory.radius)
     radius = jnp.where(memory.radius > 0, jnp.where(use.any(), moved, memory.radius), median)
+    memory = memory._replace(radius=radius, norms=last, recency=recency)
     length = jnp.minimum(norms / jnp.maximum(radius, _TINY), params.clip)
     length = jnp.where(use & (radius > 0), length, 0.0)
     values = jnp.where(use[:, None], updates * (length / jnp.maximum(norms, _TINY))[:, None], 0.0)
@@ -162,7 +182,7 @@ def _clip(
     outer = length[:, None] * length[None, :]
     same = (gram > params.duplicate_cosine * outer) & (outer > 0)
     copy = jnp.tril(same, -1).any(axis=1)
-    return radius, Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
+    return memory, Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
 
 
 def agreement_of(
