@@ -115,19 +115,10 @@ def close_job(
         ),
         rules,
     )
-    upheld = disputed & jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
-    corrects = upheld & has_reason & (state.wrong_round < 0)
-    won = jnp.where(corrects, Ruling.REPORT_AGAIN, Ruling.UPHELD)
-    resolved, _ = books.resolve_dispute(
-        ledger,
-        rules,
-        actor=arbiter,
-        job=job,
-        ruling=jnp.where(upheld, won, Ruling.REJECTED),
-        findings=jnp.where(upheld & has_reason & wrong, Finding.GUILTY, again.outcome),
-    )
-    # Without a decision the dispute stays open, times out, and the buyer is refunded.
-    ledger = _choose(again.accepted >= 0, resolved, ledger)
+    only_metric = has_reason & (state.wrong_round < 0)
+    ledger, upheld = hear(ledger, rules, again, wrong, only_metric, job=job)
+    upheld &= disputed
+    corrects = upheld & only_metric
     corrected, _ = books.report_metric(
         ledger, rules, actor=arbiter, job=job, metric_bps=true_bps, weights=weights
     )
@@ -148,6 +139,44 @@ def close_job(
         weights=weights,
     )
     return ledger, closing
+
+
+def hear(
+    ledger: Ledger,
+    rules: Rules,
+    again: cone.Consensus,
+    wrong: jax.Array,
+    only_metric: jax.Array,
+    *,
+    job: int,
+) -> tuple[Ledger, jax.Array]:
+    """Books what the fresh set found: the loser pays those who executed again, liars are slashed.
+
+    Without a decision the dispute stays open, times out, and the buyer is refunded.
+
+    Args:
+        ledger: with the dispute; without one nothing happens.
+        rules: terms.
+        again: the vote of the fresh set.
+        wrong: [C] bool, who voted for an accepted wrong result; nobody: a false dispute.
+        only_metric: [] bool, the model is right and only its metric was false.
+        job: slot.
+
+    Returns:
+        The ledger and whether the dispute, if there is one, is upheld.
+    """
+    has_reason = wrong.any()
+    upheld = jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
+    won = jnp.where(only_metric, Ruling.REPORT_AGAIN, Ruling.UPHELD)
+    resolved, _ = books.resolve_dispute(
+        ledger,
+        rules,
+        actor=ledger.layout.treasury,
+        job=job,
+        ruling=jnp.where(upheld, won, Ruling.REJECTED),
+        findings=jnp.where(upheld & wrong, Finding.GUILTY, again.outcome),
+    )
+    return _choose(again.accepted >= 0, resolved, ledger), upheld
 
 
 def _loser(

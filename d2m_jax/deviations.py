@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from d2m_jax import ledger as books
 from d2m_jax.cone import Behaviour
 from d2m_jax.data import Examples, FederatedData
-from d2m_jax.games import wealth
 from d2m_jax.hparams import HParams
 from d2m_jax.ledger import Layout
 from d2m_jax.ledger.rules import BPS
@@ -70,7 +69,7 @@ class Payoffs(NamedTuple):
 
 def payoffs(outcome: MarketOutcome, layout: Layout) -> Payoffs:
     """Reads the payoffs off a finished market."""
-    change = wealth(outcome.ledger) - wealth(outcome.opening)
+    change = books.wealth(outcome.ledger) - books.wealth(outcome.opening)
     info = outcome.rounds
     who = jnp.where(info.present, info.sellers, layout.num_sellers)
     drawn = jnp.zeros(layout.num_sellers, jnp.int32).at[who.reshape(-1)].add(1, mode="drop")

@@ -14,17 +14,13 @@ import jax.numpy as jnp
 from d2m_jax import cone
 from d2m_jax import ledger as books
 from d2m_jax.bidding import enrol, hold_auction
+from d2m_jax.closing import hear
 from d2m_jax.cone import Behaviour
 from d2m_jax.hparams import Money
 from d2m_jax.ledger import Layout, Ledger, Rules
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.population import REQUEST_TAGS, Roles
 from d2m_jax.types import Key, Number
-
-
-def wealth(ledger: Ledger) -> jax.Array:
-    """[A] int32: balance plus stake of every account."""
-    return ledger.balances + ledger.stakes
 
 
 def auction_game(
@@ -86,9 +82,10 @@ def node_game(
     """What compute nodes earn in one job, by the real vote and the real ledger, without learning.
 
     The rounds of a job are voted on and settled; if a wrong result was accepted, the buyer disputes
-    with probability `vigilance`. As in `closing.py` a fresh, larger set of the same pool decides:
-    if it finds the right result, all nodes that voted for the wrong one lose their stakes; if it
-    finds the wrong one, nobody does. Undecided disputes change nothing.
+    with probability `vigilance`. As in `closing.py` (the same function books it) a fresh, larger
+    set of the same pool decides: if it finds the right result, all nodes that voted for the wrong
+    one lose their stakes; if it finds the wrong one, nobody does; who executed again is paid by who
+    loses. Undecided disputes pay nobody.
 
     Args:
         key: consumed.
@@ -120,7 +117,7 @@ def node_game(
     ledger, _ = books.advance(ledger, free, blocks=rules.auction_window)
     ledger, _ = books.close_auction(ledger, free, actor=layout.treasury, job=0)
     ledger, _ = books.match(ledger, free, actor=layout.treasury, job=0)
-    start = wealth(ledger)[layout.nodes]
+    start = books.wealth(ledger)[layout.nodes]
     works = (behaviour == Behaviour.HONEST) | (behaviour == Behaviour.ADAPTIVE)
     vote_key, notice_key, again_key = jax.random.split(key, 3)
 
@@ -143,16 +140,13 @@ def node_game(
     told, _ = books.report_metric(
         ledger, free, actor=layout.treasury, job=0, metric_bps=BPS, weights=jnp.zeros(1, jnp.int32)
     )
-    opened, _ = books.open_dispute(
+    opened, receipt = books.open_dispute(
         told, free, actor=0, job=0, accused=layout.node(jnp.argmax(guilty)), disputed_round=0
     )
     again = decide(again_key, opened, cone.larger(params, sizes[-1], layout.num_nodes))
-    ruling = jnp.where(again.accepted == 0, books.Ruling.UPHELD, books.Ruling.REJECTED)
-    findings = jnp.where(guilty, books.Finding.GUILTY, books.Finding.NOT_DRAWN)
-    judged, _ = books.resolve_dispute(
-        opened, free, actor=layout.treasury, job=0, ruling=ruling, findings=findings
-    )
+    judged, _ = hear(opened, free, again, guilty, jnp.bool(False), job=0)
     noticed = guilty.any() & (jax.random.uniform(notice_key) < vigilance)
-    decided = noticed & (again.accepted >= 0)
-    ledger = jax.tree.map(lambda a, b: jnp.where(decided, a, b), judged, ledger)
-    return NodeGame(wealth(ledger)[layout.nodes] - start, executed, wins, seats)
+    disputed = noticed & (receipt == books.Reason.OK)
+    ledger = jax.tree.map(lambda a, b: jnp.where(disputed, a, b), judged, ledger)
+    executed += disputed & works & (again.outcome != cone.Outcome.NOT_DRAWN)
+    return NodeGame(books.wealth(ledger)[layout.nodes] - start, executed, wins, seats)

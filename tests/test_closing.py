@@ -11,8 +11,7 @@ from d2m_jax import as_arrays
 from d2m_jax import ledger as books
 from d2m_jax.closing import close_job
 from d2m_jax.cone import Consensus
-from d2m_jax.ledger import Outcome, Phase
-from d2m_jax.report.tables import wealth
+from d2m_jax.ledger import Outcome, Phase, wealth
 from tests.worlds import digits, market, numbers
 
 LAYOUT = market().layout

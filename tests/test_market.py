@@ -13,10 +13,10 @@ from d2m_jax import as_arrays
 from d2m_jax import ledger as books
 from d2m_jax.attacks import Attack
 from d2m_jax.cone import ConeParams
-from d2m_jax.ledger import Phase
+from d2m_jax.ledger import Phase, wealth
 from d2m_jax.ledger.gas import FIRST_ROUND
 from d2m_jax.market import make_market
-from d2m_jax.report.tables import gas_of_rounds, money_table, wealth
+from d2m_jax.report.tables import gas_of_rounds, money_table
 from tests.worlds import SPEC, compiled, digits, market, numbers, play
 
 LAYOUT = market().layout

@@ -5,7 +5,7 @@ Read first: `state.py` (what there is), `codes.py` (phases, receipts), then `mac
 
 from d2m_jax.ledger.accounts import mul_bps, mul_div, split_pot
 from d2m_jax.ledger.auction import bid, close_auction, minimum_bid
-from d2m_jax.ledger.audit import assert_valid, invariants, money_by_role
+from d2m_jax.ledger.audit import assert_valid, invariants, money_by_role, wealth
 from d2m_jax.ledger.codes import Finding, Kind, Outcome, Phase, Reason, Ruling, Verdict, describe
 from d2m_jax.ledger.disputes import open_dispute, resolve_dispute
 from d2m_jax.ledger.escrow import advance, match, reset_job, time_out
@@ -97,6 +97,7 @@ __all__ = [
     "split_pot",
     "time_out",
     "top_up",
+    "wealth",
     "withdraw",
 ]
 

@@ -26,6 +26,11 @@ def total(ledger: Ledger) -> jax.Array:
     return sums[0] + sums[1] + sums[2] + sums[3] + sums[4]
 
 
+def wealth(ledger: Ledger) -> jax.Array:
+    """[A] int32 units: balance plus stake of every account; also for worlds stacked, [W, A]."""
+    return ledger.balances + ledger.stakes
+
+
 def money_by_role(ledger: Ledger) -> dict[str, jax.Array]:
     """Where the money lies, as [] int32 sums that add up to the supply."""
     layout, jobs = ledger.layout, ledger.jobs

@@ -14,7 +14,7 @@ import numpy as np
 from d2m_jax import incentives, privacy
 from d2m_jax.cone import Behaviour
 from d2m_jax.config import Config, to_dict
-from d2m_jax.ledger import Layout, Ledger, Phase, split_pot
+from d2m_jax.ledger import Layout, Ledger, Phase, split_pot, wealth
 from d2m_jax.market import MarketOutcome
 from d2m_jax.report import plots, tables
 
@@ -113,7 +113,7 @@ def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dic
         jnp.int32(job.seller_paid), jnp.asarray(pay), jnp.int32(0), jnp.asarray(took_part)
     )
     honest = ~np.asarray(outcome.roles.bad_seller)
-    change = np.asarray(tables.wealth(outcome.ledger)) - np.asarray(tables.wealth(outcome.opening))
+    change = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
     rounds = drawn_rounds(outcome, layout.num_sellers)
     covered = change[layout.sellers] >= incentives.TRAINING_COST * rounds
     good_nodes = np.asarray(outcome.roles.behaviour) == Behaviour.HONEST

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from d2m_jax.cone import Behaviour
-from d2m_jax.ledger import Layout, Ledger, gas_of_round
+from d2m_jax.ledger import Layout, Ledger, gas_of_round, wealth
 from d2m_jax.ledger.gas import FIRST_ROUND
 from d2m_jax.market import MarketOutcome
 from d2m_jax.records import JOB
@@ -43,11 +43,6 @@ def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:
     return pd.DataFrame({k: np.asarray(v) for k, v in outcome.evaluations._asdict().items()})
 
 
-def wealth(ledger: Ledger) -> np.ndarray:
-    """[A] int64 units: balance plus stake of every account."""
-    return np.asarray(ledger.balances, np.int64) + np.asarray(ledger.stakes, np.int64)
-
-
 def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """One row per seller: role, work, standing and money."""
     info, num_sellers = outcome.rounds, layout.num_sellers
@@ -61,7 +56,8 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
         ["Byzantine", "tag liar", "not matched"],
         "honest",
     )
-    before, after = (wealth(books)[layout.sellers] for books in (outcome.opening, outcome.ledger))
+    ends = outcome.opening, outcome.ledger
+    before, after = (np.asarray(wealth(books))[layout.sellers] for books in ends)
     return pd.DataFrame(
         {
             "seller": np.arange(num_sellers),
@@ -83,7 +79,8 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
 def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """One row per compute node: behaviour and money."""
     names = {int(kind): kind.name.lower().replace("_", " ") for kind in Behaviour}
-    before, after = (wealth(books)[layout.nodes] for books in (outcome.opening, outcome.ledger))
+    ends = outcome.opening, outcome.ledger
+    before, after = (np.asarray(wealth(books))[layout.nodes] for books in ends)
     return pd.DataFrame(
         {
             "node": np.arange(layout.num_nodes),
@@ -98,7 +95,7 @@ def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
 def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """Money before and after by group of parties; the last row is the constant total."""
     sellers, nodes = sellers_table(outcome, layout), nodes_table(outcome, layout)
-    old, new = wealth(outcome.opening), wealth(outcome.ledger)
+    old, new = np.asarray(wealth(outcome.opening)), np.asarray(wealth(outcome.ledger))
     winner = int(outcome.ledger.jobs.buyer[0])
     buyers = np.arange(layout.num_buyers)
     groups: list[tuple[str, int, int, int]] = []

@@ -10,7 +10,7 @@ import pyarrow as pa
 import d2m_jax
 from d2m_jax.cone import Behaviour
 from d2m_jax.config import to_dict
-from d2m_jax.ledger import Layout, Ledger, Phase
+from d2m_jax.ledger import Layout, Phase, wealth
 from d2m_jax.records import JOB, MarketOutcome
 from d2m_jax.sweep.plan import Run
 
@@ -22,12 +22,6 @@ def _mean(values: np.ndarray, who: np.ndarray) -> np.ndarray:
     count = who.sum(1)
     total = np.where(who, values, 0).sum(1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _wealth(ledger: Ledger, span: slice) -> np.ndarray:
-    """[W, parties] int64 units: balance plus stake."""
-    balances, stakes = np.asarray(ledger.balances, np.int64), np.asarray(ledger.stakes, np.int64)
-    return (balances + stakes)[:, span]
 
 
 def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray]:
@@ -42,8 +36,9 @@ def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray
     byzantine, bad = np.asarray(roles.byzantine), np.asarray(roles.bad_seller)
     honest = ~bad & ~np.asarray(roles.stranger)
     fair = np.asarray(roles.behaviour) == Behaviour.HONEST
+    change = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
     gained = {
-        who: _wealth(outcome.ledger, span) - _wealth(outcome.opening, span)
+        who: change[:, span]
         for who, span in (
             ("buyers", layout.buyers),
             ("sellers", layout.sellers),

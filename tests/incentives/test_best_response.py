@@ -102,17 +102,23 @@ def test_the_stake_that_deters_collusion_agrees_with_the_closed_form():
 
 
 def node_player(params=None, options=None, **terms):
-    """[C] behaviour, keys -> payoffs of jobs of 4 units, a vigilant buyer, stakes of 20,000."""
+    """[C] behaviour, number of keys, vigilance -> payoffs of jobs of 4 units, stakes of 20,000."""
     rules = books.make_rules(**{**MARKET_RULES, "num_rounds": 5, **terms})
 
-    def one(key, behaviour):
-        return node_game(
-            key, behaviour, params or cone.ConeParams(), rules, 20_000, 1.0,
-            num_rounds=4, options=options,
-        )  # fmt: skip
+    @jax.jit
+    def run(keys, behaviour, vigilance):
+        def one(key):
+            return node_game(
+                key, behaviour, params or cone.ConeParams(), rules, 20_000, vigilance,
+                num_rounds=4, options=options,
+            )  # fmt: skip
 
-    run = jax.jit(jax.vmap(one, (0, None)))
-    return lambda behaviour, seeds: jax.device_get(run(KEYS[:seeds], behaviour.astype(np.int32)))
+        return jax.vmap(one)(keys)
+
+    def play(behaviour, seeds, vigilance=1.0):
+        return jax.device_get(run(KEYS[:seeds], behaviour.astype(np.int32), vigilance))
+
+    return play
 
 
 def test_the_pool_that_voted_decides_the_dispute_as_well():
@@ -135,7 +141,17 @@ def test_an_adaptive_liar_that_wins_is_guilty():
     run = node_player(params, options, reward_cap=1_000)
     game = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 400)
     assert not game.wins[:, ~adaptive].any()
-    np.testing.assert_array_equal(game.executed, game.seats)  # an adaptive node does the work
+    # the dispute is work too, done by 3 + 3 nodes and paid by who loses
+    calm = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 400, 0.0)
+    np.testing.assert_array_equal(calm.executed, calm.seats)  # an adaptive node does the work
+    np.testing.assert_array_equal(calm.wins, game.wins)
+    again = game.executed - calm.executed
+    np.testing.assert_array_equal(again.sum(1), 6 * (calm.wins > 0).any(1))
+    np.testing.assert_array_equal(again.max(1), (calm.wins > 0).any(1))
+    reward = (game.money - calm.money)[:, ~adaptive]
+    settled = (game.money < 0).any(1) & (again[:, adaptive].sum(1) == 0)  # nobody to collude again
+    assert settled.sum() > 10
+    np.testing.assert_array_equal(reward[settled], 1_000 * again[settled][:, ~adaptive])
     won, slashed = game.wins[:, adaptive] > 0, game.money[:, adaptive] < 0
     lied = won.any(1)
     assert lied.sum() > 100

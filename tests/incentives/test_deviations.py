@@ -12,6 +12,7 @@ import pytest
 from d2m_jax import as_arrays, deviations, make_market, profiles
 from d2m_jax.attacks import ATTACKS, AttackContext
 from d2m_jax.cone import Behaviour
+from d2m_jax.ledger import wealth
 from d2m_jax.strategies import EFFORT, one_of, repertoire, searches, seller_strategies
 from tests.worlds import SPEC, digits, numbers
 
@@ -187,7 +188,7 @@ def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
     plain = jax.jit(make_market(SPEC, shape, classes).run)(
         jax.random.key(0), as_arrays(numbers(attack={"scale": 1.0})), data
     )
-    change = deviations.wealth(plain.ledger) - deviations.wealth(plain.opening)
+    change = wealth(plain.ledger) - wealth(plain.opening)
     np.testing.assert_array_equal(honest.sellers, change[market.layout.sellers])
     bad = run(base._replace(sellers=base.sellers.at[3].set(1)))
     assert int(bad.sellers[3]) < int(honest.sellers[3])

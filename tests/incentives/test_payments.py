@@ -7,10 +7,9 @@ import pytest
 
 from d2m_jax.config import Config
 from d2m_jax.incentives.payments import PAYMENTS, payment_report
-from d2m_jax.ledger import Phase
+from d2m_jax.ledger import Phase, wealth
 from d2m_jax.ledger.accounts import split_pot
 from d2m_jax.report.results import payments_dict
-from d2m_jax.report.tables import wealth
 from d2m_jax.spec import DataSpec
 from tests.worlds import SPEC, market, numbers, play
 
