@@ -61,7 +61,7 @@ def end(
     assert float(two.q) == pytest.approx(float(one.q) + VOTERS / LAYOUT.num_nodes)
     facts = books.invariants(ledger)
     assert all(facts.values()), facts
-    gained = wealth(ledger) - wealth(state.opening)
+    gained = np.asarray(wealth(ledger) - wealth(state.opening))
     guilty = np.flatnonzero(ledger.banned[LAYOUT.nodes]).tolist()
     return ledger, closing, gained, guilty
 

@@ -24,7 +24,7 @@ LAYOUT = market().layout
 
 def change(outcome):
     """[A] units that every account gained."""
-    return wealth(outcome.ledger) - wealth(outcome.opening)
+    return np.asarray(wealth(outcome.ledger) - wealth(outcome.opening))
 
 
 def assert_sound(outcome):

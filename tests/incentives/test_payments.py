@@ -76,7 +76,7 @@ def test_every_run_reports_balance_rationality_and_fairness():
     report = payments_dict(config, outcome, layout)
     job = jax.tree.map(lambda x: x[0], outcome.ledger.jobs)
     assert report["neither_paid_nor_refunded"] == 0
-    gained = wealth(outcome.ledger) - wealth(outcome.opening)
+    gained = np.asarray(wealth(outcome.ledger) - wealth(outcome.opening))
     sellers = np.asarray(gained[layout.sellers])
     drawn = np.zeros(8)
     for who, here in zip(outcome.rounds.sellers, outcome.rounds.present):

@@ -66,7 +66,7 @@ def test_a_run_in_a_sweep_is_the_run_alone(undisturbed):
     row = undisturbed.runs.set_index("key").loc[run.key]
     assert abs(row["test_accuracy"] - float(outcome.test_accuracy)) < 1.01 / 355
     assert row["phase"] == Phase(int(outcome.phase)).name.lower()
-    gained = wealth(outcome.ledger) - wealth(outcome.opening)
+    gained = np.asarray(wealth(outcome.ledger) - wealth(outcome.opening))
     honest = ~np.asarray(outcome.roles.bad_seller)
     assert row["honest_seller_income"] == gained[layout.sellers][honest].mean()
     assert row["bad_seller_income"] == gained[layout.sellers][~honest].mean()
