@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from configs.sweeps import zoo_mlp
 from d2m_jax import as_arrays, make_market
 from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.config import parse_config
 from d2m_jax.data import Examples, FederatedData, load
-from d2m_jax.sweep.dispatch import switched_attack
 from d2m_jax.world import deal
 
 PARTITIONS = {"dirichlet 0.1": ("dirichlet", 0.1), "dirichlet 0.5": ("dirichlet", 0.5)}

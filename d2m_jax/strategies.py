@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.attacks import ATTACKS, Attack, AttackContext
+from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.names import lookup
 from d2m_jax.types import Key, Number
 
@@ -64,54 +65,27 @@ def searches(attack: Attack) -> bool:
 
 
 def one_of(names: tuple[str, ...]) -> Attack:
-    """One attack on updates whose number `code` [] says which of the names all attackers carry out.
+    """One attack whose number `code` [] says which of the names all attackers carry out.
 
     Only the chosen one is computed as long as the code is not batched (`in_axes=None` in a `vmap`),
-    so these may be the attacks that remember or search against the rule.
+    so these may be the attacks that remember or search against the rule; it alone remembers.
 
     Raises:
         ValueError: an unknown name.
     """
-    attacks = {name: lookup(ATTACKS, name, "attack") for name in names}
-    keeping = {name: attack for name, attack in attacks.items() if attack.init_state is not None}
+    attacks = [lookup(ATTACKS, name, "attack") for name in names]
+    numbers = {str(place): attack.hyper for place, attack in enumerate(attacks)}
 
-    def init_state(num_params: int) -> dict[str, Any]:
-        return {n: a.init_state(num_params) for n, a in keeping.items() if a.init_state}
+    def by_code(part: str) -> Callable[..., Any]:
+        def act(*args: Any, code: jax.Array, **given: Any) -> Any:
+            chosen = switched_attack(attacks, code.astype(jnp.int32))
+            return getattr(chosen, part)(*args, **given, **numbers)
 
-    def observe(
-        state: dict[str, Any],
-        updates: jax.Array,
-        byzantine: jax.Array,
-        *,
-        context: AttackContext,
-        code: jax.Array,
-    ) -> dict[str, Any]:
-        del code  # all remember
-        return {
-            n: a.observe(
-                state[n], updates, byzantine, context=context._replace(state=state[n]), **a.hyper
-            )
-            for n, a in keeping.items()
-            if a.observe
-        }
+        return act
 
-    def forge(
-        key: Key,
-        updates: jax.Array,
-        byzantine: jax.Array,
-        *,
-        context: AttackContext,
-        code: jax.Array,
-    ) -> jax.Array:
-        def branch(name: str, attack: Attack) -> Callable[[], jax.Array]:
-            view = context._replace(state=context.state.get(name))
-            forge = attack.forge or (lambda key, updates, *_, **__: updates)
-            return lambda: forge(key, updates, byzantine, context=view, **attack.hyper)
-
-        branches = [branch(name, attack) for name, attack in attacks.items()]
-        return jax.lax.switch(code.astype(jnp.int32), branches)
-
-    return Attack(forge, hyper={"code": 0.0}, init_state=init_state, observe=observe)
+    parts = switched_attack(attacks, jnp.int32(0))._asdict()
+    acting = {part: by_code(part) for part in ("forge", "poison", "observe") if parts[part]}
+    return Attack(**{**parts, **acting, "hyper": {"code": 0.0}})
 
 
 def repertoire(

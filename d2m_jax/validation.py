@@ -128,7 +128,7 @@ def _names(spec: Spec) -> None:
             raise ValueError(
                 f"attack_options must be pairs of a name and a value, not {spec.attack_options!r}"
             )
-    privacy.check_secrecy(spec)
+    _secrecy(spec)
     bind(ATTACKS[spec.attack], **dict(spec.attack_options))
     for name in spec.pre_aggregators:
         lookup(aggregation.PRE_AGGREGATORS, name, "pre-aggregator")
@@ -144,6 +144,50 @@ def _names(spec: Spec) -> None:
             f"sampler corrected_osmd brings its own aggregate: set aggregator to 'own', not "
             f"{spec.aggregator!r}, or choose another sampler"
         )
+
+
+def _secrecy(spec: Spec) -> None:
+    """Partial models and secure sums do not go with every other choice."""
+    if not (spec.partial or spec.secure_group):
+        return
+    what = "partial models" if spec.partial else "secure sums"
+    rule = spec.sampler if spec.sampler == "corrected_osmd" else spec.aggregator
+    if spec.partial and spec.secure_group:
+        raise ValueError(
+            "partial models and secure sums cannot be combined: how many sellers of a group cover "
+            "a parameter would have to be known"
+        )
+    if spec.secure_group:
+        privacy.check_secure(rule, spec.num_sampled, spec.secure_group)
+    if spec.sampler != "uniform" or spec.aggregator == "own":
+        raise ValueError(
+            f"{what} need sampler 'uniform' and a named aggregator, not sampler "
+            f"{spec.sampler!r} with aggregator {spec.aggregator!r}"
+        )
+    if spec.scaffold:
+        raise ValueError(f"{what} do not go with scaffold, which corrects whole single updates")
+    if spec.secure_group and rule in privacy.BY_SELLER:
+        raise ValueError(f"rule {rule!r} knows sellers apart, which secure sums hide")
+    if spec.secure_group and spec.contribution not in privacy.GROUP_CONTRIBUTIONS:
+        raise ValueError(
+            f"contribution {spec.contribution!r} needs single updates, which secure sums hide; "
+            f"valid: {', '.join(privacy.GROUP_CONTRIBUTIONS)}"
+        )
+    if not spec.partial:
+        return
+    wrong = {
+        "model": (spec.model != "mlp", "mlp"),  # cut along its hidden units
+        "aggregator": (rule not in privacy.SUM_RULES, "mean"),  # others compare rows
+        "pre_aggregators": (bool(spec.pre_aggregators), "none"),
+        "privacy": (spec.privacy == "example", "none' or 'update"),
+        "client_momentum": (spec.client_momentum != "none", "none"),
+    }
+    for field, (is_wrong, wanted) in wrong.items():
+        if is_wrong:
+            raise ValueError(
+                f"partial models need {field} '{wanted}', not {getattr(spec, field)!r}: each "
+                "seller trains other parameters"
+            )
 
 
 def _shapes(spec: Spec) -> None:

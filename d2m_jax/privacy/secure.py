@@ -6,8 +6,6 @@ absent member is lost whole, our choice). Rules that look at single updates cann
 it: they get group means, or an error. The market does so with `spec.secure_group`.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -50,56 +48,6 @@ def check_secure(rule: str, num_sampled: int, group_size: int) -> None:
             "corrected_osmd judges single sellers (flags, pay, exclusion), which secure "
             "aggregation hides; choose another sampler with a rule on group means"
         )
-
-
-def check_secrecy(spec: Any) -> None:
-    """Refuses a market whose partial models or secure sums do not go with its other choices.
-
-    Args:
-        spec: the `Spec` of a market.
-
-    Raises:
-        ValueError: the first choice that does not go with them.
-    """
-    rule = spec.sampler if spec.sampler == "corrected_osmd" else spec.aggregator
-    if spec.partial and spec.secure_group:
-        raise ValueError(
-            "partial models and secure sums cannot be combined: how many sellers of a group cover "
-            "a parameter would have to be known"
-        )
-    if spec.partial or spec.secure_group:
-        what = "partial models" if spec.partial else "secure sums"
-        if rule == "corrected_osmd" and spec.secure_group:
-            check_secure(rule, spec.num_sampled, spec.secure_group)
-        if spec.sampler != "uniform" or spec.aggregator == "own":
-            raise ValueError(
-                f"{what} need sampler 'uniform' and a named aggregator, not sampler "
-                f"{spec.sampler!r} with aggregator {spec.aggregator!r}"
-            )
-        if spec.scaffold:
-            raise ValueError(f"{what} do not go with scaffold, which corrects whole single updates")
-    if spec.partial:
-        wrong = {
-            "model": spec.model != "mlp",  # cut along its hidden units
-            "aggregator": rule not in SUM_RULES or bool(spec.pre_aggregators),  # compares rows
-            "privacy": spec.privacy == "example",
-            "client_momentum": spec.client_momentum != "none",
-        }
-        wanted = {"model": "mlp", "aggregator": "mean", "privacy": "none' or 'update"}
-        for field in (name for name, bad in wrong.items() if bad):
-            raise ValueError(
-                f"partial models need {field} '{wanted.get(field, 'none')}', not "
-                f"{getattr(spec, field)!r}: each seller trains other parameters"
-            )
-    if spec.secure_group:
-        check_secure(rule, spec.num_sampled, spec.secure_group)
-        if rule in BY_SELLER:
-            raise ValueError(f"rule {rule!r} knows sellers apart, which secure sums hide")
-        if spec.contribution not in GROUP_CONTRIBUTIONS:
-            raise ValueError(
-                f"contribution {spec.contribution!r} needs single updates, which secure sums hide; "
-                f"valid: {', '.join(GROUP_CONTRIBUTIONS)}"
-            )
 
 
 def encode(update: jax.Array, step: Number) -> jax.Array:

@@ -19,14 +19,15 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from d2m_jax.aggregation import make_aggregator
+from d2m_jax.aggregation.switched import switched_aggregator
 from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.defences import build_defence
 from d2m_jax.hparams import HParams
 from d2m_jax.market import Market, make_market
 from d2m_jax.records import MarketOutcome
 from d2m_jax.spec import Spec
 from d2m_jax.sweep.batch import join
-from d2m_jax.sweep.dispatch import switched_aggregator, switched_attack
 from d2m_jax.sweep.plan import Assault, Rule
 from d2m_jax.types import PyTree
 

@@ -105,14 +105,13 @@ def test_one_code_picks_one_attack_of_all_and_remembers():
     rule = lambda rows, mask: jnp.median(rows, axis=0)
     context = AttackContext(ids=jnp.arange(6), round_index=0, defence=rule, state=state)
     state = attack.observe(state, updates, bad, context=context, code=jnp.float32(0))
-    assert int(state["mimic_variance"].step) == 1
+    assert int(state[0].step) == 1 and state[1:] == ((), ())
     context = context._replace(state=state)
     for code, name in enumerate(names):
         got = attack.forge(key, updates, bad, context=context, code=jnp.float32(code))
         alone = ATTACKS[name]
-        want = alone.forge(
-            key, updates, bad, context=context._replace(state=state.get(name)), **alone.hyper
-        )
+        view = context._replace(state=state[code])
+        want = alone.forge(key, updates, bad, context=view, **alone.hyper)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
         assert (np.asarray(got[:2]) != np.asarray(updates[:2])).any()
 

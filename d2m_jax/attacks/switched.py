@@ -1,7 +1,7 @@
-"""One program for many rules and attacks: which one runs is an index that is not batched.
+"""One attack that stands for many: which of them acts is an index that is not batched.
 
 `lax.switch` on an index that all worlds of a `vmap` share runs the chosen branch only; on a batched
-index it would run them all. Read next: `program.py`.
+index it would run them all. Read next: `sweep/program.py`, `strategies.one_of`.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ from typing import Any
 
 import jax
 
-from d2m_jax.aggregation import Aggregator
-from d2m_jax.attacks import Attack
+from d2m_jax.attacks.base import Attack
 from d2m_jax.types import Key, PyTree
 
 
@@ -89,31 +88,3 @@ def switched_attack(attacks: Sequence[Attack], index: jax.Array) -> Attack:
         init_state=init_state,
         observe=observe if any(a.observe for a in attacks) else None,
     )
-
-
-def switched_aggregator(rules: Sequence[Aggregator], index: jax.Array) -> Aggregator:
-    """A rule that behaves as `rules[index]`; its memory is the tuple of all memories.
-
-    Args:
-        rules: in the order of the index; what they need beside the updates is computed for all.
-        index: [] int32, the same for all worlds of a `vmap`.
-    """
-    uses = tuple(sorted({name for rule in rules for name in rule.uses}))
-
-    def init(num_sellers: int, dim: int) -> PyTree:
-        return tuple(rule.init(num_sellers, dim) for rule in rules)
-
-    def apply(
-        memory: PyTree, updates: jax.Array, f: Any, mask: jax.Array, **given: Any
-    ) -> tuple[jax.Array, PyTree]:
-        def branch(place: int, rule: Aggregator) -> Any:
-            def run(memory: PyTree, updates: jax.Array, f: Any, mask: jax.Array) -> Any:
-                total, new = rule.apply(memory[place], updates, f, mask, **given)
-                return total, (*memory[:place], new, *memory[place + 1 :])
-
-            return run
-
-        branches = [branch(place, rule) for place, rule in enumerate(rules)]
-        return jax.lax.switch(index, branches, memory, updates, f, mask)
-
-    return Aggregator(init, apply, uses)
