@@ -82,7 +82,7 @@ def our_rounds(model: models.Model, rule: Rule, data: FederatedData, count: int)
             normalize=lambda images: normalize(data, images),
             batch_size=BATCH,
         )
-        momentum, sent = sellers.ema(momentum, honest, updates, BETA)
+        momentum, sent = sellers.ema(momentum, None, updates, BETA)
         liars = -jnp.full((1, HONEST), 1 / HONEST) @ sent  # one row, as many times as liars
         rows = jnp.concatenate([sent, jnp.broadcast_to(liars, (BAD, liars.shape[1]))])
         return (theta - RATE * rule(rows), momentum), None

@@ -117,9 +117,8 @@ def centered_clipping(
     v = jnp.zeros(updates.shape[1], updates.dtype) if centre is None else centre
     here = present(updates, mask)
     count = jnp.maximum(jnp.asarray(num_present(updates, mask)), 1)
-    for _ in range(default_steps if steps is None else steps):
-        factors = (
-            jnp.where(here, clip_factors(row_norms(updates - v[None], mask), radius), 0) / count
-        )
+    for step in range(default_steps if steps is None else steps):
+        gaps = row_norms(updates, mask, centre if step == 0 else v)
+        factors = jnp.where(here, clip_factors(gaps, radius), 0) / count
         v = v + weighted_sum(factors, updates, mask) - jnp.sum(factors) * v
     return v

@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.gram import centred_gram, squared_distances
-from d2m_jax.aggregation.masks import Count, check_f, num_present, present, weighted_mean
+from d2m_jax.aggregation.masks import (
+    Count,
+    check_f,
+    num_present,
+    present,
+    row_norms,
+    weighted_mean,
+)
 from d2m_jax.aggregation.nearest import around_median, nearest_to_median
 from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, rank_of
 from d2m_jax.names import lookup
@@ -171,12 +178,12 @@ def monna(
     Returns:
         `[D]`; of equal distances the lowest index. Zeros when nobody is present.
 
-    Cost: O(S^2 D) by the Gram matrix. Source: Farhadkhani et al., ICML 2023.
+    Cost: two passes. Source: Farhadkhani et al., ICML 2023.
     """
     count = num_present(updates, mask)
     f = check_f(f, count)
     if mask is not None:
         pivot = jnp.where(jnp.take(mask, pivot), pivot, jnp.argmax(mask))
-    squares = squared_distances(centred_gram(updates, mask), mask)
-    near = rank_of(squares[pivot].at[pivot].set(-1)) < count - f
-    return weighted_mean(near, updates, mask)
+    gaps = row_norms(updates, mask, jnp.take(updates, pivot, axis=0))
+    gaps = jnp.where(present(updates, mask), gaps, jnp.inf).at[pivot].set(-1)
+    return weighted_mean(rank_of(gaps) < count - f, updates, mask)

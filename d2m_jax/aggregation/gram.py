@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import median
 from d2m_jax.aggregation.masks import safe_sqrt, zero_absent
-from d2m_jax.aggregation.order_stats import BLOCK_VALUES, fence
+from d2m_jax.aggregation.order_stats import BLOCK_VALUES, fence, sum_blocks
 
 
 def centred_gram(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -31,33 +31,23 @@ def centred_gram(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array
     def centred(x: jax.Array) -> jax.Array:
         return zero_absent(x - fence(median(x, mask=mask))[None], mask)
 
-    return _sum_of_products(centred, updates)
+    return _products(centred, updates)
 
 
 def inner_products(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Inner products `[S, S]` of the updates as they are, for cosines; 0 for absent rows."""
-    return _sum_of_products(lambda x: zero_absent(x, mask), updates)
+    return _products(lambda x: zero_absent(x, mask), updates)
 
 
-def _sum_of_products(prepare: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """`prepare(x) prepare(x)^T`, on a CPU over blocks of columns."""
-    n, dim = x.shape
+def _products(prepare: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """`prepare(x) prepare(x)^T`, by blocks of columns on a CPU."""
 
     def product(part: jax.Array) -> jax.Array:
+        part = prepare(part)
         return jnp.matmul(part, part.T, precision="highest")
 
-    block = max(BLOCK_VALUES // n // 8 * 8, 8)  # what `fence` takes without padding
-    if jax.default_backend() != "cpu" or dim <= block:
-        return product(prepare(x))
-
-    def body(gram: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        start = jnp.minimum(i * block, dim - block)
-        part = prepare(jax.lax.dynamic_slice(x, (0, start), (n, block)))
-        fresh = start + jnp.arange(block) >= i * block  # not in the block before
-        return gram + product(jnp.where(fresh[None], part, 0)), None
-
-    steps = jnp.arange(-(-dim // block))
-    return jax.lax.scan(body, jnp.zeros((n, n), x.dtype), steps)[0]
+    block = max(BLOCK_VALUES // x.shape[0] // 8 * 8, 8)  # what `fence` takes without padding
+    return sum_blocks(product, [x], block)
 
 
 def squared_distances(gram: jax.Array, mask: jax.Array | None = None) -> jax.Array:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks
+from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, sum_blocks
 
 Count: TypeAlias = int | jax.Array
 
@@ -100,9 +100,23 @@ def weighted_mean(
     return weighted_sum(weights, updates, mask)
 
 
-def row_norms(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Euclidean norms `[S]`, 0 for absent rows, with derivative 0 at 0."""
-    return safe_sqrt(jnp.sum(jnp.square(zero_absent(updates, mask)), axis=1))
+def row_norms(
+    updates: jax.Array, mask: jax.Array | None = None, centre: jax.Array | None = None
+) -> jax.Array:
+    """Euclidean norms `[S]` of the rows, or distances to a centre `[D]`; 0 for absent rows.
+
+    The derivative is 0 at 0. On a CPU a mask or a centre works block by block, so that no second
+    matrix is written. Cost: one pass.
+    """
+
+    def squares(rows: jax.Array, at: jax.Array | int = 0) -> jax.Array:
+        return jnp.square(zero_absent(rows - at, mask))
+
+    if mask is None and centre is None:
+        return safe_sqrt(jnp.sum(jnp.square(updates), axis=1))
+    arrays = [updates] if centre is None else [updates, centre[None]]
+    block = max(BLOCK_VALUES // updates.shape[0], 1)
+    return safe_sqrt(jnp.sum(sum_blocks(squares, arrays, block), axis=1))
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

@@ -119,8 +119,8 @@ def clipping(
     Cost: two passes.
     """
     del key  # unused
-    rows = zero_absent(updates, mask)
-    return rows * clip_factors(row_norms(rows), radius)[:, None], f, mask
+    factors = clip_factors(row_norms(updates, mask), radius)
+    return zero_absent(updates, mask) * factors[:, None], f, mask
 
 
 def arc(
@@ -146,10 +146,9 @@ def arc(
     Cost: two passes. Source: Allouah et al., ICLR 2025.
     """
     del key  # unused
-    rows = zero_absent(updates, mask)
     count = num_present(updates, mask)
     checked = check_f(f, count)
     clipped = 2 * checked * (count - checked) // jnp.maximum(jnp.asarray(count), 1)
-    norms = row_norms(rows)  # absent rows have norm 0 and are never among the longest
+    norms = row_norms(updates, mask)  # absent rows have norm 0 and are never among the longest
     radius = jnp.sum(jnp.where(rank_of(-norms) == clipped, norms, 0))
-    return rows * clip_factors(norms, radius)[:, None], f, mask
+    return zero_absent(updates, mask) * clip_factors(norms, radius)[:, None], f, mask

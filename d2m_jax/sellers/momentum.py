@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 
 def ema(
-    buffer: jax.Array, sampled: jax.Array, updates: jax.Array, beta: jax.Array | float
+    buffer: jax.Array, sampled: jax.Array | None, updates: jax.Array, beta: jax.Array | float
 ) -> tuple[jax.Array, jax.Array]:
     """Exponential moving average: m <- beta m + (1 - beta) g.
 
@@ -18,7 +18,7 @@ def ema(
 
     Args:
         buffer: [N, D] of all sellers, zeros at the start.
-        sampled: [S] int32, distinct.
+        sampled: [S] int32, distinct; None: all N in order, which costs two passes less.
         updates: [S, D] of this round.
         beta: in [0, 1); 0 sends the updates themselves.
 
@@ -27,19 +27,22 @@ def ema(
 
     Source: Karimireddy et al. 2021 (Learning from History), Algorithm 2; ByzFL uses this form.
     """
-    return _advance(buffer, sampled, beta * buffer[sampled] + (1.0 - beta) * updates)
+    return _advance(buffer, sampled, beta, (1.0 - beta) * updates)
 
 
 def heavy_ball(
-    buffer: jax.Array, sampled: jax.Array, updates: jax.Array, beta: jax.Array | float
+    buffer: jax.Array, sampled: jax.Array | None, updates: jax.Array, beta: jax.Array | float
 ) -> tuple[jax.Array, jax.Array]:
     """Polyak's heavy ball: m <- beta m + g; arguments and results as in `ema`.
 
     Source: Polyak 1964; the form of torch.optim.SGD and of the epfml code.
     """
-    return _advance(buffer, sampled, beta * buffer[sampled] + updates)
+    return _advance(buffer, sampled, beta, updates)
 
 
-def _advance(buffer: jax.Array, sampled: jax.Array, sent: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _advance(
+    buffer: jax.Array, sampled: jax.Array | None, beta: jax.Array | float, added: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    sent = beta * (buffer if sampled is None else buffer[sampled]) + added
     kept = jnp.where(jnp.isfinite(sent), sent, 0.0)
-    return buffer.at[sampled].set(kept), sent
+    return (kept if sampled is None else buffer.at[sampled].set(kept)), sent

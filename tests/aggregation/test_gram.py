@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.aggregation import gram, order_stats
+from d2m_jax import aggregation as agg
+from d2m_jax.aggregation import gram, masks, order_stats
 
 
 def true_squares(x):
@@ -37,6 +38,29 @@ def test_blocks_of_columns_give_the_same(monkeypatch):
     np.testing.assert_allclose(gram.inner_products(x, mask), plain, rtol=1e-5, atol=1e-4)
     squares = np.asarray(gram.squared_distances(want, mask))
     assert np.isinf(squares[2, [0, 1, 3, 4]]).all() and (np.diagonal(squares) == 0).all()
+
+
+def test_norms_and_distances_to_a_point_by_blocks(monkeypatch):
+    x = (10 + 1e-3 * np.random.default_rng(4).normal(size=(5, 103))).astype(np.float32)
+    x[1] *= 1e12
+    mask, to = np.arange(5) != 2, x[4]
+    norms, gaps = (np.linalg.norm(v.astype(np.float64), axis=1) for v in (x, x - to))
+    x[2] = np.nan
+    monkeypatch.setattr(masks, "BLOCK_VALUES", 5 * 16)
+    np.testing.assert_allclose(masks.row_norms(x, mask), norms * mask, rtol=1e-5)
+    np.testing.assert_allclose(masks.row_norms(x, mask, to), gaps * mask, rtol=1e-5)
+    others = [0, 1, 3, 4]
+    np.testing.assert_allclose(masks.row_norms(x[others], None, to), gaps[others], rtol=1e-5)
+    slope = np.asarray(jax.grad(lambda x: jnp.sum(masks.row_norms(x, mask, to)))(x))
+    assert np.isfinite(slope).all() and not slope[[2, 4]].any()
+
+
+def test_monna_finds_the_nearest_of_close_rows_beside_a_huge_one():
+    """From one Gram matrix of the rows as they are, float32 could not tell them apart."""
+    x = np.full((5, 300), 10, np.float32) + 1e-4 * np.array([[0, 3, 1, 2, 0]], np.float32).T
+    x[4] = 1e25
+    want = x[[0, 2, 3]].astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(agg.monna(x, 2), want, rtol=1e-6)
 
 
 def test_distance_to_a_combination_is_the_distance():

@@ -20,6 +20,23 @@ def test_batcher_sorts_every_zero_one_input(n):
     np.testing.assert_array_equal(wires.T, np.sort(inputs, axis=1))
 
 
+def test_exchange_keeps_both_values_whatever_they_are():
+    a = jnp.array([1.0, 2.0, -0.0, 3.0, jnp.inf, jnp.nan])
+    b = jnp.array([2.0, 1.0, 0.0, 3.0, -jnp.inf, 1.0])
+    low, high = order_stats.exchange(a, b)
+    np.testing.assert_array_equal(low[:5], np.minimum(a, b)[:5])
+    np.testing.assert_array_equal(high[:5], np.maximum(a, b)[:5])
+    np.testing.assert_array_equal((jnp.signbit(low) ^ jnp.signbit(high))[:5], [0, 0, 1, 0, 1])
+    assert jnp.isnan(low[5]) ^ jnp.isnan(high[5])
+
+
+def test_sums_over_blocks_count_every_column_once():
+    x = np.random.default_rng(0).integers(0, 9, size=(3, 23)).astype(np.float32)
+    for block in (4, 5, 23, 40):
+        got = order_stats.sum_blocks(lambda a, b: (a - b) @ a.T, [x, x[:1]], block)
+        np.testing.assert_array_equal(got, (x - x[:1]) @ x.T)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 20, 33])
 def test_bitonic_is_sort(n):
     x = np.random.default_rng(n).normal(size=(n, 7)).astype(np.float32)

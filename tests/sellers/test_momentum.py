@@ -54,3 +54,12 @@ def test_bad_values_are_sent_once_and_forgotten(rule):
     buffer, sent = rule(buffer, who, jnp.ones((2, 3)), BETA)
     assert np.isfinite(sent).all() and np.isfinite(buffer).all()
     np.testing.assert_array_equal(sent[0, 0], sent[1, 0])
+
+
+@pytest.mark.parametrize("rule", MOMENTA.values(), ids=MOMENTA)
+def test_none_sampled_is_everybody_in_order(rule):
+    buffer, updates = jnp.arange(6.0).reshape(2, 3), jnp.array([[1.0, jnp.nan, 2.0], [3.0] * 3])
+    for got, want in zip(
+        rule(buffer, None, updates, BETA), rule(buffer, jnp.arange(2), updates, BETA)
+    ):
+        np.testing.assert_array_equal(got, want)
