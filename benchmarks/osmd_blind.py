@@ -1,4 +1,4 @@
-"""Corrected OSMD without the buyer's correction examples, under the attacks of `zoo_mlp.py`.
+"""Corrected OSMD without the buyer's correction examples, under six attacks.
 
     python -m benchmarks.osmd_blind --data_dir=DIR
 
@@ -40,14 +40,14 @@ def main(argv: list[str] | None = None) -> None:
     spec = dataclasses.replace(config.spec, sampler="corrected_osmd", aggregator="own")
     people = dataclasses.replace(config.hparams.population, num_byzantine=6)
     learning = dataclasses.replace(config.hparams.learning, lr=zoo_mlp.RATES[0])
-    numbers = {str(i): dict(ATTACKS[name].hyper) for i, name in enumerate(zoo_mlp.ATTACKS)}
+    numbers = {str(i): dict(ATTACKS[name].hyper) for i, name in enumerate(zoo_mlp.SIX)}
     hparams = dataclasses.replace(config.hparams, population=people, learning=learning)
     hparams = dataclasses.replace(as_arrays(hparams), attack=jax.tree.map(jnp.float32, numbers))
     raw = load(config.data.name, args.data_dir)
 
     @jax.jit
     def run(index: jax.Array, data: FederatedData) -> jax.Array:
-        attack = switched_attack([bind(ATTACKS[name]) for name in zoo_mlp.ATTACKS], index)
+        attack = switched_attack([bind(ATTACKS[name]) for name in zoo_mlp.SIX], index)
         market = make_market(spec, (28, 28, 1), 10, attack=attack)
         return market.run(jax.random.key(config.seed), hparams, data).test_accuracy
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     width = max(world.index.shape[1] for world in worlds.values())
     print("| attack | " + " | ".join(worlds) + " |\n|" + "---|" * (len(worlds) + 1))
-    for i, attack in enumerate(zoo_mlp.ATTACKS):
+    for i, attack in enumerate(zoo_mlp.SIX):
         cells = [100 * float(run(jnp.int32(i), blind(world, width))) for world in worlds.values()]
         print(f"| {attack} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |", flush=True)
 

@@ -74,11 +74,11 @@ def show(accuracy: pd.DataFrame, attack: pd.DataFrame) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="results of the sweep")
+    parser.add_argument("folders", nargs="+", help="results of sweeps, read as one")
     parser.add_argument("--by", choices=sorted(COLUMNS), default="share", help="columns")
     parser.add_argument("--plot", default="", help="PNG file of the heat map")
     args = parser.parse_args(argv)
-    runs = load(args.folder).runs
+    runs = pd.concat([load(folder).runs for folder in args.folders], ignore_index=True)
     failed = (runs["status"] != "done").sum()
     accuracy, attack = worst(with_labels(runs), args.by)
     print(f"{len(runs):,} runs, {failed} failed\n")

@@ -1,4 +1,4 @@
-"""The MNIST CNN (431,080 parameters): Corrected OSMD, the five best rules of `zoo_all.py`, the mean.
+"""The MNIST CNN (431,080 parameters): Corrected OSMD, five best rules of `zoo_mlp.py`, the mean.
 
     python scripts/sweep.py --config=configs/sweeps/zoo_cnn.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_cnn --plot=docs/figures/zoo_cnn.png
@@ -32,7 +32,10 @@ def get_config() -> ConfigDict:
     return config
 
 
+def defences() -> list[Point]:
+    own = zoo_mlp.defence("own", sampler="corrected_osmd")
+    return [own, *(zoo_mlp.defence(rule) for rule in [*RULES, "mean"])]
+
+
 def get_points() -> list[Point]:
-    defences = [zoo_mlp.defence("own", sampler="corrected_osmd")]
-    defences += [zoo_mlp.defence(rule) for rule in [*RULES, "mean"]]
-    return product(defences, zoo_mlp.attacks(ATTACKS), axis("hparams.learning.lr", [0.1]))
+    return product(defences(), zoo_mlp.attacks(ATTACKS), axis("hparams.learning.lr", [0.1]))

@@ -19,7 +19,7 @@ def get_points() -> list[Point]:
         axis("data.alpha", [0.1, 0.5, 0.5]),
     )
     assaults = product(
-        axis("spec.attack", zoo_mlp.ATTACKS), axis("hparams.population.num_byzantine", [6])
+        axis("spec.attack", zoo_mlp.SIX), axis("hparams.population.num_byzantine", [6])
     )
     rates = axis("hparams.learning.lr", zoo_mlp.RATES)
     return product(partitions, zoo_mlp.defences(), assaults, rates)

@@ -1,0 +1,18 @@
+"""Attacks that try the defence itself against Corrected OSMD, the five best rules and the mean.
+
+    python scripts/sweep.py --config=configs/sweeps/zoo_adaptive.py --data_dir=DIR
+    python -m benchmarks.zoo results/zoo_adaptive
+
+Worlds of `zoo_mlp.py`. A run takes ten times as long as there: the attacker aggregates many times.
+"""
+
+from configs.sweeps import zoo_cnn, zoo_mlp
+from d2m_jax.sweep import axis, product
+from d2m_jax.sweep.space import Point
+
+get_config = zoo_mlp.get_config
+
+
+def get_points() -> list[Point]:
+    rates = axis("hparams.learning.lr", zoo_mlp.RATES)
+    return product(zoo_cnn.defences(), zoo_mlp.attacks(zoo_mlp.ADAPTIVE), rates)
