@@ -8,10 +8,15 @@ Needs byzfl (0.0.11), torch and this package in one environment. Where torchvisi
 package of that name with modules `datasets` and `transforms` whose attributes are classes that take
 any argument is enough. The two sides are timed in turns; figures are medians. Compilation is not in
 the times and is reported by itself. `read` is the time of one pass over the matrix (a product with
-a vector), the floor of any rule.
+a vector), the floor of any rule; a large square product shows the floor of what multiplies.
+
+glibc returns a matrix above 32 MB to the system as soon as it is freed, and the first touch of each
+page of the next one costs more than the work of most rules. Here it keeps what is freed, for both
+sides alike; `--fresh_memory` leaves it as it is.
 """
 
 import argparse
+import ctypes
 import functools
 import statistics
 import sys
@@ -53,6 +58,15 @@ RULES: dict[str, tuple[Callable[..., Any], str, dict[str, Any], float]] = {
     "monna": (agg.monna, "MoNNA", {"f": None, "idx": 0}, 1),
     "arc": (lambda x, f: agg.arc(x, f)[0], "ARC", {"f": None}, 1),
 }
+IN_PLACE = ("arc",)  # ByzFL overwrites the rows it is given: here the input is donated
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to map no large block by itself and to return nothing."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def once(fn: Callable[[], Any]) -> float:
@@ -76,10 +90,18 @@ def compare(name: str, byzfl: Any, ours_x: jax.Array, theirs_x: Any, f: int, arg
     """Prints one line: both sides, the ratio and its aim, passes over the matrix, compilation."""
     rule, theirs, kwargs, aim = RULES[name]
     kwargs = {k: f if v is None else v for k, v in kwargs.items()}
-    static = jax.jit(rule, static_argnums=1)
-    compile_s = once(lambda: static(ours_x, f))
+    static = jax.jit(rule, static_argnums=1, donate_argnums=0 if name in IN_PLACE else ())
+    rows = [ours_x + 0]
+
+    def ours() -> jax.Array:
+        out = static(rows[0], f)
+        if name in IN_PLACE:
+            rows[0] = out
+        return out
+
+    compile_s = once(ours)
     calls = {
-        "ours": lambda: static(ours_x, f),
+        "ours": ours,
         "theirs": lambda: getattr(byzfl, theirs)(**kwargs)(theirs_x),
     }
     if name in agg.AGGREGATORS:
@@ -101,6 +123,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one small shape, few repeats")
     parser.add_argument("--rules", default=",".join(RULES), help="names, separated by commas")
     parser.add_argument("--repeats", type=int, default=0, help="timed calls of each side")
+    parser.add_argument("--fresh_memory", action="store_true", help="leave the allocator alone")
     args = parser.parse_args(argv)
     try:
         import byzfl
@@ -110,16 +133,25 @@ def main(argv: list[str] | None = None) -> None:
             f"This benchmark needs byzfl and torch beside d2m_jax ({error}); see its docstring."
         )
     args.repeats = args.repeats or (5 if args.quick else 15)
+    if not args.fresh_memory:
+        keep_freed_memory()
     print(
         f"jax {jax.__version__} on {jax.devices()[0].device_kind}, torch {torch.__version__} with "
         f"{torch.get_num_threads()} threads; medians of {args.repeats}, ms (compilation: s)"
     )
+    square = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    matrix = jnp.full((2048, 2048), 1e-3)
+    product = in_turns({"": lambda: square(matrix)}, args.repeats)[""]
+    print(f"{2048:,}^3 multiply-adds: {2 * 2048**3 / product / 1e9:.0f} GFLOP/s")
     matvec = jax.jit(lambda x, one: x @ one)
     for n, d, f in QUICK if args.quick else SHAPES:
         x = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
         ours_x, one = jnp.asarray(x), jnp.ones(d)
         args.read = in_turns({"read": functools.partial(matvec, ours_x, one)}, args.repeats)["read"]
-        print(f"\n{n} x {d:,}, f = {f}; one pass over the matrix {1e3 * args.read:.2f} ms")
+        print(
+            f"\n{n} x {d:,}, f = {f}; one pass over the matrix {1e3 * args.read:.2f} ms "
+            f"({x.nbytes / args.read / 1e9:.0f} GB/s)"
+        )
         print("rule                  ByzFL      ours  ours masked    ratio  aim   passes compile")
         for name in args.rules.split(","):
             compare(name, byzfl, ours_x, torch.from_numpy(x.copy()), f, args)
