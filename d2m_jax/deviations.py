@@ -34,9 +34,9 @@ def play(
     """`hparams` (as arrays) in which everybody's strategy is given by name.
 
     Args:
-        hparams: of a market made with a `repertoire`, or with `one_of`, whose code is kept; its
-            declared f is kept if it is given.
-        sellers: [N] int32, entries of the repertoire.
+        hparams: of a market made with a `repertoire` or with `led`, whose other numbers are kept;
+            its declared f is kept if it is given.
+        sellers: [N] int32, entries of the repertoire, or `strategies.LEAD`.
         nodes: [C] int32, `cone.Behaviour`.
         tag_liars: [N] bool, sellers of other data that claim the requested tags; default nobody.
         strangers: [N] bool, sellers of other data that say so; default nobody.
@@ -108,7 +108,7 @@ def random_others(
 class Play(NamedTuple):
     """One profile of a whole market, for `market_game`."""
 
-    sellers: jax.Array  # [N] int32, entries of the repertoire
+    sellers: jax.Array  # [N] int32, entries of the repertoire, or `strategies.LEAD`
     nodes: jax.Array  # [C] int32, `cone.Behaviour`
     rows: jax.Array  # [N, M] int32, who holds which rows of the pool
     sizes: jax.Array  # [N] int32; 0 for an account that stays away
@@ -145,7 +145,7 @@ def market_game(
     """Payoffs of a whole market in which everybody plays as the profile says.
 
     Args:
-        market: made with `attack=repertoire(...)` or `attack=one_of(...)`.
+        market: made with `attack=repertoire(...)` or `attack=led(...)`.
         key: of the run; the same key means the same auction, model, draws and votes.
         profile: who does what; may be batched.
         hparams: from `as_arrays`.

@@ -1,11 +1,12 @@
 """What a seller may do instead of honest work, as one attack that serves many sellers or markets.
 
 `repertoire`: a code per seller picks its strategy, so that profiles may mix. `one_of`: one code for
-all attackers of a market, for attacks that are too dear to compute in vain. Read next:
-`deviations.py`, which plays them.
+all attackers of a market, for attacks that are too dear to compute in vain. `led`: both, for some
+who deviate among others who do all kinds of things. Read next: `deviations.py`, which plays them.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.names import lookup
 from d2m_jax.types import Key, Number
 
-HONEST = 0
+HONEST, LEAD = 0, -1  # codes of sellers; the others count the entries of a repertoire
 EFFORT = {  # share of the training work that a strategy still does; everything else does all of it
     "half_effort": 0.5,
     **dict.fromkeys(("gaussian", "nan", "inf", "huge"), 0.0),
@@ -36,6 +37,11 @@ def half_effort(
     return images[rows], labels[rows]
 
 
+def known() -> dict[str, Attack]:
+    """All that a seller may do instead of honest work, by name; see `seller_strategies`."""
+    return {**ATTACKS, "half_effort": Attack(poison=half_effort), "false_size": Attack()}
+
+
 def seller_strategies(names: tuple[str, ...]) -> dict[str, Attack]:
     """The named strategies of a seller; "honest" comes first and need not be named.
 
@@ -46,10 +52,9 @@ def seller_strategies(names: tuple[str, ...]) -> dict[str, Attack]:
     Raises:
         ValueError: an unknown name, or an attack that cannot be picked by a code.
     """
-    known = {**ATTACKS, "half_effort": Attack(poison=half_effort), "false_size": Attack()}
     chosen = {"honest": Attack()}
     for name in names:
-        attack = lookup(known, name, "seller strategy")
+        attack = lookup(known(), name, "seller strategy")
         if searches(attack):
             raise ValueError(
                 f"seller strategy {name!r} remembers or searches and has no place in a repertoire; "
@@ -73,7 +78,7 @@ def one_of(names: tuple[str, ...]) -> Attack:
     Raises:
         ValueError: an unknown name.
     """
-    attacks = [lookup(ATTACKS, name, "attack") for name in names]
+    attacks = [lookup(known(), name, "seller strategy") for name in names]
     numbers = {str(place): attack.hyper for place, attack in enumerate(attacks)}
 
     def by_code(part: str) -> Callable[..., Any]:
@@ -141,3 +146,55 @@ def repertoire(
         return result
 
     return Attack(forge, poison, hyper={"strategy": 0.0})
+
+
+def led(lead: tuple[str, ...], crowd: tuple[str, ...]) -> Attack:
+    """One attack for some who deviate together (code `LEAD`) among others who play at random.
+
+    Of the leaders' list only entry `code` [] is computed, the crowd's is computed whole unless
+    `wild` [] is 0: neither may be batched. What a leader knows of the others is their honest work.
+
+    Args:
+        lead: names for `one_of`.
+        crowd: names for `seller_strategies`; the code of a seller [N] is its place in that list.
+    """
+    leaders, others = one_of(lead), repertoire(seller_strategies(crowd))
+
+    def observe(
+        memory: Any, updates: jax.Array, byzantine: jax.Array, *,
+        context: AttackContext, strategy: jax.Array, code: jax.Array, wild: jax.Array,
+    ) -> Any:  # fmt: skip
+        del wild
+        mine = byzantine & (strategy[context.ids] == LEAD)
+        return leaders.observe(memory, updates, mine, context=context, code=code)
+
+    def forge(
+        key: Key, updates: jax.Array, byzantine: jax.Array, *,
+        context: AttackContext, strategy: jax.Array, code: jax.Array, wild: jax.Array,
+    ) -> jax.Array:  # fmt: skip
+        lead_key, crowd_key = jax.random.split(key)
+        mine = byzantine & (strategy[context.ids] == LEAD)
+        given = {"context": context, "strategy": strategy}
+        act = partial(others.forge, crowd_key, updates, byzantine & ~mine, **given)
+        rest = jax.lax.cond(wild > 0, act, lambda: updates)
+        if leaders.forge is None:
+            return rest
+        forged = leaders.forge(lead_key, updates, mine, context=context, code=code)
+        return jnp.where(mine[:, None], forged, rest)
+
+    def poison(
+        key: Key, images: jax.Array, labels: jax.Array, num_classes: int, *,
+        seller: jax.Array, strategy: jax.Array, code: jax.Array, wild: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
+        batch = images, labels
+        act = partial(others.poison, key, *batch, num_classes, seller=seller, strategy=strategy)
+        rest = jax.lax.cond(wild > 0, act, lambda: batch)
+        if leaders.poison is None:
+            return rest
+        bad = leaders.poison(key, *batch, num_classes, seller=seller, code=code)
+        mine = strategy[seller] == LEAD
+        return jax.tree.map(lambda a, b: jnp.where(mine, a, b), bad, rest)
+
+    hyper = {"strategy": 0.0, "code": 0.0, "wild": 0.0}
+    remembers = observe if leaders.observe else None
+    return Attack(forge, poison, hyper=hyper, init_state=leaders.init_state, observe=remembers)

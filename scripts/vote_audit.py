@@ -1,0 +1,184 @@
+"""Auctions and votes of the best-response audit: buyers, single nodes, coalitions of nodes.
+
+Used by `best_response.py`, whose flags it reads; no learning here.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from rich.progress import Progress
+from scipy.stats import hypergeom
+
+from d2m_jax import cone, deviations, games
+from d2m_jax import ledger as books
+from d2m_jax.cone import Behaviour
+from d2m_jax.hparams import HParams
+from d2m_jax.incentives import best_response as br
+from d2m_jax.profiles import OTHERS
+from d2m_jax.report.audit import Audit
+from scripts.market_audit import keys_of
+
+FLAGS = flags.FLAGS
+
+NODE_STRATEGIES = {
+    "honest": Behaviour.HONEST,
+    "collude": Behaviour.COLLUDE,
+    "random digest": Behaviour.LONE_LIAR,
+    "silent": Behaviour.SILENT,
+    "copy": Behaviour.COPY,
+    "adaptive": Behaviour.ADAPTIVE,
+}
+BIDS = (1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.3, 1.5)
+
+
+def audit_buyers(audit: Audit, progress: Progress, hparams: HParams) -> None:
+    """Bid multipliers in the market's own auction and in a sealed first-price one."""
+    bids = jnp.asarray([round(10_000 * bid) for bid in BIDS], jnp.int32)
+    names = ["truthful", *(f"bids {bid:g} v" for bid in BIDS[1:])]
+    count, top = len(hparams.money.buyer_values), max(hparams.money.buyer_values)
+    auctions = {
+        "buyer, the market's auction": (hparams.rules, False, 20),
+        "buyer, sealed first price": (
+            {**hparams.rules, "second_price": 0, "min_increment_bps": 0, "reserve": 1},
+            True,
+            1,
+        ),
+    }
+    for game, (terms, jump, blocks) in progress.track(auctions.items(), description="bids"):
+        if audit.has(game):
+            continue
+        rules = books.make_rules(**terms)
+
+        def utility(bid, key, others, rules=rules, jump=jump, blocks=blocks):
+            value_key, order_key, other_key = jax.random.split(key, 3)
+            values = jax.random.randint(value_key, (count,), 1, top)
+            wild = jax.random.randint(other_key, (count,), 5_000, 15_001)
+            limits = jnp.where(others, wild, 10_000).at[0].set(bid)
+            return games.auction_game(
+                order_key, values, limits, rules, num_blocks=blocks, jump=jump
+            )[0]
+
+        run = jax.jit(jax.vmap(jax.vmap(utility, (None, 0, None)), (0, None, None)))
+        keys = keys_of(FLAGS.votes, 1)
+        audit.add(game, names, {o: np.asarray(run(bids, keys, o == "random")) for o in OTHERS})
+        audit.keep()
+
+
+def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> Callable:
+    """(behaviour [C], stake, key) -> NodeGame with the market's own vote, jitted over seeds."""
+    options = {
+        "schedule": spec.set_schedule,
+        "stop_rule": spec.stop_rule,
+        "sortition": spec.sortition,
+        "rice": spec.rice,
+    }
+    vigilance = hparams.conduct.vigilance
+
+    def one(behaviour, stake, key):
+        return games.node_game(
+            key, behaviour, hparams.cone, rules, stake, vigilance,
+            num_rounds=num_rounds, price=max(hparams.money.buyer_values), options=options,
+        )  # fmt: skip
+
+    return jax.jit(jax.vmap(one, (0, None, 0)))
+
+
+def audit_nodes(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
+    """One node deviates for a whole job."""
+    game = "node, whole job"
+    if audit.has(game):
+        return
+    rounds, seeds = spec.num_rounds + 1, FLAGS.votes
+    rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds})
+    run = vote_runner(spec, hparams, rules, rounds)
+    keys = keys_of(seeds, 2)
+    bad = jnp.asarray(list(NODE_STRATEGIES.values())[1:], jnp.int32)
+    profiles = {
+        "honest": jnp.zeros((seeds, spec.num_nodes), jnp.int32),
+        "random": jax.vmap(lambda key: deviations.random_others(key, spec.num_nodes, bad))(
+            keys_of(seeds, 3)
+        ),
+    }
+    table = {others: [] for others in OTHERS}
+    cells = [(others, code) for others in OTHERS for code in NODE_STRATEGIES.values()]
+    for others, code in progress.track(cells, description="nodes"):
+        played = run(profiles[others].at[:, 0].set(int(code)), hparams.money.node_stake, keys)
+        work = np.asarray(played.executed[:, 0])
+        table[others].append(np.asarray(played.money[:, 0]) - FLAGS.execution_cost * work)
+    audit.add(game, list(NODE_STRATEGIES), {o: np.stack(t) for o, t in table.items()})
+    audit.keep()
+
+
+def audit_coalitions(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
+    """k nodes collude, all others honest or random; and the stake that deters them."""
+    rounds, seeds = spec.num_rounds + 1, min(FLAGS.votes, 200)
+    rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds, "node_stake": 1})
+    run = vote_runner(spec, hparams, rules, rounds)
+    keys, nodes, stake = keys_of(seeds, 4), spec.num_nodes, hparams.money.node_stake
+    sizes = sorted(
+        {max(1, round(nodes * share)) for share in (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55)}
+    )
+    bad = jnp.asarray(list(NODE_STRATEGIES.values())[1:], jnp.int32)
+    wild = jax.vmap(lambda key: deviations.random_others(key, nodes, bad))(keys_of(seeds, 5))
+    for size in progress.track(sizes, description="coalitions"):
+        game = f"coalition of {size} of {nodes} nodes"
+        if audit.has(game):
+            continue
+        member = jnp.arange(nodes) < size
+        table = {}
+        for others in OTHERS:
+            start = wild if others == "random" else jnp.zeros_like(wild)
+            rows = []
+            for code in (Behaviour.HONEST, Behaviour.COLLUDE):
+                played = jax.device_get(
+                    run(jnp.where(member, code, start).astype(jnp.int32), stake, keys)
+                )
+                paid = played.money - FLAGS.execution_cost * played.executed
+                rows.append((paid[:, :size].mean(1), (played.wins[:, :size] > 0).mean(1) / size))
+            table[others] = [np.stack(part) for part in zip(*rows)]  # pay and share of G, [2, K]
+        for gain in (0.0, FLAGS.outside_gain):
+            named = game + (f", G = {gain:,.0f}" if gain else "")
+            paid = {others: pay + gain * share for others, (pay, share) in table.items()}
+            audit.add(named, ["honest", "collude"], paid)
+        audit.keep()
+    repair_votes(audit, progress)
+
+
+def repair_votes(audit: Audit, progress: Progress) -> None:
+    """Stake that deters collusion in one vote of 3 of 24, where everything is known exactly."""
+    rules = books.make_rules(num_rounds=2, node_stake=1, reward_cap=1_000)
+    keys, pool, scale = keys_of(4 * FLAGS.votes, 6), 24, 100_000
+
+    @jax.jit
+    def run(size, code, stake):
+        member = jnp.arange(pool) < size
+        behaviour = jnp.where(member, code, 0).astype(jnp.int32)
+
+        def one(key):
+            game = games.node_game(
+                key, behaviour, cone.ConeParams(size=3), rules, stake, 0.0,
+                num_rounds=1, options={"schedule": "fixed", "stop_rule": "majority_last"},
+            )  # fmt: skip
+            worth = game.money - FLAGS.execution_cost * game.executed
+            worth += FLAGS.outside_gain / 10 * game.wins
+            return jnp.where(member, worth, 0.0).sum()
+
+        return jax.vmap(one)(keys)
+
+    for size in progress.track((2, 4, 6, 8), description="stakes"):
+        game = f"{size} of 24 collude, one set of 3"
+        if audit.has(game):
+            continue
+        seats, drawn = hypergeom(pool, size, 3), np.arange(4)
+        error = (drawn * seats.pmf(drawn) * (drawn >= 2)).sum() / seats.mean()
+        closed = br.node_stake_bound(error, 1_000, FLAGS.outside_gain / 10, FLAGS.execution_cost)
+        gap = [
+            np.asarray(run(size, Behaviour.COLLUDE, at)) - np.asarray(run(size, 0, at))
+            for at in (1, scale)
+        ]
+        solved = br.break_even(*gap, scale - 1, FLAGS.confidence)
+        audit.repair(game, "node stake", solved, closed)
+        audit.keep()
