@@ -14,6 +14,7 @@ from absl import flags
 from rich.progress import Progress
 
 from d2m_jax import HParams, as_arrays, deviations, make_market
+from d2m_jax.attacks import ATTACKS
 from d2m_jax.config import Config
 from d2m_jax.deviations import Payoffs
 from d2m_jax.incentives import best_response as br
@@ -30,7 +31,7 @@ from d2m_jax.profiles import (
     tag_cells,
 )
 from d2m_jax.report.audit import Audit
-from d2m_jax.strategies import EFFORT, led
+from d2m_jax.strategies import EFFORT, led, searches
 from d2m_jax.world import load_world
 
 FLAGS = flags.FLAGS
@@ -114,21 +115,20 @@ def audit_markets(audit: Audit, progress: Progress, config: Config, hparams: HPa
     game = "seller, whole market"
     cells = [*seller_cells(worlds, names), *claim_cells(worlds, CLAIM)]
     add_game(audit, markets, game, first, cells, earned(worlds), deposit)
-    best = audit.contenders(game, 4)
+    dear = [name for name in names if name in ATTACKS and searches(ATTACKS[name])]
+    best = [name for name in audit.best(game) if name not in dear][:3]
     cells = seller_cells(again[1], [name for name in names if name in best])
     cells += [cell for cell in claim_cells(again[1], CLAIM) if cell.label in best]
-    game = f"seller, the best four in {FLAGS.more_worlds} new worlds"
+    game = f"seller, the best three in {FLAGS.more_worlds} new worlds"
     add_game(audit, markets, game, again, cells, earned(again[1]), deposit)
     game, cells = "seller with two accounts", account_cells(worlds)
     add_game(audit, markets, game, first, cells, earned(worlds, 2), deposit, 2)
     add_game(audit, markets, "seller of other data", first, tag_cells(worlds), earned(worlds))
     add_game(audit, markets, "buyer, verification", first, buyer_cells(worlds), bought)
     for size in map(int, FLAGS.coalitions):
-        game, cells = (
-            f"coalition of {size} of {markets.num} sellers",
-            seller_cells(worlds, names, size),
-        )
-        add_game(audit, markets, game, first, cells, earned(worlds, size, size), deposit)
+        cells = seller_cells(worlds, names, size, ["honest"])
+        game, pay = f"coalition of {size} of {markets.num} sellers", earned(worlds, size, size)
+        add_game(audit, markets, game, first, cells, pay, deposit)
     worst = "label_flip" if "label_flip" in names else names[-1]
     repair_seller(audit, markets, worst, again, deposit)
 

@@ -73,10 +73,10 @@ class Audit:
         ]
         return "\n".join([self.header, *parts])
 
-    def contenders(self, game: str, most: int) -> list[str]:
-        """The best deviations of a game among honest others, `most` of them."""
+    def best(self, game: str) -> list[str]:
+        """The deviations of a game, those first that earn most among honest others."""
         rows = sorted(self._deviations(game), key=lambda row: -row["gain, honest others"])
-        return [row["strategy"] for row in rows[:most]]
+        return [row["strategy"] for row in rows]
 
     def pays(self, game: str) -> list[str]:
         """Deviations that clearly pay among honest others, beyond a tie."""
