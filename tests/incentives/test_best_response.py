@@ -238,6 +238,29 @@ def test_the_honest_utility_is_the_mean_and_ties_are_a_share_of_it():
     assert list(table["honesty is"]) == ["Nash (random others not played)", "fails"]
 
 
+def test_a_killed_audit_goes_on_where_it_was(tmp_path):
+    table = {"honest": np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 2.0], [6.0, 8.0, 8.0]])}
+
+    def start(settings):
+        return Audit(0.95, 0.02, tmp_path, "Made by hand.\n", settings)
+
+    first = start({"worlds": 3, "sizes": (1, 2)})
+    first.add("one", ["honest", "lie", "steal"], table)
+    first.repair("one", "stake", br.Threshold(5.0, 4.0, 6.0), 4.5)
+    first.keep()
+    first.add("lost", ["honest", "lie", "steal"], table)  # killed before it is kept
+    again = start({"worlds": 3, "sizes": (1, 2)})
+    assert again.has("one") and not again.has("lost")
+    assert again.best("one") == ["steal", "lie"] and again.pays("one") == []
+    for name, rows in again.tables().items():
+        want = first.tables()[name]
+        assert rows.equals(want[want["game"] != "lost"])
+    assert (tmp_path / "audit.md").read_text() == again.text()
+    assert not start({"worlds": 4, "sizes": (1, 2)}).has("one")  # other settings: from the start
+    again.finish()
+    assert not start({"worlds": 3, "sizes": (1, 2)}).has("one")  # nothing was left to do
+
+
 def test_what_was_not_played_is_not_called_dominant():
     table = np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 2.0]])
     audit = Audit(0.95, 0.0)

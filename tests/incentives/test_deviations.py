@@ -13,7 +13,15 @@ from d2m_jax import as_arrays, deviations, make_market, profiles
 from d2m_jax.attacks import ATTACKS, AttackContext
 from d2m_jax.cone import Behaviour
 from d2m_jax.ledger import wealth
-from d2m_jax.strategies import EFFORT, one_of, repertoire, searches, seller_strategies
+from d2m_jax.strategies import (
+    EFFORT,
+    LEAD,
+    led,
+    one_of,
+    repertoire,
+    searches,
+    seller_strategies,
+)
 from tests.worlds import SPEC, digits, numbers
 
 NAMES = ("half_effort", "sign_flip", "gaussian", "free_rider_replay", "mimic", "alie", "label_flip")
@@ -116,6 +124,39 @@ def test_one_code_picks_one_attack_of_all_and_remembers():
         assert (np.asarray(got[:2]) != np.asarray(updates[:2])).any()
 
 
+def test_those_led_play_the_chosen_strategy_among_a_crowd_that_plays_its_own():
+    attack = led(("sign_flip", "mimic_variance", "label_flip"), ("gaussian", "half_effort"))
+    key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
+    codes = jnp.array([LEAD, 1, 0, LEAD, 2, 0], jnp.float32)  # the crowd: noise, half effort
+    bad, state = codes != 0, attack.init_state(10)
+    numbers = {"strategy": codes, "code": jnp.float32(0), "wild": jnp.float32(1)}
+    context = AttackContext(ids=jnp.arange(6), round_index=0, state=state)
+    got = attack.forge(key, updates, bad, context=context, **numbers)
+    same = jnp.array([2, 4, 5])  # half of the batch is not seen here
+    np.testing.assert_array_equal(got[same], updates[same])
+    np.testing.assert_allclose(got[jnp.array([0, 3])], -updates[jnp.array([0, 3])])
+    assert (np.asarray(got[1]) != np.asarray(updates[1])).all()
+    alone = attack.forge(key, updates, bad, context=context, **{**numbers, "wild": jnp.float32(0)})
+    np.testing.assert_array_equal(alone[1], updates[1])
+    np.testing.assert_array_equal(alone[0], got[0])
+    told = {**numbers, "code": jnp.float32(1)}
+    state = attack.observe(state, updates, bad, context=context, **told)
+    mimic = ATTACKS["mimic_variance"]
+    mine = ATTACKS["mimic_variance"].observe(
+        mimic.init_state(10), updates, codes == LEAD, context=context, **mimic.hyper
+    )
+    np.testing.assert_array_equal(state[1].mean, mine.mean)
+
+    images = jnp.arange(4 * 2 * 2).reshape(4, 2, 2, 1).astype(jnp.uint8)
+    labels, told = jnp.array([0, 1, 2, 9]), {**numbers, "code": jnp.float32(2)}
+    batches = [
+        np.asarray(attack.poison(key, images, labels, 10, seller=jnp.int32(s), **told)[1])
+        for s in range(6)
+    ]
+    flipped, honest, half = [9, 8, 7, 0], [0, 1, 2, 9], [0, 1, 0, 1]
+    np.testing.assert_array_equal(batches, [flipped, honest, honest, flipped, half, honest])
+
+
 def test_every_attack_has_a_place_in_the_audit_and_only_honest_work_costs_all():
     cheap = [name for name, attack in ATTACKS.items() if not searches(attack) and name != "none"]
     codes = seller_strategies(tuple(cheap))
@@ -139,22 +180,32 @@ def test_profiles_change_what_they_say_and_nothing_else():
     )
     wild = np.array([[0, 2, 0, 3, 0], [1, 1, 1, 1, 1]], np.int32)
     worlds = profiles.Worlds(base, np.array([4, 1]), wild)
-    cells = {
-        **profiles.seller_cells(worlds, {"honest": 0, "bad": 2}, 9, 5),
-        **profiles.account_cells(worlds),
-        **profiles.tag_cells(worlds),
-        **profiles.buyer_cells(worlds),
-        **profiles.coalition_cells(worlds, {"bad": 2}, [2]),
-    }
+    cells = [
+        *profiles.deposit_cells(worlds, "bad"),
+        *profiles.seller_cells(worlds, ["bad"]),
+        *profiles.claim_cells(worlds, 5),
+        *profiles.account_cells(worlds),
+        *profiles.tag_cells(worlds),
+        *(cell._replace(label=f"buyer, {cell.label}") for cell in profiles.buyer_cells(worlds)),
+        *(c._replace(label=f"2: {c.label}") for c in profiles.seller_cells(worlds, ["bad"], 2)),
+    ]
+    leads = {(cell.label, cell.others): cell.lead for cell in cells}
+    cells = {(cell.label, cell.others): cell.plays for cell in cells}
 
     def changed(name, others, k):
         """The fields that differ from honest play."""
         pairs = zip(base._fields, base, cells[name, others][k])
         return {field: new for field, old, new in pairs if not np.array_equal(old, new)}
 
+    assert leads["bad", "random"] == leads["bad, no deposit", "honest"] == "bad"
+    assert leads["claims 5x its size", "honest"] == "false_size"
+    assert leads["split in two", "honest"] == "honest"
+    assert changed("honest, no deposit", "honest", 1) == {"deposit": 0}
+    assert set(changed("bad, no deposit", "honest", 1)) == {"deposit", "sellers"}
+
     assert changed("honest", "honest", 0) == {}
     np.testing.assert_array_equal(changed("honest", "random", 1)["sellers"], [1, 0, 1, 1, 1])
-    np.testing.assert_array_equal(changed("bad", "random", 0)["sellers"], [0, 2, 0, 3, 2])
+    np.testing.assert_array_equal(changed("bad", "random", 0)["sellers"], [0, 2, 0, 3, LEAD])
     lie = changed("claims 5x its size", "honest", 0)
     assert set(lie) == {"sellers", "size_lie_bps"}
     np.testing.assert_array_equal(lie["size_lie_bps"], [10_000] * 4 + [50_000])
@@ -166,7 +217,8 @@ def test_profiles_change_what_they_say_and_nothing_else():
     assert set(tag) == {"tag_liars"} and tag["tag_liars"].tolist() == [False, True] + [False] * 3
     assert set(changed("other data, says so", "honest", 1)) == {"strangers"}
     assert changed("buyer, withheld metric", "honest", 0) == {"withheld": 1}
-    np.testing.assert_array_equal(changed("2: bad", "honest", 0)["sellers"], [2, 0, 0, 0, 2])
+    two = changed("2: bad", "honest", 0)["sellers"]
+    np.testing.assert_array_equal(two, [LEAD, 0, 0, 0, LEAD])
 
 
 @pytest.mark.slow
