@@ -158,7 +158,8 @@ def led(lead: tuple[str, ...], crowd: tuple[str, ...]) -> Attack:
         lead: names for `one_of`.
         crowd: names for `seller_strategies`; the code of a seller [N] is its place in that list.
     """
-    leaders, others = one_of(lead), repertoire(seller_strategies(crowd))
+    leaders: Any = one_of(lead)
+    others: Any = repertoire(seller_strategies(crowd))  # always forges and poisons
 
     def observe(
         memory: Any, updates: jax.Array, byzantine: jax.Array, *,

@@ -29,6 +29,7 @@ from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
 from d2m_jax.names import lookup
 from d2m_jax.population import Population
 from d2m_jax.report.audit import Audit
+from d2m_jax.report.gains import plot_gains
 from d2m_jax.strategies import known, seller_strategies
 from scripts.market_audit import audit_markets
 from scripts.vote_audit import audit_buyers, audit_coalitions, audit_nodes
@@ -113,9 +114,10 @@ def main(argv: list[str]) -> None:
         for role in FLAGS.roles:
             audits[role]()
     audit.finish()
+    plot_gains(audit, out / "gains.png")
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(audit.text(), markup=False, soft_wrap=True)
-    console.print(f"tables: {out}")
+    console.print(f"tables and a plot: {out}")
 
 
 if __name__ == "__main__":

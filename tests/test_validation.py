@@ -45,6 +45,8 @@ BAD = {
         {"hparams.money.seller_stake": 10},
         "seller_stake = 10 is below the smallest deposit",
     ),
+    "negative deposit": ({"hparams.rules.seller_deposit": -1}, "rule seller_deposit must lie in"),
+    "negative noise": ({"hparams.privacy.noise": -1.0}, "privacy.noise must lie in"),
     "stake": ({"hparams.money.node_stake": 10}, "node_stake = 10 is below the smallest stake"),
     "poor seller": ({"hparams.money.seller_funds": 10}, "more than money.seller_funds = 10"),
     "supply": ({"hparams.money.node_funds": 2**30}, "money supply is .* below 2\\*\\*31"),

@@ -13,6 +13,7 @@ from d2m_jax.games import auction_game, node_game
 from d2m_jax.hparams import MARKET_RULES
 from d2m_jax.incentives import best_response as br
 from d2m_jax.report.audit import Audit, markdown
+from d2m_jax.report.gains import plot_gains
 from d2m_jax.strategies import seller_strategies
 
 KEYS = jax.vmap(jax.random.key)(jnp.arange(1500))
@@ -259,6 +260,8 @@ def test_a_killed_audit_goes_on_where_it_was(tmp_path):
     assert not start({"worlds": 4, "sizes": (1, 2)}).has("one")  # other settings: from the start
     again.finish()
     assert not start({"worlds": 3, "sizes": (1, 2)}).has("one")  # nothing was left to do
+    plot_gains(again, tmp_path / "gains.png")
+    assert (tmp_path / "gains.png").stat().st_size > 5_000
 
 
 def test_what_was_not_played_is_not_called_dominant():
