@@ -59,7 +59,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("votes", 1000, "seeds of auctions and votes", lower_bound=2)
 flags.DEFINE_integer("batch", 16, "markets run side by side", lower_bound=1)
 flags.DEFINE_float("confidence", 0.95, "of all intervals of a table row together", 0.5, 0.9999)
-flags.DEFINE_float("tolerance", 0.02, "ties: this share of the honest utility", 0.0, 1.0)
+flags.DEFINE_float("tolerance", 0.02, "ties: this share of what honesty earns there", 0.0, 1.0)
 flags.DEFINE_float(
     "training_cost", TRAINING_COST, "units per round that honest training costs", 0.0
 )

@@ -57,20 +57,22 @@ def regret(payoffs: np.ndarray, honest: int = 0, confidence: float = 0.95) -> Re
     return Regret(best, float(gains[best]), low, high, gains, margins)
 
 
-def verdict(given_honest: Regret, given_random: Regret, tolerance: float = 0.0) -> str:
-    """Where honesty stands, up to `tolerance` units of utility.
+def verdict(
+    given_honest: Regret, given_random: Regret, tolerance: tuple[float, float] = (0.0, 0.0)
+) -> str:
+    """Where honesty stands, up to `tolerance` units of utility given honest and random others.
 
     "dominant": no deviation pays against honest nor against random others. "Nash only": none pays
     against honest others, one does against random ones. "fails": one pays against honest others.
     "undecided": an interval reaches across the tolerance.
     """
-    if given_honest.low > tolerance:
+    if given_honest.low > tolerance[0]:
         return "fails"
-    if given_honest.high > tolerance:
+    if given_honest.high > tolerance[0]:
         return "undecided"
-    if given_random.low > tolerance:
+    if given_random.low > tolerance[1]:
         return "Nash only"
-    return "dominant" if given_random.high <= tolerance else "undecided"
+    return "dominant" if given_random.high <= tolerance[1] else "undecided"
 
 
 class Threshold(NamedTuple):

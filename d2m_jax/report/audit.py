@@ -17,7 +17,7 @@ class Audit:
 
     Args:
         confidence: of all intervals of a game together.
-        tolerance: ties, as a share of the honest utility.
+        tolerance: ties, as a share of what honesty earns in the same worlds.
         out: folder in which the tables are written whenever a game has ended; None writes nothing.
         header: first line of the Markdown.
         settings: all that the rows depend on. An unfinished audit in `out` with the same settings
@@ -94,18 +94,18 @@ class Audit:
     def add(self, game: str, names: list[str], payoffs: dict[str, np.ndarray]) -> None:
         """Payoffs [P, K] given "honest" and perhaps "random" others; honesty is the first row."""
         found = {others: br.regret(table, 0, self.confidence) for others, table in payoffs.items()}
-        mean = payoffs["honest"][0].mean()
-        tie = self.tolerance * abs(mean)
+        means = {others: table[0].mean() for others, table in payoffs.items()}
+        ties = {others: self.tolerance * abs(mean) for others, mean in means.items()}
         self.verdicts.append(
             {
                 "game": game,
-                "honest utility": mean,
+                "honest utility": means["honest"],
                 **{
                     f"regret, {others} others": f"{r.value:,.0f} ({r.low:,.0f} .. {r.high:,.0f})"
                     for others, r in found.items()
                 },
                 "best deviation": names[found["honest"].best],
-                "honesty is": self._verdict(found, tie),
+                "honesty is": self._verdict(found, ties),
             }
         )
         for i, name in enumerate(names):
@@ -116,10 +116,10 @@ class Audit:
                 row[f"margin, {others} others"] = found[others].margins[i]
             self.rows.append(row)
 
-    def _verdict(self, found: dict[str, br.Regret], tie: float) -> str:
+    def _verdict(self, found: dict[str, br.Regret], ties: dict[str, float]) -> str:
         if "random" in found:
-            return br.verdict(found["honest"], found["random"], tie)
-        word = br.verdict(found["honest"], found["honest"], tie)
+            return br.verdict(found["honest"], found["random"], (ties["honest"], ties["random"]))
+        word = br.verdict(found["honest"], found["honest"], (ties["honest"], ties["honest"]))
         return "Nash (random others not played)" if word == "dominant" else word
 
     def repair(

@@ -201,7 +201,9 @@ def test_verdicts():
     assert br.verdict(at(-2, -1), at(1, 2)) == "Nash only"
     assert br.verdict(at(1, 2), at(-2, -1)) == "fails"
     assert br.verdict(at(-1, 1), at(-2, -1)) == "undecided"
-    assert br.verdict(at(-1, 1), at(-2, -1), tolerance=1.5) == "dominant"
+    assert br.verdict(at(-1, 1), at(-2, -1), (1.5, 0.0)) == "dominant"
+    assert br.verdict(at(-1, 1), at(1.6, 1.8), (1.5, 1.5)) == "Nash only"
+    assert br.verdict(at(-1, 1), at(1.6, 1.8), (1.5, 2.0)) == "dominant"
 
 
 def test_bounds_make_the_two_utilities_equal():
@@ -237,6 +239,9 @@ def test_the_honest_utility_is_the_mean_and_ties_are_a_share_of_it():
     table = audit.tables()["verdicts"]
     assert list(table["honest utility"]) == [-100, -100]
     assert list(table["honesty is"]) == ["Nash (random others not played)", "fails"]
+    crowd = np.stack([10 * honest, 10 * honest + 19.0])  # more is earned there, more is a tie
+    audit.add("both", ["honest", "other"], {"honest": np.stack([honest, honest]), "random": crowd})
+    assert audit.verdicts[-1]["honesty is"] == "dominant"
 
 
 def test_a_killed_audit_goes_on_where_it_was(tmp_path):
