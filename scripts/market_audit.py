@@ -116,10 +116,10 @@ def audit_markets(audit: Audit, progress: Progress, config: Config, hparams: HPa
     cells = [*seller_cells(worlds, names), *claim_cells(worlds, CLAIM)]
     add_game(audit, markets, game, first, cells, earned(worlds), deposit)
     dear = [name for name in names if name in ATTACKS and searches(ATTACKS[name])]
-    best = [name for name in audit.best(game) if name not in dear][:3]
+    best = [name for name in audit.best(game) if name not in dear][:5]
     cells = seller_cells(again[1], [name for name in names if name in best])
     cells += [cell for cell in claim_cells(again[1], CLAIM) if cell.label in best]
-    game = f"seller, the best three in {FLAGS.more_worlds} new worlds"
+    game = f"seller, the best five in {FLAGS.more_worlds} new worlds"
     add_game(audit, markets, game, again, cells, earned(again[1]), deposit)
     game, cells = "seller with two accounts", account_cells(worlds)
     add_game(audit, markets, game, first, cells, earned(worlds, 2), deposit, 2)
