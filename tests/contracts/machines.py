@@ -11,7 +11,16 @@ import numpy as np
 
 from contracts.market import Market, compile_market
 from d2m_jax import ledger as L
-from tests.ledger.traces import FIELDS, LAYOUT, random_action, random_world, seeded_draw
+from tests.ledger.traces import (
+    FIELDS,
+    LAYOUT,
+    batch,
+    genesis,
+    random_action,
+    random_world,
+    seeded_draw,
+    typed,
+)
 
 NUM_TRACES, NUM_STEPS = 2_000, 40
 
@@ -85,18 +94,6 @@ def play_in_processes(compiled, num_traces):
         return [trace for part in parts for trace in part]
 
 
-@jax.jit
-def genesis(funds):
-    """A ledger from the funds of all accounts [A]."""
-    return L.new_ledger(
-        LAYOUT,
-        buyer_funds=funds[LAYOUT.buyers],
-        seller_funds=funds[LAYOUT.sellers],
-        node_funds=funds[LAYOUT.nodes],
-        treasury_funds=funds[-1],
-    )
-
-
 def run(ledger, rules, actions):
     """Every receipt and the whole ledger after every action."""
 
@@ -105,17 +102,6 @@ def run(ledger, rules, actions):
         return after, (reason, after)
 
     return jax.lax.scan(step, ledger, actions)[1]
-
-
-def typed(rules):
-    """Dictionaries of numbers as one Rules with leaves [T]."""
-    return L.Rules(**{name: np.asarray([r[name] for r in rules], np.int32) for name in rules[0]})
-
-
-def batch(rows):
-    """A list of lists of action tuples as one Action with leaves [T, S]."""
-    columns = zip(*(zip(*row) for row in rows))
-    return L.Action(**{f: np.asarray(c, np.int32) for f, c in zip(FIELDS, columns, strict=True)})
 
 
 def play_ledger(traces):
