@@ -74,22 +74,12 @@ def play_contract(compiled, seeds):
     return played
 
 
-def compile_all(sources):
-    """Contracts compiled on all cores, in order."""
-    with _pool() as pool:
-        return list(pool.map(compile_market, sources))
-
-
-def _pool():
-    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
-    return concurrent.futures.ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=spawn)
-
-
 def play_in_processes(compiled, num_traces):
     """`play_contract` on all cores, in order of the seeds."""
     chunks = np.array_split(np.arange(num_traces), 16)
     seeds = [[int(seed) for seed in chunk] for chunk in chunks if len(chunk)]
-    with _pool() as pool:
+    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
+    with concurrent.futures.ProcessPoolExecutor(min(os.cpu_count() or 1, 8), spawn) as pool:
         parts = pool.map(play_contract, [compiled] * len(seeds), seeds)
         return [trace for part in parts for trace in part]
 

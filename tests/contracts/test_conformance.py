@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from contracts.market import SOURCE, Market, state
+from contracts.market import SOURCE, Market, compile_market, state
 from d2m_jax import ledger as L
 from d2m_jax.ledger import auction, disputes, escrow, machine, settlement
 from tests.contracts.machines import (
@@ -21,7 +21,6 @@ from tests.contracts.machines import (
     artifact,
     as_dict,
     by_name,
-    compile_all,
     disagreement,
     played,
     run,
@@ -151,7 +150,7 @@ def swap(text, old, new):
 def mutants():
     """The changed contracts, by name."""
     sources = [swap(SOURCE.read_text(), *change) for change in IN_CONTRACT.values()]
-    return dict(zip(IN_CONTRACT, compile_all(sources), strict=True))
+    return dict(zip(IN_CONTRACT, map(compile_market, sources), strict=True))
 
 
 @pytest.mark.parametrize("name", IN_CONTRACT)
