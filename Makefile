@@ -11,10 +11,11 @@ help:  ## this list
 run: .venv/run.ok  ## a complete market on the built-in digits
 	@$(PY) scripts/run_market.py --config=configs/digits.py
 
-test: .venv/test.ok  ## the tests (about sixteen minutes on two cores)
+test: .venv/test.ok  ## the tests (about nine minutes on two idle cores)
 	@$(PY) -m pytest -q -n auto --dist loadfile -m "not slow"
 
-test-slow: .venv/test.ok  ## the long tests: real data, large populations
+test-slow: export XLA_FLAGS ?= --xla_force_host_platform_device_count=2
+test-slow: .venv/test.ok  ## the long tests: real data, large populations; compiled as for users
 	@$(PY) -m pytest -q -n auto --dist loadfile -m slow
 
 lint: .venv/test.ok  ## ruff rules and format, mypy on the package

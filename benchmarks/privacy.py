@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from d2m_jax import HParams, Spec, as_arrays, make_market
+from d2m_jax import HParams, Spec, as_arrays, make_market, validate
 from d2m_jax.config import Config
 from d2m_jax.data import FederatedData, load, normalize
 from d2m_jax.hparams import Learning, Privacy
@@ -32,6 +32,7 @@ from d2m_jax.privacy import dp, probes
 from d2m_jax.report.results import seller_epsilons
 from d2m_jax.spec import DataSpec
 from d2m_jax.world import deal
+from scripts.sentences import one_sentence
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "digits", "data set")
@@ -56,7 +57,11 @@ DEFENCES = {
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
-    raw = load(FLAGS.data, FLAGS.data_dir)
+    with one_sentence():
+        spec = spec_of("example")
+        for noise in FLAGS.noise:
+            validate(spec, numbers(float(noise)), dealt(0))
+        raw = load(FLAGS.data, FLAGS.data_dir)
     shown = "0 and 6 of 20 flip signs" if FLAGS.interaction else "epsilon per example of a seller"
     print(
         f"{FLAGS.data}, {FLAGS.model}, {FLAGS.train} images, {FLAGS.rounds} rounds, clip "
@@ -81,11 +86,15 @@ def worlds(raw, seeds) -> list[FederatedData]:
     ]
 
 
-def program(raw, privacy: str, **changes):
-    spec = Spec(
+def spec_of(privacy: str, **changes) -> Spec:
+    return Spec(
         model=FLAGS.model, num_sellers=SELLERS, num_sampled=SAMPLED, num_rounds=FLAGS.rounds,
         eval_every=FLAGS.rounds, batch_size=BATCH, num_nodes=16, privacy=privacy, **changes,
     )  # fmt: skip
+
+
+def program(raw, privacy: str, **changes):
+    spec = spec_of(privacy, **changes)
     market = make_market(spec, raw.train_images.shape[1:], len(raw.class_names))
     return spec, market, jax.jit(market.run)
 
@@ -159,8 +168,8 @@ def leakage(raw) -> None:
         return probes.correlation(found.image, image)
 
     print(
-        "| noise | epsilon, median (largest) | test accuracy | honest flagged | membership "
-        "advantage | AUC | calibrated advantage | inversion, correlation |"
+        "| noise | epsilon of the last seed, median (largest) | test accuracy | honest flagged "
+        "| membership advantage | AUC | calibrated advantage | inversion, correlation |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for text in ["none", *FLAGS.noise]:

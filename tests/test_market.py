@@ -17,7 +17,7 @@ from d2m_jax.ledger import Phase, wealth
 from d2m_jax.ledger.gas import FIRST_ROUND
 from d2m_jax.market import make_market
 from d2m_jax.report.tables import gas_of_rounds, money_table
-from tests.worlds import SPEC, compiled, digits, market, numbers, play
+from tests.worlds import SPEC, compiled, digits, in_parts, market, numbers, play
 
 LAYOUT = market().layout
 
@@ -221,7 +221,8 @@ def poisoned_run():
 
     raw, data = digits()
     own = make_market(SPEC, raw.train_images.shape[1:], 10, attack=Attack(forge, finite=False))
-    return jax.jit(lambda hparams: own.run(jax.random.key(0), as_arrays(hparams), data))
+    run = in_parts(own)
+    return lambda hparams: run(jax.random.key(0), as_arrays(hparams), data)
 
 
 @pytest.mark.parametrize("kind", range(4))
@@ -258,15 +259,8 @@ def test_the_same_seed_gives_the_same_bits():
 def test_round_by_round_equals_the_whole_run():
     _, data = digits()
     hparams = as_arrays(numbers(population={"num_byzantine": 2, "num_colluding": 5}))
-    whole = compiled()(jax.random.key(5), hparams, data)
-    state = jax.jit(market().init)(jax.random.key(5), hparams, data)
-    advance, pieces = jax.jit(market().rounds), []
-    for _ in range(2):
-        state, piece = advance(state, hparams, data)
-        pieces.append(piece)
-    info = jax.tree.map(lambda *parts: jnp.concatenate(parts), *[p[0] for p in pieces])
-    evaluations = jax.tree.map(lambda *parts: jnp.stack(parts), *[p[1] for p in pieces])
-    parts = jax.jit(market().finish)(state, hparams, data, info, evaluations)
+    whole = jax.jit(market().run)(jax.random.key(5), hparams, data)
+    parts = compiled()(jax.random.key(5), hparams, data)
     chex.assert_trees_all_equal(whole.ledger, parts.ledger)
     chex.assert_trees_all_close(
         (whole.theta, whole.rounds, whole.evaluations),

@@ -121,10 +121,18 @@ def _nearest_static(
 
 
 def _nearest_traced(ranked: Sequence[Ranked], centre: jax.Array, keep: Count) -> jax.Array:
-    """The same for a traced `keep`: all nearer than the keep-th distance, then ties from below."""
+    """The same for a traced `keep`: all within reach, then ties from below.
+
+    The reach lies half way between the last distance that is kept and the first that is not: XLA
+    may compute a distance twice, and the last bits may differ.
+    """
     rows = [row for _, row in ranked]
     gaps = [jnp.abs(row - centre) for row in rows]  # inf for absent rows
-    reach = total([jnp.where(r == keep - 1, gap, 0) for r, gap in sorted_values(gaps)])
+    by_gap = sorted_values(gaps)
+    last = total([jnp.where(r == keep - 1, gap, 0) for r, gap in by_gap])
+    first_out = total([jnp.where(r == keep, gap, 0) for r, gap in by_gap])
+    is_all = keep >= sum(map(len, rows))
+    reach = jnp.where(is_all, jnp.inf, last + 0.5 * (first_out - last))
     nearer = total([(gap < reach).astype(centre.dtype) for gap in gaps])
     ties = running([(gap == reach).astype(centre.dtype) for gap in gaps])
     kept = [

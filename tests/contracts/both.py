@@ -7,8 +7,8 @@ import numpy as np
 
 from contracts.market import UNIT, Market, state
 from d2m_jax import ledger as L
-from tests.contracts.machines import artifact, by_name, disagreement, genesis
-from tests.ledger.traces import LAYOUT
+from tests.contracts.machines import artifact, by_name, disagreement
+from tests.ledger.traces import LAYOUT, genesis
 
 ARBITER = LAYOUT.treasury
 BUYER, RIVAL, THIRD = 0, 1, 2

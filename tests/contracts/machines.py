@@ -11,7 +11,16 @@ import numpy as np
 
 from contracts.market import Market, compile_market
 from d2m_jax import ledger as L
-from tests.ledger.traces import FIELDS, LAYOUT, random_action, random_world, seeded_draw
+from tests.ledger.traces import (
+    FIELDS,
+    LAYOUT,
+    batch,
+    genesis,
+    random_action,
+    random_world,
+    seeded_draw,
+    typed,
+)
 
 NUM_TRACES, NUM_STEPS = 2_000, 40
 
@@ -65,36 +74,14 @@ def play_contract(compiled, seeds):
     return played
 
 
-def compile_all(sources):
-    """Contracts compiled on all cores, in order."""
-    with _pool() as pool:
-        return list(pool.map(compile_market, sources))
-
-
-def _pool():
-    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
-    return concurrent.futures.ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=spawn)
-
-
 def play_in_processes(compiled, num_traces):
     """`play_contract` on all cores, in order of the seeds."""
     chunks = np.array_split(np.arange(num_traces), 16)
     seeds = [[int(seed) for seed in chunk] for chunk in chunks if len(chunk)]
-    with _pool() as pool:
+    spawn = multiprocessing.get_context("spawn")  # a fork after JAX has started may hang
+    with concurrent.futures.ProcessPoolExecutor(min(os.cpu_count() or 1, 8), spawn) as pool:
         parts = pool.map(play_contract, [compiled] * len(seeds), seeds)
         return [trace for part in parts for trace in part]
-
-
-@jax.jit
-def genesis(funds):
-    """A ledger from the funds of all accounts [A]."""
-    return L.new_ledger(
-        LAYOUT,
-        buyer_funds=funds[LAYOUT.buyers],
-        seller_funds=funds[LAYOUT.sellers],
-        node_funds=funds[LAYOUT.nodes],
-        treasury_funds=funds[-1],
-    )
 
 
 def run(ledger, rules, actions):
@@ -105,17 +92,6 @@ def run(ledger, rules, actions):
         return after, (reason, after)
 
     return jax.lax.scan(step, ledger, actions)[1]
-
-
-def typed(rules):
-    """Dictionaries of numbers as one Rules with leaves [T]."""
-    return L.Rules(**{name: np.asarray([r[name] for r in rules], np.int32) for name in rules[0]})
-
-
-def batch(rows):
-    """A list of lists of action tuples as one Action with leaves [T, S]."""
-    columns = zip(*(zip(*row) for row in rows))
-    return L.Action(**{f: np.asarray(c, np.int32) for f, c in zip(FIELDS, columns, strict=True)})
 
 
 def play_ledger(traces):

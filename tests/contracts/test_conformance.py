@@ -1,14 +1,31 @@
-"""The contract on the EVM and the functional ledger do the same: every receipt, every field."""
+"""The contract on the EVM and the functional ledger do the same: every receipt, every field.
 
+And would that be noticed? Small faults are seeded in either machine, one at a time.
+"""
+
+import functools
+import inspect
 import re
 from collections import Counter
 
+import jax
 import numpy as np
+import pytest
 
-from contracts.market import state
+from contracts.market import SOURCE, Market, compile_market, state
 from d2m_jax import ledger as L
-from tests.contracts.machines import NUM_STEPS, NUM_TRACES, disagreement, played
-from tests.ledger.traces import FIELDS, LAYOUT
+from d2m_jax.ledger import auction, disputes, escrow, machine, settlement
+from tests.contracts.machines import (
+    NUM_STEPS,
+    NUM_TRACES,
+    artifact,
+    as_dict,
+    by_name,
+    disagreement,
+    played,
+    run,
+)
+from tests.ledger.traces import FIELDS, LAYOUT, batch, genesis, typed
 
 CHAIN_ONLY = {"block", "num_nodes", "jobs"}  # what is no storage of the contract
 
@@ -45,3 +62,171 @@ def test_the_traces_reach_every_phase_and_every_documented_refusal():
         assert seen[kind, L.Reason.OK] >= 50, kind
     assert seen[-1, L.Reason.UNKNOWN_ACTION] and seen[len(L.Kind), L.Reason.UNKNOWN_ACTION]
     assert set(np.unique(played()["states"]["jobs.phase"])) == set(L.Phase)
+
+
+UNLOCK = "                account.stake += place.locked\n"
+STORE = "                self._set_account(BUYERS + 1 + i, account)\n"
+CLEAR = "                place.locked = 0\n"
+HASTY = "an auction is closed while it runs"
+IN_CONTRACT = {
+    "settlement forgets the deposit before it is given back": (
+        UNLOCK + STORE + CLEAR,
+        CLEAR + UNLOCK + STORE,
+    ),
+    "settlement reads the phase before the round is counted": (
+        "    j.round += 1\n    j.phase = TRAINING\n    if j.round >= R.num_rounds:\n"
+        "        j.phase = VERIFY\n",
+        "    j.phase = TRAINING\n    if j.round >= R.num_rounds:\n        j.phase = VERIFY\n"
+        "    j.round += 1\n",
+    ),
+    "each share is rounded down by itself": (
+        "pot * shares // total - paid",
+        "pot * place.weight // total",
+    ),
+    "the bond of a false dispute goes back to its owner": (
+        "self.burned += pot",
+        "self._credit(j.disputer, pot)",
+    ),
+    HASTY: (
+        '    assert self._now() - j.since >= R.auction_window, "TOO_EARLY"\n',
+        "",
+    ),
+}
+
+NOT_A_PARTY = "(Reason.NOT_AUTHORISED, ~is_party),\n"
+LEADING = "(Reason.ALREADY_LEADING, is_open & (buyer == row.buyer)),\n"
+TOO_LOW = "(Reason.BID_TOO_LOW, too_low),\n"
+WINDOW_OVER = "(Reason.TOO_LATE, ledger.block - row.since >= rules.challenge_window),\n"
+IN_LEDGER = {
+    "nodes are rewarded from burned money": (
+        (settlement, "settle_round"),
+        "round_money(row, rules) + kept",
+        "round_money(row, rules) + kept + burned",
+    ),
+    "two checks of a dispute change places": (
+        (disputes, "open_dispute"),
+        f"{NOT_A_PARTY}            {WINDOW_OVER}",
+        f"{WINDOW_OVER}            {NOT_A_PARTY}",
+    ),
+    "a settled job pays slashed sellers": (
+        (settlement, "settle"),
+        "jnp.where(row.excluded, 0, row.weights)",
+        "row.weights",
+    ),
+    "a time-out comes one block late": (
+        (escrow, "time_out"),
+        "< rules.timeout",
+        "<= rules.timeout",
+    ),
+    "two checks of a bid change places": (
+        (auction, "bid"),
+        f"{LEADING}            {TOO_LOW}",
+        f"{TOO_LOW}            {LEADING}",
+    ),
+    "a won bond goes back to the buyer": (
+        (disputes, "resolve_dispute"),
+        "credit(judged, row.disputer, row.bond)",
+        "credit(judged, row.buyer, row.bond)",
+    ),
+    "a missed metric pays like a partial payment": (
+        (settlement, "earned_by_sellers"),
+        "rules.partial_payment != 0",
+        "rules.partial_payment >= 0",
+    ),
+    "the second price ignores the reserve": (
+        (auction, "price_of"),
+        "jnp.maximum(jnp.maximum(rules.reserve, 1), row.second_bid)",
+        "row.second_bid",
+    ),
+}
+
+
+def swap(text, old, new):
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+@functools.cache
+def mutants():
+    """The changed contracts, by name."""
+    sources = [swap(SOURCE.read_text(), *change) for change in IN_CONTRACT.values()]
+    return dict(zip(IN_CONTRACT, map(compile_market, sources), strict=True))
+
+
+@pytest.mark.parametrize("name", IN_CONTRACT)
+def test_a_fault_in_the_contract_is_caught(name):
+    market = Market(mutants()[name], LAYOUT, L.DEFAULT_RULES, [0] * LAYOUT.num_accounts)
+    assert any(faulty(market, index) for index in range(len(played()["traces"])))
+
+
+def faulty(market, index):
+    """Whether the contract departs from what the functional ledger did in one of the traces."""
+    rows, rules, funds = played()["traces"][index][:3]
+    market.start_over(rules, funds)
+    for step, row in enumerate(rows):
+        try:
+            reason = market.act(as_dict(row))
+        except ValueError:  # reverted without a reason: an underflow, say
+            return True
+        if reason != played()["reasons"][index, step]:
+            return True
+    expected = {name: x[index, -1] for name, x in played()["states"].items() if hasattr(x, "shape")}
+    return disagreement(state(market.words(), LAYOUT), expected) is not None
+
+
+@functools.cache
+def seeded():
+    """The functional ledger with all faults in it; which of them acts is its first argument."""
+
+    def play(which, *world):
+        with pytest.MonkeyPatch.context() as patch:
+            # Anything traced before would be reused: give the branches new names.
+            new = {
+                kind: lambda *args, old=old: old(*args) for kind, old in machine.BRANCHES.items()
+            }
+            patch.setattr(machine, "BRANCHES", new)
+            for index, (where, *change) in enumerate(IN_LEDGER.values()):
+                patch.setattr(*where, either(which == index, *where, *change))
+            return run(*world)
+
+    return jax.jit(jax.vmap(play, in_axes=(None, 0, 0, 0)))
+
+
+def either(acts, module, name, old, new):
+    """A function of the ledger that has a fault if `acts`."""
+    good, space = getattr(module, name), dict(vars(module))
+    exec(swap(inspect.getsource(good), old, new), space)
+    bad = space[name]
+
+    def chosen(*args, **options):
+        return jax.lax.cond(acts, lambda: bad(*args, **options), lambda: good(*args, **options))
+
+    return chosen
+
+
+@functools.cache
+def worlds():
+    """What the ledger needs to play the traces, and what the contract did."""
+    traces = played()["traces"]
+    rows, rules, funds, receipts, words = zip(*(trace[:5] for trace in traces))
+    ledgers = jax.jit(jax.vmap(genesis))(np.asarray(funds, np.int32))
+    evm = np.asarray(receipts), state(np.stack(words), LAYOUT)
+    return (ledgers, typed(rules), batch(rows)), evm
+
+
+def departs(which):
+    """Whether a functional ledger with this fault (-1: none) departs from the contract."""
+    world, (receipts, words) = worlds()
+    reasons, states = jax.device_get(seeded()(np.int32(which), *world))
+    return not np.array_equal(reasons, receipts) or disagreement(words, by_name(states)) is not None
+
+
+@pytest.mark.parametrize("index", range(len(IN_LEDGER)), ids=list(IN_LEDGER))
+def test_a_fault_in_the_functional_ledger_is_caught(index):
+    assert departs(index)
+
+
+def test_without_a_fault_nothing_is_caught():
+    assert not departs(-1)
+    sound = Market(artifact(), LAYOUT, L.DEFAULT_RULES, [0] * LAYOUT.num_accounts)
+    assert not any(faulty(sound, index) for index in range(20))

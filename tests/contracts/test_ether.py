@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import vyper
 
-from contracts.market import SOURCE, UNIT, Market, address_of, encode, reason_text
+from contracts.market import SOURCE, UNIT, Market, address_of, compile_market, encode, reason_text
 from contracts.market import state as by_name
 from tests.contracts.both import BUYER, LAYOUT, RIVAL, RULES, Both
-from tests.contracts.machines import artifact, compile_all
+from tests.contracts.machines import artifact
 
 THIEF = """
 # pragma version 0.4.3
@@ -69,7 +69,7 @@ def variants():
     safe = SOURCE.read_text()
     late = _replace(_replace(safe, PAY, LATE), DEBIT, CHECK)
     free, free_and_late = (_replace(source, LOCK, "") for source in (safe, late))
-    made = compile_all([late, free, free_and_late])
+    made = map(compile_market, [late, free, free_and_late])
     return dict(zip([(True, True), (False, False), (True, False)], made, strict=True)) | {
         (False, True): artifact()
     }

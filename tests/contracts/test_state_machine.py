@@ -16,9 +16,9 @@ from contracts.market import Market, state
 from d2m_jax import ledger as L
 from d2m_jax.ledger import Kind
 from tests.contracts.both import apply, shared_market
-from tests.contracts.machines import as_dict, by_name, disagreement, genesis, legal_world
-from tests.contracts.test_mutations import HASTY, mutants
-from tests.ledger.traces import LAYOUT, random_action, seeded_draw
+from tests.contracts.machines import as_dict, by_name, disagreement, legal_world
+from tests.contracts.test_conformance import HASTY, mutants
+from tests.ledger.traces import LAYOUT, genesis, random_action, seeded_draw
 
 SEEDS = st.integers(0, 9_999)
 

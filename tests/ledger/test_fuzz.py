@@ -11,22 +11,18 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from tests.ledger.traces import FIELDS, LAYOUT, random_action, random_world, seeded_draw
+from tests.ledger.traces import (
+    LAYOUT,
+    batch,
+    genesis,
+    random_action,
+    random_world,
+    seeded_draw,
+    typed,
+)
 from tests.ledger.worlds import same
 
 NUM_TRACES, NUM_STEPS = 2_000, 40
-
-
-@jax.jit
-def start(funds):
-    """A ledger at genesis from the funds of all accounts."""
-    return L.new_ledger(
-        LAYOUT,
-        buyer_funds=funds[LAYOUT.buyers],
-        seller_funds=funds[LAYOUT.sellers],
-        node_funds=funds[LAYOUT.nodes],
-        treasury_funds=funds[-1],
-    )
 
 
 def run(ledger, rules, actions):
@@ -55,17 +51,6 @@ run_one = jax.jit(run)
 run_many = jax.jit(jax.vmap(run))
 
 
-def batch(rows):
-    """A list of lists of action tuples as one Action with leaves [traces, steps]."""
-    columns = zip(*(zip(*row) for row in rows))
-    return L.Action(**{f: np.asarray(c, np.int32) for f, c in zip(FIELDS, columns)})
-
-
-def typed(rules):
-    """Dictionaries of numbers as one Rules with leaves [traces]."""
-    return L.Rules(**{name: np.asarray([r[name] for r in rules], np.int32) for name in rules[0]})
-
-
 @pytest.fixture(scope="module")
 def played():
     """All traces, played by both machines."""
@@ -86,7 +71,7 @@ def played():
         money.append(moneys)
         ends.append(model.everything())
     actions = batch(rows)
-    ledgers = jax.jit(jax.vmap(start))(np.asarray(funds, np.int32))
+    ledgers = jax.jit(jax.vmap(genesis))(np.asarray(funds, np.int32))
     last, (reasons, facts, moved) = jax.device_get(run_many(ledgers, typed(rules), actions))
     return {
         **{"actions": actions, "receipts": np.asarray(receipts), "money": np.asarray(money)},
@@ -169,7 +154,7 @@ def test_hypothesis_traces_agree_with_the_model(world, steps):
     idle = (int(L.Kind.WAIT), 0, 0, 0, 0, 0, 0, [0] * LAYOUT.payload_size)
     actions = jax.tree.map(lambda x: x[0], batch([row + [idle] * (24 - len(row))]))
     rules = jax.tree.map(lambda x: x[0], typed([model.rules]))
-    ledger = start(np.asarray(funds, np.int32))
+    ledger = genesis(np.asarray(funds, np.int32))
     _, (reasons, facts, moved) = run_one(ledger, rules, actions)
     assert np.asarray(reasons)[: len(row)].tolist() == receipts
     assert np.asarray(facts).all()

@@ -6,7 +6,10 @@ traces, or of one seed per action, so that hypothesis can leave actions out.
 
 import random
 
-from d2m_jax.ledger import DEFAULT_RULES, Kind, Layout, Phase
+import jax
+import numpy as np
+
+from d2m_jax.ledger import DEFAULT_RULES, Action, Kind, Layout, Phase, Rules, new_ledger
 from tests.ledger.model import Model
 
 LAYOUT = Layout(num_buyers=3, num_sellers=3, num_nodes=4, num_jobs=2)
@@ -198,3 +201,26 @@ def _for_job(draw, model, job):
     }
     ended = (plain(Kind.RESET_JOB), again, again)
     return pick(draw, fitting.get(job.phase, ended))()
+
+
+@jax.jit
+def genesis(funds):
+    """A ledger from the funds of all accounts [A]."""
+    return new_ledger(
+        LAYOUT,
+        buyer_funds=funds[LAYOUT.buyers],
+        seller_funds=funds[LAYOUT.sellers],
+        node_funds=funds[LAYOUT.nodes],
+        treasury_funds=funds[-1],
+    )
+
+
+def typed(rules):
+    """Dictionaries of numbers as one Rules with leaves [T]."""
+    return Rules(**{name: np.asarray([r[name] for r in rules], np.int32) for name in rules[0]})
+
+
+def batch(rows):
+    """A list of lists of action tuples as one Action with leaves [T, S]."""
+    columns = zip(*(zip(*row) for row in rows))
+    return Action(**{f: np.asarray(c, np.int32) for f, c in zip(FIELDS, columns, strict=True)})

@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from d2m_jax import Spec, as_arrays, models, privacy, training, validate
+from d2m_jax import Spec, models, privacy, training, validate
 from d2m_jax.config import Config
 from d2m_jax.data import normalize
 from d2m_jax.hparams import HParams, Privacy
@@ -19,7 +19,7 @@ from d2m_jax.privacy import dp
 from d2m_jax.privacy.accountant import epsilons, zcdp_epsilon
 from d2m_jax.report.results import seller_epsilons
 from d2m_jax.spec import DataSpec
-from tests.worlds import SPEC, digits, market, numbers
+from tests.worlds import SPEC, digits, market, numbers, play
 
 
 def gaussian_epsilon(noise, times, delta):
@@ -144,14 +144,11 @@ def test_the_round_uses_the_unit_of_the_spec(unit):
 
 @pytest.mark.slow
 def test_a_market_with_private_sellers_trains_and_noise_costs_accuracy():
-    _, data = digits()
-    program = market(dataclasses.replace(SPEC, privacy="example", attack="none"))
-    run = jax.jit(program.run)
-    accuracy = {}
+    spec, accuracy = dataclasses.replace(SPEC, privacy="example", attack="none"), {}
     for noise in (0.0, 30.0):
         hparams = numbers(privacy=Privacy(clip=20.0, noise=noise), learning={"lr": 1.0})
-        hparams = dataclasses.replace(hparams, attack={})
-        accuracy[noise] = float(run(jax.random.key(0), as_arrays(hparams), data).test_accuracy)
+        outcome = play(dataclasses.replace(hparams, attack={}), spec=spec)
+        accuracy[noise] = float(outcome.test_accuracy)
     assert accuracy[0.0] > 0.8
     assert accuracy[30.0] < accuracy[0.0] - 0.05
 

@@ -1,16 +1,15 @@
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import as_arrays, models, sellers, validate
+from d2m_jax import models, sellers, validate
 from d2m_jax.data import normalize
 from d2m_jax.hparams import Privacy
 from d2m_jax.privacy import partial, secure
-from tests.worlds import SPEC, digits, market, numbers
+from tests.worlds import SPEC, digits, numbers, play
 
 UPDATES = jax.random.normal(jax.random.key(0), (6, 500))
 STEP = 2.0**-12
@@ -161,15 +160,10 @@ PLAIN = dataclasses.replace(
 )
 
 
-@functools.cache
-def program(**changes):
-    return jax.jit(market(dataclasses.replace(PLAIN, **changes)).run)
-
-
 def run(changes, byzantine=0, **private):
     hparams = numbers(population={"num_byzantine": byzantine}, privacy=Privacy(**private))
-    hparams = as_arrays(dataclasses.replace(hparams, attack={}))
-    return program(**changes)(jax.random.key(0), hparams, digits()[1])
+    spec = dataclasses.replace(PLAIN, **changes)
+    return play(dataclasses.replace(hparams, attack={}), spec=spec)
 
 
 def test_a_market_of_secure_sums_learns_the_same_and_loses_a_group_with_its_member():

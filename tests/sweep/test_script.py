@@ -14,9 +14,7 @@ import pandas as pd
 import pytest
 
 from d2m_jax import sweep
-from d2m_jax.sweep import Options, make_plan
-from tests.conftest import ROOT
-from tests.sweep import tiny
+from tests.conftest import FAST_COMPILATION, ROOT
 
 FILE = "tests/sweep/tiny.py"
 
@@ -25,7 +23,7 @@ def start(*flags, devices=1, **kwargs):
     """The script in a process of its own, not in the group of the tests."""
     env = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {FAST_COMPILATION}",
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "scripts/sweep.py", f"--config={FILE}", *map(str, flags)]
@@ -51,8 +49,8 @@ def wait_for_parts(process, folder, count):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    plan = make_plan(tiny.get_config().to_dict(), tiny.get_points())
-    sweep.run_plan(plan, folder, options=Options(devices=1, width=1))
+    code, out = finish(start(f"--out={folder}", "--width=1"))
+    assert code == 0, out
     return sweep.load(folder)
 
 
