@@ -70,7 +70,8 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
         return on_sorted(lambda ranked: middle_of(ranked, count), updates, mask)
     low, high = (n - 1) // 2, n // 2
     if mask is None:
-        rows = select(rows_of(updates), [r if r in (low, high) else None for r in range(n)])
+        wanted = [r if r in (low, high) else None for r in range(n)]
+        rows = select(rows_of(updates), wanted, swap=True)
         return ((rows[low] + rows[high]) / 2 if low != high else rows[low])[0]
     top = jnp.cumsum(~mask) % 2 == 1  # the 1st, 3rd, ... absent row goes to the top
     rows = rows_of(updates, mask, jnp.where(top, jnp.inf, -jnp.inf))
@@ -78,7 +79,7 @@ def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -
     # place: of an odd n, an even count then has its middle between `low - 1` and `low`.
     below = max(low - 1, 0) if n % 2 else low
     above = low if n % 2 else high
-    rows = select(rows, [r if r in (below, low, above) else None for r in range(n)])
+    rows = select(rows, [r if r in (below, low, above) else None for r in range(n)], swap=True)
     count = num_present(updates, mask)
     middle = jnp.where(count % 2 == 0, (rows[below] + rows[above]) / 2, rows[low])
     return jnp.where(count > 0, middle, 0)[0]
@@ -116,9 +117,10 @@ def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None)
     if isinstance(f, int) and n <= PRUNED_LIMIT:
         if f == 0:
             return mean(updates)
-        kept = select(rows_of(updates), [0 if f <= r < n - f else None for r in range(n)])
+        labels = [0 if f <= r < n - f else None for r in range(n)]
+        kept = select(rows_of(updates), labels, swap=True)
         return total(kept[f : n - f])[0] / (n - 2 * f)
-    return on_sorted(lambda ranked: trimmed_of(ranked, f, count), updates, mask)
+    return on_sorted(lambda ranked: trimmed_of(ranked, f, count), updates, mask, swap=True)
 
 
 def trimmed_of(ranked: Sequence[Ranked], f: Count, count: Count) -> jax.Array:

@@ -59,15 +59,20 @@ def prune(labels: tuple[Hashable, ...]) -> tuple[tuple[int, int, bool, bool], ..
     return tuple(reversed(kept))
 
 
-def select(rows: Sequence[jax.Array], labels: Sequence[Hashable]) -> list[jax.Array]:
+def select(
+    rows: Sequence[jax.Array], labels: Sequence[Hashable], *, swap: bool = False
+) -> list[jax.Array]:
     """Rows after the pruned network: position r holds rank r where `labels[r]` is not None.
 
     Positions that share a label hold their ranks in any order; unwanted positions hold rubbish.
     Do not stack or concatenate the result: XLA would evaluate the network again for every row.
+    `swap` takes `exchange`, twice as fast on a CPU where few ranks or one sum are all that follows;
+    with a second network on top XLA cuts the first in pieces and evaluates them over and over.
     """
+    pair = exchange if swap else _min_max
     wires = list(rows)
     for i, j, low, high in prune(tuple(labels)):
-        least, greatest = exchange(wires[i], wires[j])
+        least, greatest = pair(wires[i], wires[j])
         if low:
             wires[i] = least
         if high:
@@ -83,6 +88,10 @@ def exchange(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     """
     below = a < b
     return jnp.where(below, a, b), jnp.where(below, b, a)
+
+
+def _min_max(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jnp.minimum(a, b), jnp.maximum(a, b)
 
 
 def rows_of(
@@ -124,7 +133,7 @@ def _exchange(x: jax.Array, block: int, *, flip: bool) -> jax.Array:
     parts = x.reshape(-1, 2, block // 2, *x.shape[1:])
     first, second = parts[:, 0], parts[:, 1]
     second = second[:, ::-1] if flip else second
-    low, high = exchange(first, second)
+    low, high = _min_max(first, second)
     high = high[:, ::-1] if flip else high
     return jnp.stack([low, high], axis=1).reshape(x.shape)
 
@@ -133,6 +142,8 @@ def on_sorted(
     fn: Callable[[list[Ranked]], jax.Array],
     updates: jax.Array,
     mask: jax.Array | None = None,
+    *,
+    swap: bool = False,
 ) -> jax.Array:
     """`fn(ranked)` of all rows in ascending order, absent ones last as +inf; `[D]`.
 
@@ -143,10 +154,11 @@ def on_sorted(
             It returns `[1, W]`.
         updates: `[S, D]`.
         mask: `[S]` bool, True for present rows; None for all.
+        swap: as in `select`.
     """
     n, dim = updates.shape
     if n <= NETWORK_LIMIT:
-        return fn(list(enumerate(select(rows_of(updates, mask), range(n)))))[0]
+        return fn(list(enumerate(select(rows_of(updates, mask), range(n), swap=swap))))[0]
 
     def of_block(x: jax.Array) -> jax.Array:
         x = x if mask is None else jnp.where(mask[:, None], x, jnp.inf)
