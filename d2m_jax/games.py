@@ -84,8 +84,9 @@ def node_game(
     The rounds of a job are voted on and settled; if a wrong result was accepted, the buyer disputes
     with probability `vigilance`. As in `closing.py` (the same function books it) a fresh, larger
     set of the same pool decides: if it finds the right result, all nodes that voted for the wrong
-    one lose their stakes; if it finds the wrong one, nobody does; who executed again is paid by who
-    loses. Undecided disputes pay nobody.
+    one lose their stakes; if it finds the wrong one, none of them does, but who contradicts it in
+    the fresh set, as in a round. Who executed again is paid by who loses. Undecided disputes pay
+    nobody.
 
     Args:
         key: consumed.

@@ -90,10 +90,10 @@ class MarketOutcome(NamedTuple):
 
     @property
     def phase(self) -> jax.Array:
-        """[] int32: where the job ended, a `ledger.Phase`."""
-        return self.ledger.jobs.phase[JOB]
+        """[] int32: where the job ended, a `ledger.Phase`; [W] of worlds stacked."""
+        return self.ledger.jobs.phase[..., JOB]
 
     @property
     def test_accuracy(self) -> jax.Array:
-        """[] float32: of the last model."""
-        return self.evaluations.test_accuracy[-1]
+        """[] float32: of the last model; [W] of worlds stacked."""
+        return self.evaluations.test_accuracy[..., -1]

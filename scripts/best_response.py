@@ -73,13 +73,16 @@ SETTINGS = (  # with the configuration all that the rows depend on
 
 def check_flags(num_sellers: int) -> None:
     """Raises ValueError for a role, a strategy or a size of coalition that there is not."""
+    for flag in ("roles", "strategies", "crowd"):
+        if not FLAGS[flag].value:
+            raise ValueError(f"--{flag} names nothing")
     for role in FLAGS.roles:
         lookup(dict.fromkeys(ROLES), role, "role")
     for name in FLAGS.strategies:
         lookup(known(), name, "seller strategy")
     seller_strategies(tuple(FLAGS.crowd))
     for size in FLAGS.coalitions:
-        if not size.isdigit() or not 1 < int(size) <= num_sellers:
+        if not size.isdecimal() or not 1 < int(size) <= num_sellers:
             raise ValueError(f"a coalition of sellers has 2 to {num_sellers} members, not {size!r}")
 
 
@@ -93,13 +96,14 @@ def main(argv: list[str]) -> None:
         hparams = HParams(**{**vars(config.hparams), "population": Population()})
         validate(spec, hparams, config.data)
         check_flags(spec.num_sellers)
-    except ValueError as error:
+        out = pathlib.Path(FLAGS.out)
+        out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     command = " ".join(["python", "scripts/best_response.py", *sys.argv[1:]])
     header = f"Made by `{command}`; amounts are units, intervals hold at {FLAGS.confidence:.0%}.\n"
     settings = {"config": to_dict(config), **{name: FLAGS[name].value for name in SETTINGS}}
     settings = {**settings, "jax": jax.__version__}
-    out = pathlib.Path(FLAGS.out)
     audit = Audit(FLAGS.confidence, FLAGS.tolerance, out, header, settings)
     note = json.dumps({"command": command, "jax": jax.__version__}, indent=2)
     (out / "settings.json").write_text(note + "\n")

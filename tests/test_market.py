@@ -94,6 +94,13 @@ def test_a_missed_threshold_refunds_the_buyer_and_pays_honest_compute():
     assert int(job.refunded[0]) + int(job.compute_paid[0]) == int(job.price[0])
 
 
+def test_the_last_accuracy_and_the_ending_of_stacked_worlds():
+    worlds = play(numbers()), play(numbers(tau=1.0))
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *worlds)
+    np.testing.assert_array_equal(both.phase, [int(world.phase) for world in worlds])
+    np.testing.assert_array_equal(both.test_accuracy, [world.test_accuracy for world in worlds])
+
+
 def test_too_few_sellers_with_the_tags_abort_and_nothing_is_trained():
     outcome = play(numbers(population={"num_strangers": 5}))
     assert_sound(outcome)

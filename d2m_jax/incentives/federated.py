@@ -116,7 +116,7 @@ def clipped_parts(updates: jax.Array, use: jax.Array, clip: Number = 1.5) -> jax
     """[S, D] parts of a plain mean of the updates in use, none longer than clip times the median.
 
     So that a round is valued alike whatever the defence is, and no one is paid for sheer length
-    (our choice; Corrected OSMD clips at 1.5 typical norms too).
+    (our choice).
     """
     size = jnp.linalg.norm(updates, axis=1)
     typical = jnp.nanmedian(jnp.where(use, size, jnp.nan))

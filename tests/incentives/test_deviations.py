@@ -253,6 +253,7 @@ def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
     [
         ("best_response", ["--roles=judge"], "unknown role 'judge'"),
         ("best_response", ["--strategies=lazy"], "unknown seller strategy 'lazy'"),
+        ("best_response", ["--strategies="], "--strategies names nothing"),
         ("best_response", ["--crowd=whitebox"], "seller strategy 'whitebox' remembers or searches"),
         ("best_response", ["--coalitions=21"], "a coalition of sellers has 2 to 20 members"),
         ("best_response", ["--config.hparams.rules.seller_deposit=-1"], "rule seller_deposit must"),
