@@ -144,20 +144,22 @@ def on_sorted(
     mask: jax.Array | None = None,
     *,
     swap: bool = False,
+    limit: int = NETWORK_LIMIT,
 ) -> jax.Array:
     """`fn(ranked)` of all rows in ascending order, absent ones last as +inf; `[D]`.
 
     Args:
-        fn: sees `(rank, row)` pairs in ascending order: up to `NETWORK_LIMIT` rows one pair per
+        fn: sees `(rank, row)` pairs in ascending order: up to `limit` rows one pair per
             row, `(int, [1, D])`; above, a single pair `([S, 1], [S, W])` with all ranks, for W of
             the columns at a time. Written with `total` and `running` it need not care which.
             It returns `[1, W]`.
         updates: `[S, D]`.
         mask: `[S]` bool, True for present rows; None for all.
         swap: as in `select`.
+        limit: rows above which there is one matrix instead of a network of rows.
     """
     n, dim = updates.shape
-    if n <= NETWORK_LIMIT:
+    if n <= limit:
         return fn(list(enumerate(select(rows_of(updates, mask), range(n), swap=swap))))[0]
 
     def of_block(x: jax.Array) -> jax.Array:
