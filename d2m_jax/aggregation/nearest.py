@@ -18,7 +18,6 @@ from d2m_jax.aggregation.order_stats import (
     rows_of,
     running,
     select,
-    sorted_values,
     total,
 )
 
@@ -138,11 +137,10 @@ def _nearest_traced(ranked: Sequence[Ranked], centre: jax.Array, keep: Count) ->
         return _window_traced(ranked[0][1], centre, keep)
     rows = [row for _, row in ranked]
     gaps = [jnp.abs(row - centre) for row in rows]  # inf for absent rows
-    by_gap = sorted_values(gaps)
+    by_gap = list(enumerate(select(gaps, range(len(gaps)))))
     last = total([jnp.where(r == keep - 1, gap, 0) for r, gap in by_gap])
     first_out = total([jnp.where(r == keep, gap, 0) for r, gap in by_gap])
-    is_all = keep >= sum(map(len, rows))
-    reach = jnp.where(is_all, jnp.inf, last + 0.5 * (first_out - last))
+    reach = jnp.where(keep >= len(rows), jnp.inf, last + 0.5 * (first_out - last))
     nearer = total([(gap < reach).astype(centre.dtype) for gap in gaps])
     ties = running([(gap == reach).astype(centre.dtype) for gap in gaps])
     kept = [

@@ -151,7 +151,7 @@ def on_sorted(
     Args:
         fn: sees `(rank, row)` pairs in ascending order: up to `limit` rows one pair per
             row, `(int, [1, D])`; above, a single pair `([S, 1], [S, W])` with all ranks, for W of
-            the columns at a time. Written with `total` and `running` it need not care which.
+            the columns at a time. Written with `total` it need not care which.
             It returns `[1, W]`.
         updates: `[S, D]`.
         mask: `[S]` bool, True for present rows; None for all.
@@ -181,19 +181,8 @@ def total(parts: Sequence[jax.Array]) -> jax.Array:
 
 
 def running(parts: Sequence[jax.Array]) -> list[jax.Array]:
-    """For every part, the sum of those of lower rank; shapes as in `total`."""
-    if parts[0].shape[0] > 1:
-        return [jnp.cumsum(part, axis=0) - part for part in parts]
-    sums = itertools.accumulate(parts[:-1], initial=jnp.zeros_like(parts[0]))
-    return list(sums)
-
-
-def sorted_values(parts: Sequence[jax.Array]) -> list[Ranked]:
-    """Ranks and sorted values of parts as `on_sorted` gives them."""
-    if parts[0].shape[0] == 1:
-        return list(enumerate(select(parts, range(len(parts)))))
-    (matrix,) = parts
-    return [(jnp.arange(len(matrix))[:, None], bitonic(matrix))]
+    """For every row `[1, W]`, the sum of those of lower rank."""
+    return list(itertools.accumulate(parts[:-1], initial=jnp.zeros_like(parts[0])))
 
 
 def by_blocks(fn: Callable[[jax.Array], jax.Array], x: jax.Array, block: int) -> jax.Array:
