@@ -273,6 +273,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "defence.eta": (0, 1e6),
     "defence.clip": (1e-3, 1e3),
     "defence.norm_memory": (0, 1),
+    "defence.first_quantile": (0, 1),
+    "defence.norm_growth": (1, 1e6),
     "defence.duplicate_cosine": (-1, 2),
     "defence.free_ratio": (0, 1),
     "defence.moment_rate": (0, 1),

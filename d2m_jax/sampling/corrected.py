@@ -25,10 +25,11 @@ from d2m_jax.sampling.base import (
 )
 from d2m_jax.sampling.draws import draw_distinct
 from d2m_jax.sampling.osmd import mirror_step
-from d2m_jax.sampling.robust import masked_deviation, masked_median, safe_norms, weighted_median
+from d2m_jax.sampling.robust import masked_deviation, masked_median, safe_norms, weighted_quantile
 from d2m_jax.types import Key
 
 _TINY = 1e-30
+_SETTLED = 0.9  # share of heard sellers above which R moves little by little
 
 
 class CorrectedMemory(NamedTuple):
@@ -92,7 +93,7 @@ def corrected_defence(num_sampled: int) -> Defence:
         memory: CorrectedMemory = state.memory
         present, who = selection.present, selection.indices
         before = memory.trust[who]
-        memory, rows = _clip(updates, valid & present, selection, memory, params)
+        memory, rows = _clip(updates, valid & present, selection, memory, context.lam, params)
         radius = memory.radius
         counted = rows.use & ~rows.copy
 
@@ -158,21 +159,27 @@ def _clip(
     given: jax.Array,
     selection: Selection,
     memory: CorrectedMemory,
+    lam: jax.Array,
     params: DefenceParams,
 ) -> tuple[CorrectedMemory, Rows]:
     """The memory with the next R, and the rows in units of it.
 
-    R is the median of every seller's last norm, by trust and recency, within [R/2, 2R]: who is
-    sampled often counts once.
+    R is the median of every seller's last norm, by trust and recency: who is sampled often counts
+    once. It falls by at most half a round and rises by `norm_growth`. Before that, while many are
+    unheard, it is free, but a lower quantile: of N sellers less than N / 2 are Byzantine, so the
+    quantile 1 - N / (2 H) of H norms is no longer than an honest one.
     """
     norms = safe_norms(updates)
     use = given & jnp.isfinite(norms)
     heard = selection._replace(present=use)
     last = _put(memory.norms, heard, norms)
     recency = _put(params.norm_memory * memory.recency, heard, jnp.ones_like(norms))
-    median = weighted_median(last, recency * jax.nn.sigmoid(memory.trust))
-    moved = jnp.clip(median, 0.5 * memory.radius, 2 * memory.radius)
-    radius = jnp.where(memory.radius > 0, jnp.where(use.any(), moved, memory.radius), median)
+    level = 1 - 0.5 / jnp.maximum(_heard(recency, lam), _TINY)
+    level = jnp.maximum(level, params.first_quantile)
+    typical = weighted_quantile(last, recency * jax.nn.sigmoid(memory.trust), level)
+    bounded = jnp.clip(typical, 0.5 * memory.radius, params.norm_growth * memory.radius)
+    settled = (_heard(memory.recency, lam) > _SETTLED) & (memory.radius > 0)
+    radius = jnp.where(use.any(), jnp.where(settled, bounded, typical), memory.radius)
     memory = memory._replace(radius=radius, norms=last, recency=recency)
     length = jnp.minimum(norms / jnp.maximum(radius, _TINY), params.clip)
     length = jnp.where(use & (radius > 0), length, 0.0)
@@ -183,6 +190,11 @@ def _clip(
     same = (gram > params.duplicate_cosine * outer) & (outer > 0)
     copy = jnp.tril(same, -1).any(axis=1)
     return memory, Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
+
+
+def _heard(recency: jax.Array, lam: jax.Array) -> jax.Array:
+    """[] float32, the share of the sellers with data that have sent an update."""
+    return jnp.sum((recency > 0) & (lam > 0)) / jnp.maximum(jnp.sum(lam > 0), 1)
 
 
 def agreement_of(

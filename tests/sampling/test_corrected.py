@@ -11,7 +11,7 @@ from scipy import stats
 from d2m_jax import sampling
 from d2m_jax.sampling import Context, DefenceParams, Selection
 from d2m_jax.sampling.corrected import Rows, agreement_of, log_odds
-from d2m_jax.sampling.robust import weighted_median
+from d2m_jax.sampling.robust import weighted_quantile
 
 N, S, D = 12, 8, 40
 LR = 0.1
@@ -51,18 +51,19 @@ def crowd(seed=0):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_weighted_median_splits_the_weight(seed):
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_weighted_quantile_splits_the_weight(seed, share):
     rng = np.random.default_rng(seed)
     values, weights = rng.normal(size=9), rng.uniform(size=9) * (rng.uniform(size=9) < 0.7)
-    median = float(weighted_median(jnp.float32(values), jnp.float32(weights)))
+    quantile = float(weighted_quantile(jnp.float32(values), jnp.float32(weights), share))
     values = np.float32(values)
-    assert median in values[weights > 0]
-    assert weights[values < median].sum() < 0.5 * weights.sum() + 1e-6
-    assert weights[values > median].sum() <= 0.5 * weights.sum() + 1e-6
+    assert quantile in values[weights > 0]
+    assert weights[values < quantile].sum() < share * weights.sum() + 1e-6
+    assert weights[values > quantile].sum() <= (1 - share) * weights.sum() + 1e-6
 
 
-def test_weighted_median_of_nothing_is_zero():
-    assert weighted_median(jnp.array([3.0, jnp.nan]), jnp.zeros(2)) == 0
+def test_weighted_quantile_of_nothing_is_zero():
+    assert weighted_quantile(jnp.array([3.0, jnp.nan]), jnp.zeros(2)) == 0
 
 
 @pytest.mark.parametrize("ratio", [-0.5, -2.0])
@@ -96,7 +97,7 @@ def test_the_first_aggregate_is_the_trust_weighted_mean_of_clipped_updates():
     aggregate, _, info = play(updates, gradient)
     assert info.accepted.all()
     norms = np.linalg.norm(updates, axis=1)
-    radius = np.sort(norms)[(S - 1) // 2]  # equal trust: the lower median
+    radius = np.sort(norms)[S // 4 - 1]  # equal trust, 8 of 12 are heard: the lower quartile
     rows = updates * np.minimum(1, PARAMS.clip * radius / norms)[:, None]
     z = rows @ gradient / np.linalg.norm(rows, axis=1) / np.linalg.norm(gradient)
     here, there = stats.norm(z.mean(), z.std()), stats.norm(-0.5 * z.mean(), z.std())
@@ -115,29 +116,54 @@ def test_norm_inflation_buys_neither_influence_nor_sampling_mass():
     assert after.p[0] <= 1.5 * before.p.max()
 
 
-def test_a_sample_full_of_long_updates_does_not_move_the_clip():
-    """Five of twelve send ten times too much; four more of them than before are in round two."""
-    rng = np.random.default_rng(3)
-    direction = rng.normal(size=D)
-    updates = direction + 0.5 * rng.normal(size=(N, D))
-    updates[:5] *= 10
-    rounds = [np.arange(4, N), np.arange(S)]  # one and five of eight are long
-    state = DEFENCE.init(N, D, EQUAL)
-    for who in rounds:
+def radii(updates, samples, factors=(1, 1)):
+    """R after each of some rounds, and what is remembered before the last."""
+    state, out = DEFENCE.init(N, D, EQUAL), []
+    for who, factor in zip(samples, factors, strict=True):
         before = state.memory
         selection = EVERYBODY._replace(indices=jnp.asarray(who))
-        rows = jnp.asarray(updates[who], jnp.float32)
+        rows = jnp.asarray(factor * updates[who], jnp.float32)
         _, state, _ = DEFENCE.aggregate(
             jax.random.key(0), state, selection, rows, jnp.ones(S, bool), context(), PARAMS
         )
-    norms = np.linalg.norm(updates, axis=1)
+        out.append(float(state.memory.radius))
+    return out, before
+
+
+def five_long(factor, seed=3):
+    """Twelve updates of which the first five are `factor` times too long, and the norms."""
+    rng = np.random.default_rng(seed)
+    updates = rng.normal(size=D) + 0.5 * rng.normal(size=(N, D))
+    updates[:5] *= factor
+    return updates, np.linalg.norm(updates, axis=1)
+
+
+def test_the_clip_is_the_weighted_median_of_all_that_were_ever_heard():
+    """Five of twelve send ten times too much; four more of them than before are in round two."""
+    updates, norms = five_long(10)
+    (_, radius), before = radii(updates, [np.arange(4, N), np.arange(S)])
     recency = np.where(np.arange(N) < S, 1.0, PARAMS.norm_memory)
     weights = recency / (1 + np.exp(-np.float64(before.trust)))
     order = np.argsort(norms)
     reached = np.cumsum(weights[order])
     median = norms[order][np.argmax(reached >= 0.5 * reached[-1])]
-    np.testing.assert_allclose(state.memory.radius, median, rtol=1e-5)
-    assert state.memory.radius <= norms[5:].max()
+    np.testing.assert_allclose(radius, median, rtol=1e-5)
+    assert radius <= 1.0001 * norms[5:].max()
+
+
+def test_a_first_sample_full_of_long_updates_does_not_set_the_clip():
+    """Five of the first eight are a thousand times too long, and stay the majority of the heard."""
+    updates, norms = five_long(1000)
+    first, second = radii(updates, [np.arange(S), np.r_[:5, 8:11]])[0]
+    assert max(first, second) <= 1.0001 * norms[5:].max()
+
+
+def test_a_settled_clip_rises_by_little():
+    """When all are heard, eight of twelve turn to a thousand times the length."""
+    updates, _ = five_long(1)
+    samples = [np.arange(S), np.arange(4, N), np.arange(S), np.arange(S)]
+    (_, settled, _, last), _ = radii(updates, samples, [1, 1, 1000, 1000])
+    np.testing.assert_allclose(last, settled * PARAMS.norm_growth**2, rtol=1e-5)
 
 
 def test_copies_count_once_and_are_no_crime():
