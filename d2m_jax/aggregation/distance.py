@@ -43,7 +43,7 @@ def _scores(
 ) -> tuple[jax.Array, Count, Count]:
     count = num_present(updates, mask)
     f = check_f(f, count, extra=2 if preset == "paper" else 0)
-    squares = squared_distances(centred_gram(updates, mask), mask)
+    squares = squared_distances(centred_gram(updates, mask, f), mask)
     scores = krum_scores(
         squares, present(updates, mask), count - f - lookup(_UNSEEN, preset, "preset")
     )
@@ -134,7 +134,7 @@ def bulyan(
     count = num_present(updates, mask)
     f = check_f(f, count, factor=4, extra=2)
     theta = count - 2 * f
-    squares = squared_distances(centred_gram(updates, mask), mask)
+    squares = squared_distances(centred_gram(updates, mask, f), mask)
     here = present(updates, mask)
     if one_shot:
         chosen = rank_of(krum_scores(squares, here, count - f - 2)) < theta

@@ -5,49 +5,45 @@ rows, the leading eigenpair of a small matrix. Not here: the rules that use them
 `distance.py`.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import median
-from d2m_jax.aggregation.masks import safe_sqrt, zero_absent
-from d2m_jax.aggregation.order_stats import BLOCK_VALUES, fence, sum_blocks
+from d2m_jax.aggregation.masks import Count, safe_sqrt, zero_absent
+from d2m_jax.aggregation.order_stats import fence, sum_pieces
 
 
-def centred_gram(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Inner products `[S, S]` after subtracting the coordinate-wise median.
+def centred_gram(
+    updates: jax.Array, mask: jax.Array | None = None, f: Count | None = None
+) -> jax.Array:
+    """Inner products `[S, S]` after subtracting a coordinate-wise median.
 
     Uncentred, distances between nearby updates drown in rounding; centred on the mean, one huge
-    update does the same harm. The median moves with the majority only.
+    update does the same harm. The median moves with the majority only: of all rows, or, when f is a
+    Python int and there is no mask, of the first 2 f + 3, most of which are honest as well, were
+    there one Byzantine row more than declared.
 
     Args:
         updates: `[S, D]`.
         mask: `[S]` bool; absent rows become rows of zeros, so their products are 0.
+        f: rows that may be Byzantine; None where the rule does not ask.
 
-    Cost: one median and O(S^2 D) multiply-adds; the centred matrix is never held as a whole.
+    Cost: one median and O(S^2 D) multiply-adds.
     """
-
-    def centred(x: jax.Array) -> jax.Array:
-        return zero_absent(x - fence(median(x, mask=mask))[None], mask)
-
-    return _products(centred, updates)
+    enough = 2 * f + 3 if mask is None and isinstance(f, int) else None
+    centre = fence(median(updates[:enough], mask=mask))
+    return sum_pieces(
+        lambda part, at: _products(zero_absent(part - at, mask)), [updates, centre[None]]
+    )
 
 
 def inner_products(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Inner products `[S, S]` of the updates as they are, for cosines; 0 for absent rows."""
-    return _products(lambda x: zero_absent(x, mask), updates)
+    return sum_pieces(lambda part: _products(zero_absent(part, mask)), [updates])
 
 
-def _products(prepare: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """`prepare(x) prepare(x)^T`, by blocks of columns on a CPU."""
-
-    def product(part: jax.Array) -> jax.Array:
-        part = prepare(part)
-        return jnp.matmul(part, part.T, precision="highest")
-
-    block = max(BLOCK_VALUES // x.shape[0] // 8 * 8, 8)  # what `fence` takes without padding
-    return sum_blocks(product, [x], block)
+def _products(x: jax.Array) -> jax.Array:
+    return jnp.matmul(x, x.T, precision="highest")
 
 
 def squared_distances(gram: jax.Array, mask: jax.Array | None = None) -> jax.Array:

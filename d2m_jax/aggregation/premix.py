@@ -48,7 +48,7 @@ def nnm(
     n = updates.shape[0]
     count = num_present(updates, mask)
     keep = count - check_f(f, count, factor=1)
-    squares = squared_distances(centred_gram(updates, mask), mask)
+    squares = squared_distances(centred_gram(updates, mask, f), mask)
     squares = jnp.where(jnp.eye(n, dtype=bool), -1, squares)  # itself before any copy of it
     here = present(updates, mask)
     near = (rank_of(squares) < keep) & here[:, None] & here[None, :]

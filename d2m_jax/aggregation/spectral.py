@@ -35,7 +35,7 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
-    gram = centred_gram(updates, mask)
+    gram = centred_gram(updates, mask, f)
     weights = present(updates, mask).astype(updates.dtype)
 
     def step(carry: Carry, _: None) -> tuple[Carry, None]:

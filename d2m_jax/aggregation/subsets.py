@@ -42,7 +42,7 @@ def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
-    squares = squared_distances(centred_gram(updates, mask), mask)
+    squares = squared_distances(centred_gram(updates, mask, f), mask)
     here = present(updates, mask)
     squares = jnp.where(here[:, None] & here[None, :], squares, jnp.inf)  # also to themselves
     if n <= DIAMETER_LIMIT:
@@ -80,7 +80,7 @@ def smea(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
-    gram = centred_gram(updates, mask)
+    gram = centred_gram(updates, mask, f)
     table = jnp.asarray(_subsets("smea", n, f, mask, EIGENVALUE_LIMIT, TABLE_LIMIT))
     tops = jax.lax.map(lambda row: _top_eigenvalue(gram, row), table, batch_size=512)
     here = present(updates, mask)

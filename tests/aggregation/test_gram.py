@@ -20,20 +20,25 @@ def test_nearby_updates_beside_a_huge_one(scale):
     rng = np.random.default_rng(0)
     x = (10 + 1e-3 * rng.normal(size=(7, 300))).astype(np.float32)
     x[5:] = scale * rng.normal(size=(2, 300))
-    got = np.asarray(gram.squared_distances(gram.centred_gram(x)))
     want = true_squares(x)
-    np.testing.assert_allclose(got[:5, :5], want[:5, :5], rtol=1e-4)
-    np.testing.assert_allclose(got[5:, :5], want[5:, :5], rtol=1e-4)
+    for rows in (np.arange(7), np.arange(7)[::-1]):
+        for f in (None, 1, 2):  # of the first five rows two are huge, and one more than declared
+            got = np.asarray(gram.squared_distances(gram.centred_gram(x[rows], f=f)))
+            true = want[np.ix_(rows, rows)]
+            near = np.flatnonzero(rows < 5)
+            np.testing.assert_allclose(got[:, near], true[:, near], rtol=1e-4)
 
 
-def test_blocks_of_columns_give_the_same(monkeypatch):
-    """The width is no multiple of the block: no column may be counted twice."""
+@pytest.mark.parametrize("most", [64, 1])
+def test_pieces_and_blocks_of_columns_give_the_same(monkeypatch, most):
+    """The width is no multiple of the piece: no column may be counted twice."""
     x = np.random.default_rng(1).normal(size=(5, 103)).astype(np.float32)
     mask = np.arange(5) != 2
     x[2] = np.nan
     want = gram.centred_gram(x, mask)
     plain = gram.inner_products(x, mask)
-    monkeypatch.setattr(gram, "BLOCK_VALUES", 5 * 16)
+    for name, value in {"PIECE_VALUES": 80, "BLOCK_VALUES": 80, "MOST_PIECES": most}.items():
+        monkeypatch.setattr(order_stats, name, value)
     np.testing.assert_allclose(gram.centred_gram(x, mask), want, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(gram.inner_products(x, mask), plain, rtol=1e-5, atol=1e-4)
     squares = np.asarray(gram.squared_distances(want, mask))
@@ -87,6 +92,6 @@ def test_top_eigenpair_is_that_of_eigh():
 
 
 def test_fence_changes_no_bit():
-    for n in (1, 8, 13):
+    for n in (1, 8, 13, 24):
         x = np.random.default_rng(n).normal(size=n).astype(np.float32) * 1e20
         np.testing.assert_array_equal(jax.jit(order_stats.fence)(x), x)

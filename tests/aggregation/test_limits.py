@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import aggregation as agg
+from d2m_jax.aggregation import centre
 from d2m_jax.aggregation.subsets import top_eigenvalue
 from tests.aggregation import oracles
 
@@ -72,6 +73,16 @@ def test_krum_bounds_of_the_two_presets():
     assert agg.krum(x, 2, preset="byzfl").shape == (3,)
     with pytest.raises(ValueError, match="f = 3 Byzantine of 5 rows: 0 <= 2 f < rows"):
         agg.krum(x, 3, preset="byzfl")
+
+
+@pytest.mark.parametrize("preset", ["paper", "byzfl"])
+def test_geometric_median_by_passes_is_that_in_the_gram_matrix(monkeypatch, preset):
+    x = np.random.default_rng(6).normal(size=(7, 30)).astype(np.float32)
+    mask = np.arange(7) != 3
+    options = {"preset": preset, "steps": 4, "mask": mask, "weights": np.arange(1.0, 8.0)}
+    by_passes = agg.geometric_median(x, **options)
+    monkeypatch.setattr(centre, "_FEW_STEPS", 0)
+    np.testing.assert_allclose(by_passes, agg.geometric_median(x, **options), atol=1e-5)
 
 
 def test_geometric_median_is_stationary_and_stops_early():
