@@ -62,9 +62,13 @@ IN_PLACE = ("arc",)  # ByzFL overwrites the rows it is given: here the input is 
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to map no large block by itself and to return nothing."""
+    """Tells glibc to map no large block by itself, to return nothing, and to have one heap.
+
+    Of a heap that belongs to a thread it returns what is freed all the same.
+    """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
+        libc.mallopt(-8, 1)  # M_ARENA_MAX
         libc.mallopt(-4, 0)  # M_MMAP_MAX
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 

@@ -12,9 +12,10 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, sum_blocks
+from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, rows_of, sum_blocks, total
 
 Count: TypeAlias = int | jax.Array
+FEW_ROWS = 32  # up to which a CPU sums masked rows one by one, which needs no second matrix
 
 
 def finite_mask(
@@ -80,7 +81,11 @@ def weighted_sum(
     weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
     """`sum_i weights[i] updates[i]` over the present rows, `[D]`."""
-    return mix(weights.astype(updates.dtype)[None], updates, mask)[0]
+    weights = weights.astype(updates.dtype)
+    if mask is None or updates.shape[0] > FEW_ROWS or jax.default_backend() != "cpu":
+        return mix(weights[None], updates, mask)[0]
+    rows = rows_of(updates, mask, 0)
+    return total([weight * row for weight, row in zip(weights, rows, strict=True)])[0]
 
 
 def weighted_mean(
@@ -95,8 +100,8 @@ def weighted_mean(
     """
     weights = weights.astype(updates.dtype)
     weights = weights if mask is None else jnp.where(mask, weights, 0)
-    total = jnp.sum(weights)
-    weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
+    mass = jnp.sum(weights)
+    weights = jnp.where(mass > 0, weights / jnp.where(mass > 0, mass, 1), 0)
     return weighted_sum(weights, updates, mask)
 
 
