@@ -91,7 +91,8 @@ def geometric_median(
         return (new, moving & (jnp.max(jnp.abs(new - share)) > tolerance)), None
 
     begin = (reweigh(first), jnp.asarray(True))
-    (share, _), _ = jax.lax.scan(step, begin, length=steps - 1)
+    unroll = steps - 1 if 1 < steps <= _FEW_STEPS else 1
+    (share, _), _ = jax.lax.scan(step, begin, length=steps - 1, unroll=unroll)
     return weighted_mean(share, updates, mask)
 
 
