@@ -3,8 +3,9 @@
     python scripts/sweep.py --config=configs/sweeps/zoo_mlp.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_mlp --plot=docs/figures/zoo_mlp.png
 
-Dirichlet 0.5, batch 25, 40 rounds: docs/zoo.md. Not in it: attacks that try the defence itself
-(`zoo_adaptive.py`), what is refused before any rule sees it, backdoors, and the twin of `alie`.
+Dirichlet 0.5, batch 25, 40 rounds, three worlds: docs/zoo.md. Not in it: attacks that try the
+defence itself (`zoo_adaptive.py`), what is refused before any rule sees it, backdoors, and the twin
+of `alie`.
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from d2m_jax import default_config
 from d2m_jax.aggregation import AGGREGATORS
 from d2m_jax.attacks import ATTACKS
-from d2m_jax.sweep import axis, product
+from d2m_jax.sweep import axis, product, together
 from d2m_jax.sweep.space import Point
 
 ADAPTIVE = ["agr_tailored", "whitebox", "opt_alie", "opt_ipm"]
@@ -21,6 +22,7 @@ FIXED = [name for name in ATTACKS if name not in [*ADAPTIVE, *LEFT_OUT]]
 SIX = ["sign_flip", "ipm", "alie", "norm_inflation", "min_max", "label_flip"]
 SHARES = [2, 4, 6, 8]  # of 20 sellers
 RATES = [0.3]  # with several, validation chooses and test reports
+SEEDS = [0, 1, 2]  # of the sellers' data and of all else
 MIXED = ["median", "trimmed_mean", "geometric_median"]  # with nnm before them, too
 
 
@@ -59,4 +61,5 @@ def attacks(names: list[str]) -> list[Point]:
 
 
 def get_points() -> list[Point]:
-    return product(defences(), attacks(FIXED), axis("hparams.learning.lr", RATES))
+    worlds = together(axis("seed", SEEDS), axis("data.seed", SEEDS))
+    return product(defences(), attacks(FIXED), axis("hparams.learning.lr", RATES), worlds)
