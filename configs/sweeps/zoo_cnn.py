@@ -1,4 +1,4 @@
-"""The MNIST CNN (431,080 parameters): Corrected OSMD, five best rules of `zoo_mlp.py`, the mean.
+"""The MNIST CNN (431,080 parameters): Corrected OSMD, six best rules of `zoo_mlp.py`, the mean.
 
     python scripts/sweep.py --config=configs/sweeps/zoo_cnn.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_cnn --plot=docs/figures/zoo_cnn.png
@@ -25,7 +25,8 @@ def get_config() -> ConfigDict:
 
 def defences() -> list[Point]:
     own = zoo_mlp.defence("own", sampler="corrected_osmd")
-    return [own, *(zoo_mlp.defence(rule) for rule in [*RULES, "mean"])]
+    mixed = zoo_mlp.defence("trimmed_mean", ("nnm",))
+    return [own, mixed, *(zoo_mlp.defence(rule) for rule in [*RULES, "mean"])]
 
 
 def get_points() -> list[Point]:
