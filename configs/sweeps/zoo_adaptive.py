@@ -1,4 +1,4 @@
-"""Attacks that try the defence itself against Corrected OSMD, the five best rules and the mean.
+"""Attacks that try the defence itself against Corrected OSMD, the six best rules, the mean.
 
     python scripts/sweep.py --config=configs/sweeps/zoo_adaptive.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_adaptive

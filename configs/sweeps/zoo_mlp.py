@@ -60,6 +60,9 @@ def attacks(names: list[str]) -> list[Point]:
     return [nobody, *product(axis("spec.attack", names), axis(byzantine, SHARES))]
 
 
+def worlds() -> list[Point]:
+    return together(axis("seed", SEEDS), axis("data.seed", SEEDS))
+
+
 def get_points() -> list[Point]:
-    worlds = together(axis("seed", SEEDS), axis("data.seed", SEEDS))
-    return product(defences(), attacks(FIXED), axis("hparams.learning.lr", RATES), worlds)
+    return product(defences(), attacks(FIXED), axis("hparams.learning.lr", RATES), worlds())

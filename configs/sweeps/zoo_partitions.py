@@ -3,7 +3,7 @@
     python scripts/sweep.py --config=configs/sweeps/zoo_partitions.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_partitions --by=partition
 
-Dirichlet 0.1 and 0.5, and iid.
+Dirichlet 0.1 and 0.5, and iid, three worlds each.
 """
 
 from configs.sweeps import zoo_mlp
@@ -22,4 +22,4 @@ def get_points() -> list[Point]:
         axis("spec.attack", zoo_mlp.SIX), axis("hparams.population.num_byzantine", [6])
     )
     rates = axis("hparams.learning.lr", zoo_mlp.RATES)
-    return product(partitions, zoo_mlp.defences(), assaults, rates)
+    return product(partitions, zoo_mlp.defences(), assaults, rates, zoo_mlp.worlds())
