@@ -18,7 +18,7 @@ NETWORK_LIMIT = 64  # rows above which a full sort leaves the unrolled network f
 PRUNED_LIMIT = 128  # the same for a pruned network, which keeps few values alive
 BLOCK_VALUES = 2**18  # values of a block of columns on a CPU, so that it stays in the cache
 PIECE_VALUES = 2**16  # values of a piece of columns that another core may work on
-MOST_PIECES = 64
+MOST_PIECES = 40
 Ranked: TypeAlias = tuple[int | jax.Array, jax.Array]  # a rank and the row that has it
 SORT_BLOCK = 512  # columns of one bitonic sort on a CPU, so that it stays in the cache
 
