@@ -45,8 +45,8 @@ class DefenceParams(NamedTuple):
     horizon: Any = 200.0  # rounds, enters the learning rate (a market sets its own)
     clip: Any = 1.0  # an update is clipped to clip * R
     norm_memory: Any = 0.9  # weight of a seller's last norm in R, kept each round
-    first_quantile: Any = 0.25  # of the norms that R is at least, while sellers are unheard
-    norm_growth: Any = 1.2  # R rises to norm_growth * R in a round at most, once it is settled
+    start_deviations: Any = 2.0  # R is a quantile so much below the half while many are unheard
+    norm_growth: Any = 1.2  # R rises by at most, in the first of some rounds on end
     duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
     free_ratio: Any = 0.05  # a norm below this share of R is a free-rider's
     moment_rate: Any = 0.1  # of the running mean and variance of the agreement

@@ -29,7 +29,7 @@ from d2m_jax.sampling.robust import masked_deviation, masked_median, safe_norms,
 from d2m_jax.types import Key
 
 _TINY = 1e-30
-_SETTLED = 0.9  # share of heard sellers above which R moves little by little
+_SETTLED = 0.44  # quantile of the norms from which on R moves little by little
 
 
 class CorrectedMemory(NamedTuple):
@@ -37,7 +37,9 @@ class CorrectedMemory(NamedTuple):
 
     radius: jax.Array  # [] float32, typical norm R; 0 before the first update
     norms: jax.Array  # [N] float32, last norm of each seller
-    recency: jax.Array  # [N] float32, norm_memory ** (rounds since); 0 before the first update
+    recency: jax.Array  # [N] float32, norm_memory ** (rounds since)
+    heard: jax.Array  # [N] bool, has sent an update
+    rises: jax.Array  # [] float32, rounds on end in which R was kept from rising by more
     largest: jax.Array  # [] float32, largest feedback of the first round with one
     mean: jax.Array  # [] float32, mean agreement of trusted sellers
     variance: jax.Array  # [] float32, its variance
@@ -66,6 +68,8 @@ def corrected_defence(num_sampled: int) -> Defence:
             radius=zero,
             norms=sellers,
             recency=sellers,
+            heard=sellers > 0,
+            rises=zero,
             largest=zero,
             mean=zero,
             variance=zero,
@@ -93,8 +97,12 @@ def corrected_defence(num_sampled: int) -> Defence:
         memory: CorrectedMemory = state.memory
         present, who = selection.present, selection.indices
         before = memory.trust[who]
-        memory, rows = _clip(updates, valid & present, selection, memory, context.lam, params)
+        norms = safe_norms(updates)
+        use = valid & present & jnp.isfinite(norms)
+        known = state.active & (context.lam > 0)
+        memory = _remember(norms, selection._replace(present=use), known, memory, params)
         radius = memory.radius
+        rows = _clip(updates, norms, use, radius, params)
         counted = rows.use & ~rows.copy
 
         weights = jnp.where(counted, jax.nn.sigmoid(before), 0.0)
@@ -154,33 +162,48 @@ def corrected_defence(num_sampled: int) -> Defence:
     return Defence(init, sample, aggregate)
 
 
-def _clip(
-    updates: jax.Array,
-    given: jax.Array,
-    selection: Selection,
+def _remember(
+    norms: jax.Array,
+    heard: Selection,
+    known: jax.Array,
     memory: CorrectedMemory,
-    lam: jax.Array,
     params: DefenceParams,
-) -> tuple[CorrectedMemory, Rows]:
-    """The memory with the next R, and the rows in units of it.
+) -> CorrectedMemory:
+    """The memory with the norms [S] of the `heard` and the next R; `known` [N] may be heard at all.
 
     R is the median of every seller's last norm, by trust and recency: who is sampled often counts
-    once. It falls by at most half a round and rises by `norm_growth`. Before that, while many are
-    unheard, it is free, but a lower quantile: of N sellers less than N / 2 are Byzantine, so the
-    quantile 1 - N / (2 H) of H norms is no longer than an honest one.
+    once. The Byzantine share of h heard sellers of N differs from that of all by a standard
+    deviation of at most sqrt((1 - h / N) / (4 h)), so at first R is a quantile lower than the half
+    by `start_deviations` of these: too short a step costs little, a far too long one everything.
+    From the quantile 0.44 on R is settled: it falls to no less than half in a round and rises to at
+    most norm_growth^(1 + k / 4) R after k rounds on end in which it was to rise by more.
     """
-    norms = safe_norms(updates)
-    use = given & jnp.isfinite(norms)
-    heard = selection._replace(present=use)
     last = _put(memory.norms, heard, norms)
     recency = _put(params.norm_memory * memory.recency, heard, jnp.ones_like(norms))
-    level = 1 - 0.5 / jnp.maximum(_heard(recency, lam), _TINY)
-    level = jnp.maximum(level, params.first_quantile)
-    typical = weighted_quantile(last, recency * jax.nn.sigmoid(memory.trust), level)
-    bounded = jnp.clip(typical, 0.5 * memory.radius, params.norm_growth * memory.radius)
-    settled = (_heard(memory.recency, lam) > _SETTLED) & (memory.radius > 0)
-    radius = jnp.where(use.any(), jnp.where(settled, bounded, typical), memory.radius)
-    memory = memory._replace(radius=radius, norms=last, recency=recency)
+    ever = _put(memory.heard, heard, heard.present)
+    settled = (_level(memory.heard, known, params) >= _SETTLED) & (memory.radius > 0)
+    trusted = recency * jax.nn.sigmoid(memory.trust)
+    weights = jnp.where(ever, jnp.where(settled, trusted, 1.0), 0.0)
+    typical = weighted_quantile(last, weights, _level(ever, known, params))
+    limit = params.norm_growth ** (1 + 0.25 * memory.rises) * memory.radius
+    bounded = jnp.clip(typical, 0.5 * memory.radius, limit)
+    radius = jnp.where(heard.present.any(), jnp.where(settled, bounded, typical), memory.radius)
+    rises = jnp.where(settled & (typical > limit), memory.rises + 1, 0.0)
+    return memory._replace(radius=radius, norms=last, recency=recency, heard=ever, rises=rises)
+
+
+def _level(heard: jax.Array, known: jax.Array, params: DefenceParams) -> jax.Array:
+    """[] float32, the quantile of the norms that R is when these sellers [N] have been heard."""
+    count = jnp.maximum(jnp.sum(heard & known), 1)
+    unheard = jnp.sum(known & ~heard)
+    deviation = 0.5 * jnp.sqrt(unheard / (count * (count + unheard)))
+    return 0.5 - params.start_deviations * deviation
+
+
+def _clip(
+    updates: jax.Array, norms: jax.Array, use: jax.Array, radius: jax.Array, params: DefenceParams
+) -> Rows:
+    """The rows in units of R, clipped, and which of them are copies or next to nothing."""
     length = jnp.minimum(norms / jnp.maximum(radius, _TINY), params.clip)
     length = jnp.where(use & (radius > 0), length, 0.0)
     values = jnp.where(use[:, None], updates * (length / jnp.maximum(norms, _TINY))[:, None], 0.0)
@@ -189,12 +212,7 @@ def _clip(
     outer = length[:, None] * length[None, :]
     same = (gram > params.duplicate_cosine * outer) & (outer > 0)
     copy = jnp.tril(same, -1).any(axis=1)
-    return memory, Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
-
-
-def _heard(recency: jax.Array, lam: jax.Array) -> jax.Array:
-    """[] float32, the share of the sellers with data that have sent an update."""
-    return jnp.sum((recency > 0) & (lam > 0)) / jnp.maximum(jnp.sum(lam > 0), 1)
+    return Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
 
 
 def agreement_of(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from d2m_jax import sampling
 from d2m_jax.sampling import Context, DefenceParams, Selection
-from d2m_jax.sampling.corrected import Rows, agreement_of, log_odds
+from d2m_jax.sampling.corrected import Rows, _level, agreement_of, log_odds
 from d2m_jax.sampling.robust import weighted_quantile
 
 N, S, D = 12, 8, 40
@@ -97,7 +97,8 @@ def test_the_first_aggregate_is_the_trust_weighted_mean_of_clipped_updates():
     aggregate, _, info = play(updates, gradient)
     assert info.accepted.all()
     norms = np.linalg.norm(updates, axis=1)
-    radius = np.sort(norms)[S // 4 - 1]  # equal trust, 8 of 12 are heard: the lower quartile
+    level = 0.5 - PARAMS.start_deviations * np.sqrt((1 - S / N) / (4 * S))  # 8 of 12 are heard
+    radius = np.sort(norms)[int(np.ceil(level * S)) - 1]
     rows = updates * np.minimum(1, PARAMS.clip * radius / norms)[:, None]
     z = rows @ gradient / np.linalg.norm(rows, axis=1) / np.linalg.norm(gradient)
     here, there = stats.norm(z.mean(), z.std()), stats.norm(-0.5 * z.mean(), z.std())
@@ -141,8 +142,9 @@ def five_long(factor, seed=3):
 def test_the_clip_is_the_weighted_median_of_all_that_were_ever_heard():
     """Five of twelve send ten times too much; four more of them than before are in round two."""
     updates, norms = five_long(10)
-    (_, radius), before = radii(updates, [np.arange(4, N), np.arange(S)])
-    recency = np.where(np.arange(N) < S, 1.0, PARAMS.norm_memory)
+    samples = [np.arange(4, N), np.arange(S), np.arange(S)]
+    (_, _, radius), before = radii(updates, samples, [1, 1, 1])
+    recency = np.where(np.arange(N) < S, 1.0, PARAMS.norm_memory**2)
     weights = recency / (1 + np.exp(-np.float64(before.trust)))
     order = np.argsort(norms)
     reached = np.cumsum(weights[order])
@@ -158,12 +160,42 @@ def test_a_first_sample_full_of_long_updates_does_not_set_the_clip():
     assert max(first, second) <= 1.0001 * norms[5:].max()
 
 
-def test_a_settled_clip_rises_by_little():
+def test_a_settled_clip_rises_by_little_at_first():
     """When all are heard, eight of twelve turn to a thousand times the length."""
     updates, _ = five_long(1)
-    samples = [np.arange(S), np.arange(4, N), np.arange(S), np.arange(S)]
-    (_, settled, _, last), _ = radii(updates, samples, [1, 1, 1000, 1000])
-    np.testing.assert_allclose(last, settled * PARAMS.norm_growth**2, rtol=1e-5)
+    samples = [np.arange(S), np.arange(4, N), *[np.arange(S)] * 3]
+    measured, _ = radii(updates, samples, [1, 1, 1000, 1000, 1000])
+    growth = np.divide(measured[2:], measured[1:-1])
+    np.testing.assert_allclose(growth, PARAMS.norm_growth ** np.array([1, 1.25, 1.5]), rtol=1e-5)
+
+
+def test_tiny_updates_cannot_freeze_the_clip():
+    """Seven of twelve are 1e-12 of their length until all are heard; R recovers."""
+    updates, norms = five_long(1)
+    tiny = np.where(np.arange(N) < 7, 1e-12, 1.0)[:, None] * updates
+    state = DEFENCE.init(N, D, EQUAL)
+    aggregate = jax.jit(DEFENCE.aggregate)
+    for round_index in range(45):
+        who = np.roll(np.arange(N), 5 * round_index)[:S]
+        rows = jnp.asarray((tiny if round_index < 2 else updates)[who], jnp.float32)
+        selection = EVERYBODY._replace(indices=jnp.asarray(who))
+        key, yes = jax.random.key(0), jnp.ones(S, bool)
+        _, state, _ = aggregate(key, state, selection, rows, yes, context(), PARAMS)
+        if round_index == 1:
+            assert state.memory.radius < 1e-6 * norms.min()
+    assert norms.min() <= 1.0001 * state.memory.radius <= 1.0002 * norms.max()
+
+
+def test_the_level_counts_sellers_that_can_be_heard():
+    """Half of a hypergeometric share, less two of its standard deviations, by brute force."""
+    heard = jnp.arange(N) < 8
+    assert _level(heard, heard, PARAMS) == 0.5
+    for known in (12, 10):
+        present = jnp.arange(N) < known
+        share = stats.hypergeom(known, known // 2, 8).std() / 8
+        exact = np.sqrt((known - 1) / known)  # of drawing without replacement, left out in ours
+        measured = _level(heard, present, PARAMS)
+        np.testing.assert_allclose(measured, 0.5 - 2 * share * exact, rtol=1e-5)
 
 
 def test_copies_count_once_and_are_no_crime():
