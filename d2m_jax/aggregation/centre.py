@@ -3,6 +3,9 @@
 Not here: rules that choose rows by distance (`distance.py`). Read next: `gram.py`.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 
@@ -57,6 +60,9 @@ def geometric_median(
     Returns:
         `[D]`; zeros when nobody is present.
 
+    Raises:
+        ValueError: no step.
+
     Cost: O(S^2 D + steps S^2): the steps happen in the Gram matrix; up to four steps are taken
     directly, two passes each. Source: Weiszfeld 1937; Pillutla, Kakade, Harchaoui, IEEE TSP 2022
     (RFA).
@@ -67,17 +73,12 @@ def geometric_median(
     alpha = present(updates, mask).astype(updates.dtype)
     alpha = alpha if weights is None else alpha * weights
     steps = default_steps if steps is None else steps
-    if steps <= _FEW_STEPS:
-        start = None if preset == "byzfl" else fence(median(updates, mask=mask))
-        first = row_norms(updates, mask, start)
-    else:
-        gram = centred_gram(updates, mask)
-        first = row_norms(updates, mask) if preset == "byzfl" else safe_sqrt(jnp.diagonal(gram))
-
-    def distances_to(share: jax.Array) -> jax.Array:
-        if steps <= _FEW_STEPS:
-            return row_norms(updates, mask, weighted_sum(share, updates, mask))
-        return safe_sqrt(squared_distances_to(gram, share))
+    if steps < 1:
+        raise ValueError(f"the geometric median takes at least 1 step, not {steps}")
+    measure = _passes if steps <= _FEW_STEPS else _in_gram
+    first, distances_to = measure(updates, mask)
+    if preset == "byzfl":
+        first = row_norms(updates, mask)
 
     def reweigh(distances: jax.Array) -> jax.Array:
         b = alpha / jnp.maximum(distances, smoothing)
@@ -94,6 +95,26 @@ def geometric_median(
     unroll = steps - 1 if 1 < steps <= _FEW_STEPS else 1
     (share, _), _ = jax.lax.scan(step, begin, length=steps - 1, unroll=unroll)
     return weighted_mean(share, updates, mask)
+
+
+Measured: TypeAlias = tuple[jax.Array, Callable[[jax.Array], jax.Array]]
+
+
+def _in_gram(updates: jax.Array, mask: jax.Array | None) -> Measured:
+    """Distances `[S]` to the coordinate-wise median, and to `sum_i share[i] updates[i]`."""
+    gram = centred_gram(updates, mask)
+    return (
+        safe_sqrt(jnp.diagonal(gram)),
+        lambda share: safe_sqrt(squared_distances_to(gram, share)),
+    )
+
+
+def _passes(updates: jax.Array, mask: jax.Array | None) -> Measured:
+    """The same from the updates themselves, two passes a call."""
+    return (
+        row_norms(updates, mask, fence(median(updates, mask=mask))),
+        lambda share: row_norms(updates, mask, weighted_sum(share, updates, mask)),
+    )
 
 
 def centered_clipping(

@@ -26,7 +26,8 @@ def centred_gram(
     Args:
         updates: `[S, D]`.
         mask: `[S]` bool; absent rows become rows of zeros, so their products are 0.
-        f: rows that may be Byzantine; None where the rule does not ask.
+        f: rows that may be Byzantine; None where the rule does not ask. From two more than f huge
+            rows among the first 2 f + 3 on, distances of close rows drown after all.
 
     Cost: one median and O(S^2 D) multiply-adds.
     """

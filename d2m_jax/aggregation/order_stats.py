@@ -17,8 +17,8 @@ import jax.numpy as jnp
 NETWORK_LIMIT = 64  # rows above which a full sort leaves the unrolled network for `bitonic`
 PRUNED_LIMIT = 128  # the same for a pruned network, which keeps few values alive
 BLOCK_VALUES = 2**18  # values of a block of columns on a CPU, so that it stays in the cache
-PIECE_VALUES = 2**16  # values of a piece of columns that another core may work on
-MOST_PIECES = 40
+PIECE_VALUES = 2**16  # values of a piece of columns that any core of a CPU may work on
+PIECES = 16  # fewer XLA works off one after the other
 Ranked: TypeAlias = tuple[int | jax.Array, jax.Array]  # a rank and the row that has it
 SORT_BLOCK = 512  # columns of one bitonic sort on a CPU, so that it stays in the cache
 
@@ -175,7 +175,7 @@ def on_sorted(
 
 def total(parts: Sequence[jax.Array]) -> jax.Array:
     """The sum `[1, W]` of rows `[1, W]`, or of the rows of matrices `[S, W]`."""
-    added = functools.reduce(operator.add, parts)
+    added = sum_of(parts)
     if added.shape[0] == 1:
         return added
     ones = jnp.ones((1, added.shape[0]), added.dtype)
@@ -228,21 +228,28 @@ def sum_blocks(fn: Callable[..., jax.Array], arrays: Sequence[jax.Array], block:
 
 
 def sum_pieces(fn: Callable[..., jax.Array], arrays: Sequence[jax.Array]) -> jax.Array:
-    """The sum of `fn(*parts)` over pieces of columns of the arrays `[., D]`, side by side on a CPU.
+    """The same with up to `PIECES` pieces of a block side by side: small columns, many products.
 
-    XLA gives one matrix product of few rows to one core, but several products to all of them. Very
-    large arrays go block by block (`sum_blocks`), which holds one block of what `fn` makes at a
-    time; elsewhere, `fn(*arrays)`.
+    XLA gives one matrix product of few rows to one core, but several products to all of them; and
+    only where there are many. What `fn` makes of a block stays small.
     """
     n, dim = arrays[0].shape
-    if jax.default_backend() != "cpu" or n * dim <= PIECE_VALUES:
+    if jax.default_backend() != "cpu":
         return fn(*arrays)
-    if n * dim > MOST_PIECES * BLOCK_VALUES:
-        return sum_blocks(fn, arrays, max(BLOCK_VALUES // n, 1))
-    pieces = min(-(-n * dim // PIECE_VALUES), MOST_PIECES)
-    width = -(-dim // pieces)
-    parts = [[x[:, at : at + width] for x in arrays] for at in range(0, dim, width)]
-    return functools.reduce(operator.add, [fn(*part) for part in parts])
+    blocks = -(-n * dim // (PIECES * PIECE_VALUES))
+    pieces = PIECES if blocks > 1 else -(-n * dim // PIECE_VALUES)
+    width = -(-dim // (blocks * pieces))
+
+    def side_by_side(*parts: jax.Array) -> jax.Array:
+        starts = range(0, parts[0].shape[1], width)
+        return sum_of([fn(*(part[:, at : at + width] for part in parts)) for at in starts])
+
+    return sum_blocks(side_by_side, arrays, pieces * width)
+
+
+def sum_of(parts: Sequence[jax.Array]) -> jax.Array:
+    """The sum of arrays of one shape."""
+    return functools.reduce(operator.add, parts)
 
 
 def fence(x: jax.Array) -> jax.Array:

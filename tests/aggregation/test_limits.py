@@ -85,6 +85,11 @@ def test_geometric_median_by_passes_is_that_in_the_gram_matrix(monkeypatch, pres
     np.testing.assert_allclose(by_passes, agg.geometric_median(x, **options), atol=1e-5)
 
 
+def test_geometric_median_needs_a_step():
+    with pytest.raises(ValueError, match="at least 1 step"):
+        agg.geometric_median(cloud(5), steps=0)
+
+
 def test_geometric_median_is_stationary_and_stops_early():
     """The unit vectors from the optimum to the points sum to zero."""
     x = cloud(9, 4)

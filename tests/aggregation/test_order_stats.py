@@ -37,12 +37,12 @@ def test_sums_over_blocks_count_every_column_once():
         np.testing.assert_array_equal(got, (x - x[:1]) @ x.T)
 
 
-@pytest.mark.parametrize("most", [64, 4, 1])
-def test_sums_over_pieces_count_every_column_once(monkeypatch, most):
-    """Pieces of 4 columns, at most 4 pieces, and one block after the other."""
-    for name, value in {"PIECE_VALUES": 12, "BLOCK_VALUES": 12, "MOST_PIECES": most}.items():
-        monkeypatch.setattr(order_stats, name, value)
-    for dim in (3, 8, 23):
+@pytest.mark.parametrize("pieces", [64, 4, 1])
+def test_sums_over_pieces_count_every_column_once(monkeypatch, pieces):
+    """Pieces of at most 4 columns, in one block and in several."""
+    monkeypatch.setattr(order_stats, "PIECE_VALUES", 12)
+    monkeypatch.setattr(order_stats, "PIECES", pieces)
+    for dim in (1, 3, 8, 23):
         x = np.random.default_rng(dim).integers(0, 9, size=(3, dim)).astype(np.float32)
         got = order_stats.sum_pieces(lambda a, b: (a - b) @ a.T, [x, x[:1]])
         np.testing.assert_array_equal(got, (x - x[:1]) @ x.T)
