@@ -25,8 +25,9 @@ from d2m_jax.aggregation.order_stats import fence
 from d2m_jax.names import lookup
 
 _WEISZFELD = {"paper": (1e-6, 32), "byzfl": (0.1, 3)}  # smoothing, steps
-_FEW_STEPS = 4  # of Weiszfeld, which two passes each beat one Gram matrix for
+_FEW_STEPS = 4  # of Weiszfeld: up to so many, two passes each take less than a Gram matrix
 _CLIPPING = {"paper": (10.0, 1), "byzfl": (100.0, 1)}  # radius, steps
+Measured: TypeAlias = tuple[jax.Array, Callable[[jax.Array], jax.Array]]
 
 
 def geometric_median(
@@ -92,12 +93,9 @@ def geometric_median(
         return (new, moving & (jnp.max(jnp.abs(new - share)) > tolerance)), None
 
     begin = (reweigh(first), jnp.asarray(True))
-    unroll = steps - 1 if 1 < steps <= _FEW_STEPS else 1
+    unroll = max(steps - 1, 1) if steps <= _FEW_STEPS else 1
     (share, _), _ = jax.lax.scan(step, begin, length=steps - 1, unroll=unroll)
     return weighted_mean(share, updates, mask)
-
-
-Measured: TypeAlias = tuple[jax.Array, Callable[[jax.Array], jax.Array]]
 
 
 def _in_gram(updates: jax.Array, mask: jax.Array | None) -> Measured:

@@ -32,9 +32,7 @@ def masked_deviation(values: jax.Array, mask: jax.Array) -> jax.Array:
     return 1.4826 * masked_median(jnp.abs(values - centre), mask)
 
 
-def weighted_quantile(
-    values: jax.Array, weights: jax.Array, share: float | jax.Array = 0.5
-) -> jax.Array:
+def weighted_quantile(values: jax.Array, weights: jax.Array, share: float | jax.Array) -> jax.Array:
     """Returns the least value up to which there is `share` of the weight; 0 without any weight.
 
     Args:

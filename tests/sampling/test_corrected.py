@@ -63,7 +63,7 @@ def test_weighted_quantile_splits_the_weight(seed, share):
 
 
 def test_weighted_quantile_of_nothing_is_zero():
-    assert weighted_quantile(jnp.array([3.0, jnp.nan]), jnp.zeros(2)) == 0
+    assert weighted_quantile(jnp.array([3.0, jnp.nan]), jnp.zeros(2), 0.5) == 0
 
 
 @pytest.mark.parametrize("ratio", [-0.5, -2.0])
