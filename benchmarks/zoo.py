@@ -10,6 +10,7 @@ rates, the worst case on the buyer's verdict examples chooses one per cell.
 
 import argparse
 import json
+import sys
 
 import matplotlib
 
@@ -17,7 +18,7 @@ matplotlib.use("Agg")
 import pandas as pd
 
 from d2m_jax.report.sweep_plots import heat_map, with_labels
-from d2m_jax.sweep import load
+from d2m_jax.sweep import StorageError, load
 from d2m_jax.sweep.selection import choose
 
 
@@ -78,7 +79,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--by", choices=sorted(COLUMNS), default="share", help="columns")
     parser.add_argument("--plot", default="", help="PNG file of the heat map")
     args = parser.parse_args(argv)
-    runs = pd.concat([load(folder).runs for folder in args.folders], ignore_index=True)
+    try:
+        runs = pd.concat([load(folder).runs for folder in args.folders], ignore_index=True)
+    except StorageError as error:
+        sys.exit(f"error: {error}")
     failed = (runs["status"] != "done").sum()
     accuracy, attack = worst(with_labels(runs), args.by)
     print(f"{len(runs):,} runs, {failed} failed\n")

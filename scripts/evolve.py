@@ -55,6 +55,18 @@ flags.DEFINE_float("outside_gain", 0.0, "units that an accepted wrong result is 
 flags.DEFINE_integer("seed", 0, "of the run", lower_bound=0)
 
 
+def is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
+
+
+flags.register_validator(
+    "starts", lambda texts: texts and all(map(is_share, texts)), "must be shares between 0 and 1"
+)
+
+
 def prepare_epoch(ledger, market, hparams):
     """Fresh money for the buyers; parties in good standing stake anew what was slashed."""
     layout, money = market.layout, hparams.money
@@ -145,8 +157,6 @@ def evolve(config) -> tuple[dict[str, np.ndarray], list[tuple[float, float]], li
                    "attack": {"strategy": 0.0}})
     )  # fmt: skip
     values = [float(x) for x in FLAGS.starts]
-    if not all(0 <= x <= 1 for x in values):
-        raise ValueError(f"--starts must be shares between 0 and 1, got {','.join(FLAGS.starts)}")
     starts = [(a, b) for a in values for b in values]
     keys = jax.random.split(jax.random.key(FLAGS.seed), len(starts))
 

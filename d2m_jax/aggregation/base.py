@@ -4,13 +4,14 @@ Here: the record of a rule, the pair of init and apply, chains, trees. Not here:
 next: the tables in `__init__.py`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import Count, finite_mask
+from d2m_jax.aggregation.masks import Count, as_float32, finite_mask
 from d2m_jax.names import lookup
 from d2m_jax.types import Key, PyTree
 
@@ -85,8 +86,7 @@ def premix(
 def _uses(rule: Any) -> tuple[str, ...]:
     if isinstance(rule, Rule):
         return rule.uses
-    names = getattr(getattr(rule, "__code__", None), "co_varnames", ())
-    return ("key",) if "key" in names else ()
+    return ("key",) if "key" in inspect.signature(rule).parameters else ()
 
 
 def build_aggregator(
@@ -113,6 +113,7 @@ def build_aggregator(
         losses: jax.Array | None = None,
         **hyper: Any,
     ) -> tuple[jax.Array, PyTree]:
+        updates = as_float32(updates)
         num_rows = updates.shape[0]
         mask = finite_mask(updates, mask)
         updates, f, mask, key = premix(pre, updates, f, mask, key)

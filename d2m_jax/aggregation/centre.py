@@ -14,6 +14,7 @@ from d2m_jax.aggregation.gram import centred_gram, squared_distances_to
 from d2m_jax.aggregation.masks import (
     Count,
     clip_factors,
+    in_float32,
     num_present,
     present,
     row_norms,
@@ -30,6 +31,7 @@ _CLIPPING = {"paper": (10.0, 1), "byzfl": (100.0, 1)}  # radius, steps
 Measured: TypeAlias = tuple[jax.Array, Callable[[jax.Array], jax.Array]]
 
 
+@in_float32
 def geometric_median(
     updates: jax.Array,
     f: Count = 0,
@@ -115,6 +117,7 @@ def _passes(updates: jax.Array, mask: jax.Array | None) -> Measured:
     )
 
 
+@in_float32
 def centered_clipping(
     updates: jax.Array,
     f: Count = 0,

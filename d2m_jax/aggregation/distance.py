@@ -10,6 +10,7 @@ from d2m_jax.aggregation.gram import centred_gram, squared_distances
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
+    in_float32,
     num_present,
     present,
     row_norms,
@@ -50,6 +51,7 @@ def _scores(
     return scores, f, count
 
 
+@in_float32
 def krum(
     updates: jax.Array, f: Count, *, mask: jax.Array | None = None, preset: str = "paper"
 ) -> jax.Array:
@@ -75,6 +77,7 @@ def krum(
     return jnp.where(jnp.asarray(count) > 0, jnp.take(updates, jnp.argmin(scores), axis=0), 0)
 
 
+@in_float32
 def multi_krum(
     updates: jax.Array,
     f: Count,
@@ -103,6 +106,7 @@ def multi_krum(
     return weighted_mean(chosen, updates, mask)
 
 
+@in_float32
 def bulyan(
     updates: jax.Array,
     f: Count,
@@ -163,6 +167,7 @@ def _krum_without_replacement(
     return here & ~left
 
 
+@in_float32
 def monna(
     updates: jax.Array, f: Count, *, mask: jax.Array | None = None, pivot: Count = 0
 ) -> jax.Array:

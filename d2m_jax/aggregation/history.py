@@ -15,6 +15,7 @@ from d2m_jax.aggregation.clusters import clipped_clustering
 from d2m_jax.aggregation.gram import centred_gram, cosines, inner_products, squared_distances
 from d2m_jax.aggregation.masks import (
     Count,
+    in_float32,
     masked_median,
     present,
     row_norms,
@@ -27,6 +28,7 @@ from d2m_jax.aggregation.order_stats import rank_of
 NORMS_PER_SELLER = 64  # capacity of the memory of clipped_clustering, in norms per seller
 
 
+@in_float32
 def foolsgold(
     updates: jax.Array,
     f: Count = 0,
@@ -71,6 +73,7 @@ def foolsgold(
     return weighted_mean(weights, updates, mask)
 
 
+@in_float32
 def safeguard(
     updates: jax.Array,
     f: Count = 0,

@@ -7,7 +7,9 @@ Non-finite policy of the room: a row with a NaN, an infinity or a huge norm is m
 bare rule assumes that present rows are finite; what absent rows hold is never used.
 """
 
-from typing import TypeAlias
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +17,32 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, rows_of, sum_blocks, total
 
 Count: TypeAlias = int | jax.Array
+Fn = TypeVar("Fn", bound=Callable[..., Any])
 FEW_ROWS = 32  # up to which a CPU sums masked rows one by one, which needs no second matrix
 
 
+def as_float32(updates: jax.Array) -> jax.Array:
+    """`updates` in at least float32: half precision cannot hold the squares that rules add up.
+
+    Raises:
+        ValueError: updates that are not real floating numbers.
+    """
+    if not jnp.issubdtype(updates.dtype, jnp.floating):
+        raise ValueError(f"updates must be floating numbers, got {updates.dtype}")
+    return updates.astype(jnp.promote_types(updates.dtype, jnp.float32))
+
+
+def in_float32(rule: Fn) -> Fn:
+    """A rule or pre-aggregator that sees `as_float32(updates)`, its first argument."""
+
+    @functools.wraps(rule)
+    def converted(updates: jax.Array, *args: Any, **kwargs: Any) -> Any:
+        return rule(as_float32(updates), *args, **kwargs)
+
+    return cast(Fn, converted)
+
+
+@in_float32
 def finite_mask(
     updates: jax.Array, mask: jax.Array | None = None, limit: float = 1e17
 ) -> jax.Array:

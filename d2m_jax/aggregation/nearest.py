@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import mean, middle_of, trimmed_of
-from d2m_jax.aggregation.masks import Count, check_f, num_present
+from d2m_jax.aggregation.masks import Count, check_f, in_float32, num_present
 from d2m_jax.aggregation.order_stats import (
     PRUNED_LIMIT,
     Ranked,
@@ -24,6 +24,7 @@ from d2m_jax.aggregation.order_stats import (
 TRACED_LIMIT = 48  # rows above which a window of a sorted matrix is faster than a second network
 
 
+@in_float32
 def meamed(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Per coordinate, the mean of the m - f values nearest the median ("mean around median").
 
@@ -48,6 +49,7 @@ def meamed(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> ja
     return around_median(updates, count - f, mask)
 
 
+@in_float32
 def phocas(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Per coordinate, the mean of the m - f values nearest the f-trimmed mean.
 

@@ -7,6 +7,7 @@ from d2m_jax.aggregation.masks import (
     Count,
     check_f,
     clip_factors,
+    in_float32,
     masked_median,
     num_present,
     present,
@@ -17,6 +18,7 @@ from d2m_jax.aggregation.masks import (
 from d2m_jax.aggregation.order_stats import rank_of
 
 
+@in_float32
 def cge(
     updates: jax.Array, f: Count, *, mask: jax.Array | None = None, total: bool = False
 ) -> jax.Array:
@@ -45,6 +47,7 @@ def cge(
     return weighted_mean(chosen, updates, mask)
 
 
+@in_float32
 def norm_clipping(
     updates: jax.Array,
     f: Count = 0,

@@ -12,6 +12,7 @@ from d2m_jax.aggregation.masks import (
     Count,
     check_f,
     clip_factors,
+    in_float32,
     mix,
     num_present,
     present,
@@ -23,6 +24,7 @@ from d2m_jax.aggregation.order_stats import rank_of
 Mixed = tuple[jax.Array, Count, jax.Array | None]
 
 
+@in_float32
 def nnm(
     updates: jax.Array,
     f: Count,
@@ -56,6 +58,7 @@ def nnm(
     return mix(weights, updates, mask), f, mask
 
 
+@in_float32
 def bucketing(
     updates: jax.Array,
     f: Count,
@@ -96,6 +99,7 @@ def bucketing(
     return mix(weights, updates, mask), f, None if mask is None else filled > 0
 
 
+@in_float32
 def clipping(
     updates: jax.Array,
     f: Count,
@@ -123,6 +127,7 @@ def clipping(
     return zero_absent(updates, mask) * factors[:, None], f, mask
 
 
+@in_float32
 def arc(
     updates: jax.Array,
     f: Count,

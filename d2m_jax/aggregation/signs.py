@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
+    in_float32,
     masked_median,
     num_present,
     present,
@@ -23,6 +24,7 @@ def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
     return total([jnp.sign(row) for row in rows_of(updates, mask, 0.0)])[0]
 
 
+@in_float32
 def robust_learning_rate(
     updates: jax.Array,
     f: Count,
@@ -51,6 +53,7 @@ def robust_learning_rate(
     return jnp.where(jnp.abs(_votes(updates, mask)) >= threshold - 0.5, average, -average)
 
 
+@in_float32
 def sign_majority(
     updates: jax.Array,
     f: Count = 0,

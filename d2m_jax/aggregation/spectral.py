@@ -7,12 +7,21 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.gram import centred_gram, top_eigenpair
-from d2m_jax.aggregation.masks import Count, check_f, num_present, present, weighted_mean
+from d2m_jax.aggregation.masks import (
+    Count,
+    check_f,
+    in_float32,
+    num_present,
+    present,
+    safe_sqrt,
+    weighted_mean,
+)
 from d2m_jax.aggregation.order_stats import rank_of
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 
 
+@in_float32
 def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Covariance-bound agnostic filter: weighs down what stretches the covariance, keeps the best.
 
@@ -38,23 +47,24 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     gram = centred_gram(updates, mask, f)
     weights = present(updates, mask).astype(updates.dtype)
 
-    def step(carry: Carry, _: None) -> tuple[Carry, None]:
+    def lighten(carry: Carry) -> Carry:
         c, best, least = carry
         total = jnp.sum(c)
-        running = total > count - 2 * f
         share = c / jnp.where(total > 0, total, 1)
         to_mean = jnp.matmul(gram, share, precision="highest")
         products = gram - to_mean[:, None] - to_mean[None, :] + jnp.vdot(share, to_mean)
-        root = jnp.where(share > 0, jnp.sqrt(jnp.where(share > 0, share, 1)), 0)
+        root = safe_sqrt(share)
         top, u = top_eigenpair(root[:, None] * products * root[None, :])
         tau = jnp.where(c > 0, jnp.matmul(products, root * u, precision="highest"), 0)
         size = jnp.max(jnp.abs(tau))
         ratio = jnp.where(size > 0, tau / jnp.where(size > 0, size, 1), 0)
         lighter = jnp.where((size > 0) & (jnp.abs(tau) == size), 0, c * (1 - ratio**2))
-        better = running & (top < least)
-        best = jnp.where(better, c, best)
-        least = jnp.where(better, top, least)
-        return (jnp.where(running, jnp.maximum(lighter, 0), c), best, least), None
+        better = top < least
+        return jnp.maximum(lighter, 0), jnp.where(better, c, best), jnp.where(better, top, least)
+
+    def step(carry: Carry, _: None) -> tuple[Carry, None]:
+        running = jnp.sum(carry[0]) > count - 2 * f
+        return jax.lax.cond(running, lighten, lambda done: done, carry), None
 
     steps = 2 * f if isinstance(f, int) else n
     start = (weights, weights, jnp.asarray(jnp.inf, updates.dtype))
@@ -62,6 +72,7 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     return weighted_mean(best, updates, mask)
 
 
+@in_float32
 def dnc(
     updates: jax.Array,
     f: Count,

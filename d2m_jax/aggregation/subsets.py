@@ -13,13 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from d2m_jax.aggregation.gram import centred_gram, squared_distances
-from d2m_jax.aggregation.masks import Count, check_f, num_present, present, weighted_mean
+from d2m_jax.aggregation.masks import (
+    Count,
+    check_f,
+    in_float32,
+    num_present,
+    present,
+    weighted_mean,
+)
 
 TABLE_LIMIT = 50_000  # subsets listed one by one
 DIAMETER_LIMIT = 22  # rows of which all 2^S diameters are computed, for a traced f or a mask
 EIGENVALUE_LIMIT = 14  # the same for eigenvalues
 
 
+@in_float32
 def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Mean of the m - f updates with the least diameter (minimum diameter averaging).
 
@@ -58,6 +66,7 @@ def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     return weighted_mean(table[jnp.argmin(widths)], updates, mask)
 
 
+@in_float32
 def smea(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Mean of the m - f updates whose covariance has the least top eigenvalue.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
+    in_float32,
     num_present,
     present,
     row_norms,
@@ -19,6 +20,7 @@ from d2m_jax.aggregation.masks import (
 from d2m_jax.aggregation.order_stats import rank_of
 
 
+@in_float32
 def fltrust(
     updates: jax.Array, f: Count = 0, *, root: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -49,6 +51,7 @@ def fltrust(
     return weighted_sum(weights / jnp.where(total > 0, total, 1), updates, mask)
 
 
+@in_float32
 def zeno(
     updates: jax.Array,
     f: Count,

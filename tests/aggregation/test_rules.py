@@ -196,6 +196,25 @@ def test_eager_is_jit_and_the_call_is_as_documented(name):
     np.testing.assert_allclose(eager, static(name)(x, kw), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [*NAMES, *agg.PRE_AGGREGATORS])
+def test_half_precision_is_aggregated_in_single(name):
+    x = rows(9)
+    rule = agg.AGGREGATORS.get(name) or agg.PRE_AGGREGATORS[name]
+    kw = extra(name, x) if name in NAMES else {"key": jax.random.key(0)}
+    for dtype in (jnp.float16, jnp.bfloat16):
+        out = jax.eval_shape(lambda half: rule(half, F, **kw), x.astype(dtype))
+        assert jax.tree.leaves(out)[0].dtype == jnp.float32
+    with pytest.raises(ValueError, match="updates must be floating numbers, got int32"):
+        rule(x.astype(np.int32), F, **kw)
+
+
+def test_half_precision_norms_do_not_overflow():
+    """Squares of half precision end at 65,504: these rows have norms of 734."""
+    x = np.full((5, D), 300, np.float16)
+    assert agg.finite_mask(x).all()
+    np.testing.assert_array_equal(agg.make_aggregator("cge").apply((), x, 1)[0], x[0])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_vmap_is_loop(name):
     """Worlds with different f and masks in one batch."""
