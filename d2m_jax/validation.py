@@ -275,6 +275,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "defence.norm_memory": (0, 1),
     "defence.start_deviations": (0, 100),
     "defence.norm_growth": (1.001, 1e6),
+    "defence.size_trust": (0, 1e3),
     "defence.duplicate_cosine": (-1, 2),
     "defence.free_ratio": (0, 1),
     "defence.moment_rate": (0, 1),

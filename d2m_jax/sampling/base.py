@@ -47,6 +47,7 @@ class DefenceParams(NamedTuple):
     norm_memory: Any = 0.9  # weight of a seller's last norm in R, kept each round
     start_deviations: Any = 2.0  # R is a quantile so much below the half while many are unheard
     norm_growth: Any = 1.2  # R rises by at most, in the first of some rounds on end
+    size_trust: Any = 0.5  # a claimed size counts up to exp(size_trust * trust) medians of all
     duplicate_cosine: Any = 0.999  # the later of two such updates is dropped
     free_ratio: Any = 0.05  # a norm below this share of R is a free-rider's
     moment_rate: Any = 0.1  # of the running mean and variance of the agreement

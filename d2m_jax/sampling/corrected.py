@@ -29,6 +29,7 @@ from d2m_jax.sampling.robust import masked_deviation, masked_median, safe_norms,
 from d2m_jax.types import Key
 
 _TINY = 1e-30
+_LARGEST_EXPONENT = 80.0  # exp of more is infinite
 _SETTLED = 0.44  # quantile of the norms from which on R moves little by little
 
 
@@ -124,7 +125,7 @@ def corrected_defence(num_sampled: int) -> Defence:
         rank = jax.nn.sigmoid(trust)
         flagged = lost | (rows.use & ((rank < params.reject) | rows.free))
         accepted = counted & ~flagged
-        lam = context.lam[who]
+        lam = _believed(context.lam, before, who, params)
         fair = num_sampled * lam / jnp.maximum(selection.weights, _TINY)
         weights = jnp.where(accepted, rank * jnp.minimum(fair, 1 / params.alpha), 0.0)
         mass = weights.sum()
@@ -213,6 +214,16 @@ def _clip(
     same = (gram > params.duplicate_cosine * outer) & (outer > 0)
     copy = jnp.tril(same, -1).any(axis=1)
     return Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
+
+
+def _believed(lam: jax.Array, trust: jax.Array, who: jax.Array, params: DefenceParams) -> jax.Array:
+    """The data weights [S] of the sample as far as they are believed.
+
+    Nobody can see how much a seller holds, so a claim above the median of all [N] counts by trust.
+    """
+    usual = masked_median(lam, lam > 0)
+    growth = jnp.exp(jnp.minimum(params.size_trust * jnp.maximum(trust, 0.0), _LARGEST_EXPONENT))
+    return jnp.minimum(lam[who], usual * growth)
 
 
 def agreement_of(

@@ -257,7 +257,8 @@ def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
         ("best_response", ["--crowd=whitebox"], "seller strategy 'whitebox' remembers or searches"),
         ("best_response", ["--coalitions=21"], "a coalition of sellers has 2 to 20 members"),
         ("best_response", ["--config.hparams.rules.seller_deposit=-1"], "rule seller_deposit must"),
-        ("evolve", ["--starts=2"], "--starts must be shares"),
+        ("evolve", ["--starts=2"], "must be shares between 0 and 1"),
+        ("evolve", ["--starts=half"], "must be shares between 0 and 1"),
         ("evolve", ["--nodes=lazy"], "unknown node strategy 'lazy'"),
     ],
 )

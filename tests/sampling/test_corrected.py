@@ -117,6 +117,28 @@ def test_norm_inflation_buys_neither_influence_nor_sampling_mass():
     assert after.p[0] <= 1.5 * before.p.max()
 
 
+def test_a_claimed_size_counts_by_trust():
+    """Strangers count at most as the median; the trusted up to exp(size_trust * trust) of it."""
+    updates, gradient = crowd()
+    updates, gradient = jnp.asarray(updates, jnp.float32), jnp.asarray(gradient, jnp.float32)
+    state = DEFENCE.init(N, D, EQUAL)
+
+    def aggregate(claim, trust=0.0):
+        lam = EQUAL.at[0].mul(claim) / (1 + (claim - 1) / N)
+        start = state._replace(memory=state.memory._replace(trust=jnp.full(N, trust)))
+        everything = context(gradient)._replace(lam=lam)
+        valid = jnp.ones(S, bool)
+        params = PARAMS._replace(alpha=1e-3)  # no other limit to a claim
+        return DEFENCE.aggregate(
+            jax.random.key(0), start, EVERYBODY, updates, valid, everything, params
+        )[0]
+
+    np.testing.assert_allclose(aggregate(20.0), aggregate(1.0), rtol=1e-5, atol=1e-6)
+    most = np.exp(PARAMS.size_trust * 2.0)
+    np.testing.assert_allclose(aggregate(20.0, 2.0), aggregate(most, 2.0), rtol=1e-5, atol=1e-6)
+    assert np.linalg.norm(aggregate(20.0, 2.0) - aggregate(1.0, 2.0)) > 0.05
+
+
 def radii(updates, samples, factors=(1, 1)):
     """R after each of some rounds, and what is remembered before the last."""
     state, out = DEFENCE.init(N, D, EQUAL), []
