@@ -80,12 +80,14 @@ def once(fn: Callable[[], Any]) -> float:
 
 
 def in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Median seconds of every call, the calls taking turns, after one call each to warm up."""
-    for fn in calls.values():
-        once(fn)
+    """Median seconds of every call, the calls taking turns, each after one that does not count.
+
+    Threads of torch spin for some milliseconds after their work, on the cores that we want next.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, fn in calls.items():
+            once(fn)
             times[name].append(once(fn))
     return {name: statistics.median(values) for name, values in times.items()}
 
