@@ -3,7 +3,7 @@
     python scripts/sweep.py --config=configs/sweeps/zoo_cnn.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_cnn --plot=docs/figures/zoo_cnn.png
 
-The attacks that were most often the worst on the MLP; 60 rounds.
+The attacks that were most often the worst on the MLP; 60 rounds, the same three worlds.
 """
 
 from ml_collections import ConfigDict
@@ -30,4 +30,5 @@ def defences() -> list[Point]:
 
 
 def get_points() -> list[Point]:
-    return product(defences(), zoo_mlp.attacks(ATTACKS), axis("hparams.learning.lr", [0.1]))
+    rates = axis("hparams.learning.lr", [0.1])
+    return product(defences(), zoo_mlp.attacks(ATTACKS), rates, zoo_mlp.worlds())
