@@ -4,6 +4,7 @@ Here: the record of a rule, the pair of init and apply, chains, trees. Not here:
 next: the tables in `__init__.py`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
         key: Key | None = None,
         **hyper: Any,
     ) -> jax.Array:
-        updates, f, mask, key = premix(pre, updates, f, mask, key)
+        updates, f, mask, key = premix(pre, as_float32(updates), f, mask, key)
         if key is not None and "key" in _uses(rule):
             hyper["key"] = key
         return rule(updates, f, mask=mask, **hyper)
@@ -86,7 +87,12 @@ def premix(
 def _uses(rule: Any) -> tuple[str, ...]:
     if isinstance(rule, Rule):
         return rule.uses
-    return ("key",) if "key" in inspect.signature(rule).parameters else ()
+    bound = set(rule.keywords) if isinstance(rule, functools.partial) else set()
+    try:
+        takes = inspect.signature(rule).parameters.keys() - bound
+    except ValueError:  # a built-in without a signature
+        return ()
+    return ("key",) if "key" in takes else ()
 
 
 def build_aggregator(
@@ -168,8 +174,8 @@ def aggregate_tree(
         The tree without the axis of sellers, dtypes as before.
     """
     leaves, treedef = jax.tree.flatten(updates)
-    rows = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
-    flat = rule(rows, f, **kwargs)
+    rows = [as_float32(leaf).reshape(leaf.shape[0], -1) for leaf in leaves]
+    flat = rule(jnp.concatenate(rows, axis=1), f, **kwargs)
     out, start = [], 0
     for leaf in leaves:
         size = leaf[0].size

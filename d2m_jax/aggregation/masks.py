@@ -27,9 +27,10 @@ def as_float32(updates: jax.Array) -> jax.Array:
     Raises:
         ValueError: updates that are not real floating numbers.
     """
+    updates = jnp.asarray(updates)
     if not jnp.issubdtype(updates.dtype, jnp.floating):
         raise ValueError(f"updates must be floating numbers, got {updates.dtype}")
-    return updates.astype(jnp.promote_types(updates.dtype, jnp.float32))
+    return updates.astype(jnp.float32) if jnp.finfo(updates.dtype).bits < 32 else updates
 
 
 def in_float32(rule: Fn) -> Fn:

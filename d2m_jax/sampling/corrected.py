@@ -219,7 +219,8 @@ def _clip(
 def _believed(lam: jax.Array, trust: jax.Array, who: jax.Array, params: DefenceParams) -> jax.Array:
     """The data weights [S] of the sample as far as they are believed.
 
-    Nobody can see how much a seller holds, so a claim above the median of all [N] counts by trust.
+    Nobody can see how much a seller holds: with `lam` [N] and `trust` [S], the log odds before this
+    round, a claim counts up to median(lam of all) * exp(size_trust * max(trust, 0)).
     """
     usual = masked_median(lam, lam > 0)
     growth = jnp.exp(jnp.minimum(params.size_trust * jnp.maximum(trust, 0.0), _LARGEST_EXPONENT))

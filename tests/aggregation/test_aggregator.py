@@ -136,6 +136,26 @@ def test_own_function_as_a_rule():
     np.testing.assert_allclose(rule.apply((), rows(0), 2)[0], rows(0)[0] * N + 2, rtol=1e-6)
 
 
+def test_own_function_sees_single_precision_and_keeps_its_key():
+    """What is bound stays bound; a callable without a signature takes no key."""
+
+    def noisy(updates, f, *, mask=None, key=None):
+        assert updates.dtype == jnp.float32
+        return jax.random.normal(key, updates.shape[1:])
+
+    x = rows(63).astype(np.float16)
+    bound = partial(noisy, key=jax.random.key(7))
+    want = jax.random.normal(jax.random.key(7), (D,))
+    for rule, same in ((bound, True), (noisy, False)):
+        rows_last = agg.chain(agg.nnm, rule)(x, 1, key=jax.random.key(0))
+        by_name, _ = agg.make_aggregator(rule).apply((), x, 1, key=jax.random.key(0))
+        assert np.array_equal(rows_last, want) is same and np.array_equal(by_name, want) is same
+    few = agg.chain(agg.nnm, partial(agg.dnc, num_coordinates=2))
+    drawn = {few(rows(63), 2, key=jax.random.key(seed)).tobytes() for seed in range(8)}
+    assert len(drawn) > 1  # of two coordinates out of six
+    assert agg.make_aggregator(max).uses == ()
+
+
 def test_trees_are_raveled_once():
     x = rows(62)
     tree = {"w": x[:, :4].reshape(N, 2, 2), "b": [x[:, 4], x[:, 5:].astype(np.float16)]}
@@ -143,6 +163,10 @@ def test_trees_are_raveled_once():
     assert got["w"].shape == (2, 2) and got["b"][0].shape == () and got["b"][1].dtype == np.float16
     np.testing.assert_allclose(got["w"].reshape(-1), np.median(x[:, :4], axis=0), rtol=1e-6)
     np.testing.assert_allclose(got["b"][1], np.median(x[:, 5:], axis=0), rtol=1e-3)
+    with pytest.raises(ValueError, match="updates must be floating numbers, got int32"):
+        agg.aggregate_tree(agg.median, {"w": x, "steps": np.arange(N, dtype=np.int32)})
+    halves = np.full((5, 4), 300, np.float16)
+    np.testing.assert_array_equal(agg.aggregate_tree(agg.cge, {"w": halves}, 1)["w"], halves[0])
 
 
 def test_noise_of_norm_clipping():

@@ -208,6 +208,16 @@ def test_half_precision_is_aggregated_in_single(name):
         rule(x.astype(np.int32), F, **kw)
 
 
+def test_precision_that_is_there_is_kept():
+    """Lists are read; promotion is left to nobody; eight bits are widened, 64 are not narrowed."""
+    with jax.numpy_dtype_promotion("strict"):
+        assert agg.finite_mask([[1.0, 2.0], [np.nan, 1.0]]).tolist() == [True, False]
+        for dtype in (jnp.float8_e4m3fn, jnp.bfloat16):
+            assert agg.median(jnp.ones((3, D), dtype)).dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert agg.trimmed_mean(jnp.ones((5, D), jnp.float64), 1).dtype == jnp.float64
+
+
 def test_half_precision_norms_do_not_overflow():
     """Squares of half precision end at 65,504: these rows have norms of 734."""
     x = np.full((5, D), 300, np.float16)
