@@ -87,7 +87,8 @@ def module_form(name: str, shape: tuple[int, int, int], over_sellers: str) -> Mo
     """The linen definition of a model under `jax.grad`, sellers by `map` or `vmap`."""
     chosen = backend.choices
     try:
-        backend.choices = lambda *_: backend.Choices("module", over_sellers, over_sellers)  # type: ignore
+        plain = chosen()._replace(conv="module", map_dense=over_sellers, map_conv=over_sellers)
+        backend.choices = lambda *_: plain  # type: ignore
         return make_model(name, shape, 10)
     finally:
         backend.choices = chosen

@@ -35,6 +35,7 @@ from d2m_jax.server import is_finite, server_optimizer
 from d2m_jax.spec import Spec
 from d2m_jax.training import LearningState, RoundWork, train_round
 from d2m_jax.types import Key, Number
+from d2m_jax.validation import check_shapes
 
 
 class Market(NamedTuple):
@@ -78,6 +79,7 @@ def make_market(
     Raises:
         ValueError: an unknown name or an impossible shape; the sentence says which.
     """
+    check_shapes(spec)
     model = models.make_model(spec.model, input_shape, num_classes)
     attack = attack or bind(lookup(ATTACKS, spec.attack, "attack"), **dict(spec.attack_options))
     schedule = lookup(SCHEDULES, spec.attack_schedule, "attack schedule")

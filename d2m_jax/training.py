@@ -269,6 +269,10 @@ def train_round(
         images = normalize(data, data.correction.images)
         return model.loss(state.theta - lr * direction, images, data.correction.labels)
 
+    def rehearse(updates: jax.Array, mask: jax.Array) -> jax.Array:
+        updates, good = refuse_bad_values(updates, learning.max_norm)
+        return aggregate(updates, mask & good)[0]
+
     memory = state.attack
     if attack.forge is not None:
         view = AttackContext(
@@ -278,8 +282,9 @@ def train_round(
             ids=who,
             tolerated_f=tolerated,
             state=memory,
-            defence=lambda updates, mask: aggregate(updates, mask)[0],
+            defence=rehearse,
             damage=damage,
+            max_norm=learning.max_norm,
         )
         if attack.observe is not None:
             memory = attack.observe(memory, updates, byzantine, context=view, **hparams.attack)

@@ -56,7 +56,7 @@ def validate(spec: Spec, hparams: HParams, data: DataSpec | None = None) -> list
                 f"aggregator {spec.aggregator} needs root examples: set data.num_root to at least 1"
             )
     _names(spec)
-    _shapes(spec)
+    check_shapes(spec)
     _people(spec, hparams)
     _numbers(hparams)
     _money(spec, hparams)
@@ -190,7 +190,8 @@ def _secrecy(spec: Spec) -> None:
             )
 
 
-def _shapes(spec: Spec) -> None:
+def check_shapes(spec: Spec) -> None:
+    """Raises a ValueError, one sentence, for counts that no market can have."""
     for name in (
         "num_sellers",
         "num_sampled",

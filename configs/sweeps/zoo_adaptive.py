@@ -14,5 +14,6 @@ get_config = zoo_mlp.get_config
 
 
 def get_points() -> list[Point]:
-    rates = axis("hparams.learning.lr", zoo_mlp.RATES)
-    return product(zoo_cnn.defences(), zoo_mlp.attacks(zoo_mlp.ADAPTIVE), rates)
+    rate = axis("hparams.learning.lr", [0.3])
+    assaults = zoo_mlp.attacks(zoo_mlp.ADAPTIVE)
+    return product(zoo_cnn.defences(), assaults, rate, zoo_mlp.worlds())

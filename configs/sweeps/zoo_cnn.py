@@ -30,5 +30,5 @@ def defences() -> list[Point]:
 
 
 def get_points() -> list[Point]:
-    rates = axis("hparams.learning.lr", [0.1])
-    return product(defences(), zoo_mlp.attacks(ATTACKS), rates, zoo_mlp.worlds())
+    rate = axis("hparams.learning.lr", [0.1])
+    return product(defences(), zoo_mlp.attacks(ATTACKS), rate, zoo_mlp.worlds())

@@ -21,5 +21,5 @@ def get_points() -> list[Point]:
     assaults = product(
         axis("spec.attack", zoo_mlp.SIX), axis("hparams.population.num_byzantine", [6])
     )
-    rates = axis("hparams.learning.lr", zoo_mlp.RATES)
-    return product(partitions, zoo_mlp.defences(), assaults, rates, zoo_mlp.worlds())
+    rate = axis("hparams.learning.lr", [0.3])
+    return product(partitions, zoo_mlp.defences(), assaults, rate, zoo_mlp.worlds())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import Count, as_float32, finite_mask
+from d2m_jax.aggregation.masks import Count, as_float32, as_rows, finite_mask
 from d2m_jax.names import lookup
 from d2m_jax.types import Key, PyTree
 
@@ -60,7 +60,7 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
         key: Key | None = None,
         **hyper: Any,
     ) -> jax.Array:
-        updates, f, mask, key = premix(pre, as_float32(updates), f, mask, key)
+        updates, f, mask, key = premix(pre, as_rows(updates, mask), f, mask, key)
         if key is not None and "key" in _uses(rule):
             hyper["key"] = key
         return rule(updates, f, mask=mask, **hyper)
@@ -119,7 +119,7 @@ def build_aggregator(
         losses: jax.Array | None = None,
         **hyper: Any,
     ) -> tuple[jax.Array, PyTree]:
-        updates = as_float32(updates)
+        updates = as_rows(updates, mask)
         num_rows = updates.shape[0]
         mask = finite_mask(updates, mask)
         updates, f, mask, key = premix(pre, updates, f, mask, key)
@@ -150,6 +150,7 @@ def resolve(
 ) -> tuple[Rule, list[Callable[..., Any]]]:
     """Names to functions; callables pass unchanged. Raises ValueError for an unknown name."""
     lookup(dict.fromkeys(PRESETS), preset, "preset")
+    pre = (pre,) if isinstance(pre, str) or callable(pre) else pre
     rule = lookup(rules, name, "aggregator") if isinstance(name, str) else name
     if not isinstance(rule, Rule):
         rule = Rule(rule, uses=_uses(rule))

@@ -13,12 +13,13 @@ from d2m_jax.aggregation.coordinate import median
 from d2m_jax.aggregation.gram import centred_gram, squared_distances_to
 from d2m_jax.aggregation.masks import (
     Count,
+    check_per_row,
     clip_factors,
-    in_float32,
     num_present,
     present,
     row_norms,
     safe_sqrt,
+    takes_rows,
     weighted_mean,
     weighted_sum,
 )
@@ -31,7 +32,7 @@ _CLIPPING = {"paper": (10.0, 1), "byzfl": (100.0, 1)}  # radius, steps
 Measured: TypeAlias = tuple[jax.Array, Callable[[jax.Array], jax.Array]]
 
 
-@in_float32
+@takes_rows
 def geometric_median(
     updates: jax.Array,
     f: Count = 0,
@@ -74,7 +75,9 @@ def geometric_median(
     default_smoothing, default_steps = lookup(_WEISZFELD, preset, "preset")
     smoothing = default_smoothing if smoothing is None else smoothing
     alpha = present(updates, mask).astype(updates.dtype)
-    alpha = alpha if weights is None else alpha * weights
+    if weights is not None:
+        check_per_row("weights", weights, updates)
+        alpha = jnp.where(alpha > 0, weights, 0).astype(updates.dtype)
     steps = default_steps if steps is None else steps
     if steps < 1:
         raise ValueError(f"the geometric median takes at least 1 step, not {steps}")
@@ -117,7 +120,7 @@ def _passes(updates: jax.Array, mask: jax.Array | None) -> Measured:
     )
 
 
-@in_float32
+@takes_rows
 def centered_clipping(
     updates: jax.Array,
     f: Count = 0,
@@ -145,17 +148,27 @@ def centered_clipping(
     Returns:
         `[D]`; the centre itself when nobody is present.
 
+    Raises:
+        ValueError: no step.
+
     Cost: two passes per step. Source: Karimireddy, He, Jaggi, ICML 2021.
     """
     del f  # unused
     default_radius, default_steps = lookup(_CLIPPING, preset, "preset")
     radius = default_radius if radius is None else radius
-    v = centre
+    steps = default_steps if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"centered clipping takes at least 1 step, not {steps}")
     here = present(updates, mask)
     count = jnp.maximum(jnp.asarray(num_present(updates, mask)), 1)
-    for _ in range(default_steps if steps is None else steps):
+
+    def pulled(v: jax.Array | None) -> jax.Array:
         gaps = row_norms(updates, mask, v)
         factors = jnp.where(here, clip_factors(gaps, radius), 0) / count
-        pulled = weighted_sum(factors, updates, mask)
-        v = pulled if v is None else v + pulled - jnp.sum(factors) * v
-    return jnp.zeros(updates.shape[1], updates.dtype) if v is None else v
+        mean = weighted_sum(factors, updates, mask)
+        return mean if v is None else v + mean - jnp.sum(factors) * v
+
+    v = pulled(centre)
+    for _ in range(steps - 1):
+        v = pulled(v)
+    return v

@@ -10,11 +10,11 @@ from d2m_jax.aggregation.gram import cosines, inner_products
 from d2m_jax.aggregation.masks import (
     Count,
     clip_factors,
-    in_float32,
     masked_median,
     present,
     row_norms,
     safe_sqrt,
+    takes_rows,
     weighted_mean,
     weighted_sum,
     zero_absent,
@@ -59,7 +59,7 @@ def larger_cluster(distances: jax.Array, mask: jax.Array) -> jax.Array:
     return (label == jnp.argmax(sizes)) & mask
 
 
-@in_float32
+@takes_rows
 def clustering(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -> jax.Array:
     """Mean of the larger of two clusters by cosine distance and average linkage.
 
@@ -79,7 +79,7 @@ def clustering(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = Non
     return weighted_mean(chosen, updates, mask)
 
 
-@in_float32
+@takes_rows
 def clipped_clustering(
     updates: jax.Array,
     f: Count = 0,
@@ -109,7 +109,7 @@ def clipped_clustering(
     return weighted_sum(weights, updates, mask)
 
 
-@in_float32
+@takes_rows
 def signguard(
     updates: jax.Array,
     f: Count = 0,

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    in_float32,
     num_present,
     present,
+    takes_rows,
     weighted_mean,
 )
 from d2m_jax.aggregation.order_stats import (
@@ -27,7 +27,7 @@ from d2m_jax.aggregation.order_stats import (
 )
 
 
-@in_float32
+@takes_rows
 def mean(
     updates: jax.Array,
     f: Count = 0,
@@ -54,7 +54,7 @@ def mean(
     return weighted_mean(present(updates, mask) if weights is None else weights, updates, mask)
 
 
-@in_float32
+@takes_rows
 def median(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = None) -> jax.Array:
     """Coordinate-wise median; the midpoint of the two middle values for an even count.
 
@@ -101,7 +101,7 @@ def middle_of(ranked: Sequence[Ranked], count: Count) -> jax.Array:
     return total(middle) / jnp.where(low == high, 1, 2)
 
 
-@in_float32
+@takes_rows
 def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Mean of what is left of each coordinate without its f smallest and f largest values.
 

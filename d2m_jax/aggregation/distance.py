@@ -10,10 +10,10 @@ from d2m_jax.aggregation.gram import centred_gram, squared_distances
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    in_float32,
     num_present,
     present,
     row_norms,
+    takes_rows,
     weighted_mean,
 )
 from d2m_jax.aggregation.nearest import around_median, nearest_to_median
@@ -51,7 +51,7 @@ def _scores(
     return scores, f, count
 
 
-@in_float32
+@takes_rows
 def krum(
     updates: jax.Array, f: Count, *, mask: jax.Array | None = None, preset: str = "paper"
 ) -> jax.Array:
@@ -77,7 +77,7 @@ def krum(
     return jnp.where(jnp.asarray(count) > 0, jnp.take(updates, jnp.argmin(scores), axis=0), 0)
 
 
-@in_float32
+@takes_rows
 def multi_krum(
     updates: jax.Array,
     f: Count,
@@ -94,7 +94,7 @@ def multi_krum(
         mask: `[S]` bool, True for present rows; None for all.
         preset: as in `krum`.
         num_chosen: how many are averaged (the paper leaves it to the user); None is m - f, our
-            choice and that of ByzFL, with which f = 0 gives the mean.
+            choice and that of ByzFL, with which f = 0 gives the mean. At least 1.
 
     Returns:
         `[D]`; of equal scores the lowest indices. Zeros when nobody is present.
@@ -102,11 +102,13 @@ def multi_krum(
     Cost: O(S^2 D). Source: Blanchard et al., NeurIPS 2017.
     """
     scores, f, count = _scores(updates, f, mask, preset)
+    if isinstance(num_chosen, int) and num_chosen < 1:
+        raise ValueError(f"multi-Krum averages at least 1 row, not {num_chosen}")
     chosen = rank_of(scores) < (count - f if num_chosen is None else num_chosen)
     return weighted_mean(chosen, updates, mask)
 
 
-@in_float32
+@takes_rows
 def bulyan(
     updates: jax.Array,
     f: Count,
@@ -167,7 +169,7 @@ def _krum_without_replacement(
     return here & ~left
 
 
-@in_float32
+@takes_rows
 def monna(
     updates: jax.Array, f: Count, *, mask: jax.Array | None = None, pivot: Count = 0
 ) -> jax.Array:
@@ -177,16 +179,24 @@ def monna(
         updates: `[S, D]`.
         f: rows that may be Byzantine, 2 f < m.
         mask: `[S]` bool, True for present rows; None for all.
-        pivot: index of the row that is known to be honest; when it is absent, the first present
-            row stands in (our choice).
+        pivot: index of the row that is known to be honest, 0 <= pivot < S (a traced one is cut to
+            that); when it is absent, the first present row stands in (our choice).
 
     Returns:
         `[D]`; of equal distances the lowest index. Zeros when nobody is present.
+
+    Raises:
+        ValueError: a pivot that is no row and not traced.
 
     Cost: two passes. Source: Farhadkhani et al., ICML 2023.
     """
     count = num_present(updates, mask)
     f = check_f(f, count)
+    last = updates.shape[0] - 1
+    if isinstance(pivot, jax.Array):
+        pivot = jnp.clip(pivot, 0, last)
+    elif not 0 <= pivot <= last:
+        raise ValueError(f"pivot = {pivot} is not one of the rows 0 to {last}")
     if mask is not None:
         pivot = jnp.where(jnp.take(mask, pivot), pivot, jnp.argmax(mask))
     gaps = row_norms(updates, mask, jnp.take(updates, pivot, axis=0))

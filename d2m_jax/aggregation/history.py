@@ -15,11 +15,11 @@ from d2m_jax.aggregation.clusters import clipped_clustering
 from d2m_jax.aggregation.gram import centred_gram, cosines, inner_products, squared_distances
 from d2m_jax.aggregation.masks import (
     Count,
-    in_float32,
     masked_median,
     present,
     row_norms,
     safe_sqrt,
+    takes_rows,
     weighted_mean,
     zero_absent,
 )
@@ -28,7 +28,7 @@ from d2m_jax.aggregation.order_stats import rank_of
 NORMS_PER_SELLER = 64  # capacity of the memory of clipped_clustering, in norms per seller
 
 
-@in_float32
+@takes_rows
 def foolsgold(
     updates: jax.Array,
     f: Count = 0,
@@ -73,7 +73,7 @@ def foolsgold(
     return weighted_mean(weights, updates, mask)
 
 
-@in_float32
+@takes_rows
 def safeguard(
     updates: jax.Array,
     f: Count = 0,

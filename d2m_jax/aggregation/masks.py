@@ -8,6 +8,7 @@ bare rule assumes that present rows are finite; what absent rows hold is never u
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, rows_of, sum_blocks, total
+from d2m_jax.backend import choices
 
 Count: TypeAlias = int | jax.Array
 Fn = TypeVar("Fn", bound=Callable[..., Any])
@@ -33,24 +35,48 @@ def as_float32(updates: jax.Array) -> jax.Array:
     return updates.astype(jnp.float32) if jnp.finfo(updates.dtype).bits < 32 else updates
 
 
-def in_float32(rule: Fn) -> Fn:
-    """A rule or pre-aggregator that sees `as_float32(updates)`, its first argument."""
+def as_rows(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """`updates` as a rule takes them: `[S, D]` in at least float32.
+
+    Raises:
+        ValueError: a shape or a type that a rule cannot take, or a mask of another length.
+    """
+    updates = as_float32(updates)
+    if updates.ndim != 2 or 0 in updates.shape:
+        raise ValueError(f"updates must be a matrix [S, D], S and D >= 1, got {updates.shape}")
+    check_per_row("mask", mask, updates)
+    return updates
+
+
+def check_per_row(name: str, values: jax.Array | None, updates: jax.Array) -> None:
+    """Refuses values that are not one per row, before anything broadcasts them."""
+    if values is not None and jnp.shape(values) != updates.shape[:1]:
+        raise ValueError(
+            f"{name} must have one entry for each of the {updates.shape[0]} rows, "
+            f"got shape {jnp.shape(values)}"
+        )
+
+
+def takes_rows(rule: Fn) -> Fn:
+    """A rule or pre-aggregator that is given `as_rows(updates, mask)` as its updates."""
 
     @functools.wraps(rule)
-    def converted(updates: jax.Array, *args: Any, **kwargs: Any) -> Any:
-        return rule(as_float32(updates), *args, **kwargs)
+    def checked(
+        updates: jax.Array, *args: Any, mask: jax.Array | None = None, **kwargs: Any
+    ) -> Any:
+        return rule(as_rows(updates, mask), *args, mask=mask, **kwargs)
 
-    return cast(Fn, converted)
+    return cast(Fn, checked)
 
 
-@in_float32
 def finite_mask(
-    updates: jax.Array, mask: jax.Array | None = None, limit: float = 1e17
+    updates: jax.Array, mask: jax.Array | None = None, limit: float | jax.Array = 1e17
 ) -> jax.Array:
     """True `[S]` for rows that a rule may see: every value finite and the norm below `limit`.
 
     The default limit is what sums of squared distances in float32 can still hold. Cost: one pass.
     """
+    updates = as_rows(updates, mask)
     norms = jnp.sqrt(jnp.sum(jnp.square(updates), axis=1))
     good = norms < limit  # False for NaN and for an overflow to inf
     return good if mask is None else good & mask
@@ -75,8 +101,14 @@ def check_f(f: Count, count: Count, factor: int = 2, extra: int = 0) -> Count:
     """The number of Byzantine rows a rule may assume: `f`, with factor f + extra < count.
 
     Two Python ints are checked and raise; with a traced f or a mask, f is lowered in silence
-    (our choice: nothing can raise inside jit). f = 0 is always allowed.
+    (our choice: nothing can raise inside jit). f = 0 is always allowed. NumPy's integers count as
+    Python's.
     """
+    if not isinstance(f, jax.Array):
+        try:
+            f = operator.index(f)
+        except TypeError:
+            raise ValueError(f"f must be an integer, got {f!r}") from None
     if isinstance(f, int) and isinstance(count, int):
         if f < 0 or (f and factor * f + extra >= count):
             bound = f"{factor} f + {extra}" if extra else f"{factor} f"
@@ -98,7 +130,7 @@ def mix(weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None) -
         return jnp.matmul(weights, zero_absent(part, mask), precision="highest")
 
     block = max(BLOCK_VALUES // n, 1)
-    if mask is None or dim <= block or jax.default_backend() != "cpu":
+    if mask is None or dim <= block or not choices().blocks:
         return product(updates)
     return by_blocks(product, updates, block)
 
@@ -108,7 +140,7 @@ def weighted_sum(
 ) -> jax.Array:
     """`sum_i weights[i] updates[i]` over the present rows, `[D]`."""
     weights = weights.astype(updates.dtype)
-    if mask is None or updates.shape[0] > FEW_ROWS or jax.default_backend() != "cpu":
+    if mask is None or updates.shape[0] > FEW_ROWS or not choices().blocks:
         return mix(weights[None], updates, mask)[0]
     rows = rows_of(updates, mask, 0)
     return total([weight * row for weight, row in zip(weights, rows, strict=True)])[0]
@@ -124,7 +156,8 @@ def weighted_mean(
         updates: `[S, D]`.
         mask: `[S]` bool or None.
     """
-    weights = weights.astype(updates.dtype)
+    weights = jnp.asarray(weights).astype(updates.dtype)
+    check_per_row("weights", weights, updates)
     weights = weights if mask is None else jnp.where(mask, weights, 0)
     mass = jnp.sum(weights)
     weights = jnp.where(mass > 0, weights / jnp.where(mass > 0, mass, 1), 0)
@@ -151,7 +184,7 @@ def row_norms(
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
-    """Square root of x >= 0 with derivative 0 (not infinity) at 0."""
+    """Square root of x >= 0 with derivative 0 (not infinity) at 0; 0 for a NaN, too."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 

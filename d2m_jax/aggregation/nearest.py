@@ -1,7 +1,7 @@
 """Rules that average, per coordinate, the values nearest a robust centre: meamed, phocas.
 
-Here also: `nearest_mean`, the last step of Bulyan. Not here: whole-update rules (`distance.py`).
-Read next: `order_stats.py`.
+Here also: `nearest_to_median`, the last step of Bulyan. Not here: whole-update rules
+(`distance.py`). Read next: `order_stats.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import mean, middle_of, trimmed_of
-from d2m_jax.aggregation.masks import Count, check_f, in_float32, num_present
+from d2m_jax.aggregation.masks import Count, check_f, num_present, takes_rows
 from d2m_jax.aggregation.order_stats import (
     PRUNED_LIMIT,
     Ranked,
@@ -24,7 +24,7 @@ from d2m_jax.aggregation.order_stats import (
 TRACED_LIMIT = 48  # rows above which a window of a sorted matrix is faster than a second network
 
 
-@in_float32
+@takes_rows
 def meamed(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Per coordinate, the mean of the m - f values nearest the median ("mean around median").
 
@@ -49,7 +49,7 @@ def meamed(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> ja
     return around_median(updates, count - f, mask)
 
 
-@in_float32
+@takes_rows
 def phocas(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Per coordinate, the mean of the m - f values nearest the f-trimmed mean.
 

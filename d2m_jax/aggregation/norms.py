@@ -7,18 +7,18 @@ from d2m_jax.aggregation.masks import (
     Count,
     check_f,
     clip_factors,
-    in_float32,
     masked_median,
     num_present,
     present,
     row_norms,
+    takes_rows,
     weighted_mean,
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
 
 
-@in_float32
+@takes_rows
 def cge(
     updates: jax.Array, f: Count, *, mask: jax.Array | None = None, total: bool = False
 ) -> jax.Array:
@@ -47,7 +47,7 @@ def cge(
     return weighted_mean(chosen, updates, mask)
 
 
-@in_float32
+@takes_rows
 def norm_clipping(
     updates: jax.Array,
     f: Count = 0,
@@ -65,12 +65,15 @@ def norm_clipping(
         updates: `[S, D]`, differences of models (not models).
         f: ignored.
         mask: `[S]` bool, True for present rows; None for all.
-        key: draws the noise; without a key there is none.
+        key: draws the noise; needed with noise.
         radius: the largest norm allowed; None is the median of the present norms (our choice).
         noise: standard deviation per coordinate.
 
     Returns:
         `[D]`; zeros (and noise) when nobody is present.
+
+    Raises:
+        ValueError: noise without a key.
 
     Cost: two passes. Source: Sun et al. 2019 (Can You Really Backdoor Federated Learning?).
     """
@@ -81,5 +84,7 @@ def norm_clipping(
     share = weights / jnp.maximum(num_present(updates, mask), 1)
     clipped = weighted_sum(share, updates, mask)
     if key is None:
+        if isinstance(noise, jax.Array) or noise != 0:
+            raise ValueError("norm_clipping adds noise: give it a key")
         return clipped
     return clipped + noise * jax.random.normal(key, clipped.shape, clipped.dtype)

@@ -14,6 +14,8 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.backend import choices
+
 NETWORK_LIMIT = 64  # rows above which a full sort leaves the unrolled network for `bitonic`
 PRUNED_LIMIT = 128  # the same for a pruned network, which keeps few values alive
 BLOCK_VALUES = 2**18  # values of a block of columns on a CPU, so that it stays in the cache
@@ -168,7 +170,7 @@ def on_sorted(
         x = x if mask is None else jnp.where(mask[:, None], x, jnp.inf)
         return fn([(jnp.arange(n)[:, None], bitonic(x))])
 
-    if jax.default_backend() != "cpu" or dim <= SORT_BLOCK:
+    if not choices().blocks or dim <= SORT_BLOCK:
         return of_block(updates)[0]
     return by_blocks(of_block, updates, SORT_BLOCK)[0]
 
@@ -211,7 +213,7 @@ def sum_blocks(fn: Callable[..., jax.Array], arrays: Sequence[jax.Array], block:
     so zeros must add nothing. Elsewhere, or for D <= block, `fn(*arrays)`.
     """
     dim = arrays[0].shape[1]
-    if jax.default_backend() != "cpu" or dim <= block:
+    if not choices().blocks or dim <= block:
         return fn(*arrays)
 
     def parts(i: jax.Array) -> list[jax.Array]:
@@ -234,7 +236,7 @@ def sum_pieces(fn: Callable[..., jax.Array], arrays: Sequence[jax.Array]) -> jax
     only where there are many. What `fn` makes of a block stays small.
     """
     n, dim = arrays[0].shape
-    if jax.default_backend() != "cpu":
+    if not choices().blocks:
         return fn(*arrays)
     blocks = -(-n * dim // (PIECES * PIECE_VALUES))
     pieces = PIECES if blocks > 1 else -(-n * dim // PIECE_VALUES)
@@ -260,7 +262,7 @@ def fence(x: jax.Array) -> jax.Array:
     is exact and is not fused. Elsewhere the barrier does. The columns beyond a multiple of eight
     have a product of their own: XLA evaluates a network that ends in a pad value by value.
     """
-    if jax.default_backend() != "cpu":
+    if choices().barrier:
         return jax.lax.optimization_barrier(x)
 
     def kept(part: jax.Array, size: int) -> jax.Array:

@@ -4,6 +4,8 @@ All have the form `pre(updates, f, *, mask=None, key=None, **hyper) -> (updates,
 any number of them can be put before any rule (`base.chain`). Read next: `base.py`.
 """
 
+import operator
+
 import jax
 import jax.numpy as jnp
 
@@ -12,11 +14,11 @@ from d2m_jax.aggregation.masks import (
     Count,
     check_f,
     clip_factors,
-    in_float32,
     mix,
     num_present,
     present,
     row_norms,
+    takes_rows,
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
@@ -24,7 +26,7 @@ from d2m_jax.aggregation.order_stats import rank_of
 Mixed = tuple[jax.Array, Count, jax.Array | None]
 
 
-@in_float32
+@takes_rows
 def nnm(
     updates: jax.Array,
     f: Count,
@@ -58,7 +60,7 @@ def nnm(
     return mix(weights, updates, mask), f, mask
 
 
-@in_float32
+@takes_rows
 def bucketing(
     updates: jax.Array,
     f: Count,
@@ -83,12 +85,14 @@ def bucketing(
         The buckets `[ceil(S / size), D]`, f as it was, and which buckets are not empty.
 
     Raises:
-        ValueError: no key.
+        ValueError: no key, or no row in a bucket.
 
     Cost: O(S^2 D / size), as a matrix product. Source: Karimireddy, He, Jaggi, ICLR 2022.
     """
     if key is None:
         raise ValueError("bucketing permutes the rows: give it a key")
+    if operator.index(size) < 1:
+        raise ValueError(f"a bucket holds at least 1 row, not {size}")
     n = updates.shape[0]
     buckets = -(-n // size)
     draws = jax.random.uniform(key, (n,))
@@ -99,7 +103,7 @@ def bucketing(
     return mix(weights, updates, mask), f, None if mask is None else filled > 0
 
 
-@in_float32
+@takes_rows
 def clipping(
     updates: jax.Array,
     f: Count,
@@ -127,7 +131,7 @@ def clipping(
     return zero_absent(updates, mask) * factors[:, None], f, mask
 
 
-@in_float32
+@takes_rows
 def arc(
     updates: jax.Array,
     f: Count,

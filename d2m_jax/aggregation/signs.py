@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    in_float32,
     masked_median,
     num_present,
     present,
+    takes_rows,
     weighted_mean,
     zero_absent,
 )
@@ -24,7 +24,7 @@ def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
     return total([jnp.sign(row) for row in rows_of(updates, mask, 0.0)])[0]
 
 
-@in_float32
+@takes_rows
 def robust_learning_rate(
     updates: jax.Array,
     f: Count,
@@ -53,7 +53,7 @@ def robust_learning_rate(
     return jnp.where(jnp.abs(_votes(updates, mask)) >= threshold - 0.5, average, -average)
 
 
-@in_float32
+@takes_rows
 def sign_majority(
     updates: jax.Array,
     f: Count = 0,

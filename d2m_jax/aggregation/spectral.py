@@ -10,10 +10,10 @@ from d2m_jax.aggregation.gram import centred_gram, top_eigenpair
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    in_float32,
     num_present,
     present,
     safe_sqrt,
+    takes_rows,
     weighted_mean,
 )
 from d2m_jax.aggregation.order_stats import rank_of
@@ -21,7 +21,7 @@ from d2m_jax.aggregation.order_stats import rank_of
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 
 
-@in_float32
+@takes_rows
 def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Covariance-bound agnostic filter: weighs down what stretches the covariance, keeps the best.
 
@@ -72,7 +72,7 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     return weighted_mean(best, updates, mask)
 
 
-@in_float32
+@takes_rows
 def dnc(
     updates: jax.Array,
     f: Count,
@@ -104,11 +104,13 @@ def dnc(
         (our choice; the paper leaves it open). Zeros when nobody is present.
 
     Raises:
-        ValueError: no key where coordinates have to be drawn.
+        ValueError: no key where coordinates have to be drawn, no round or no coordinate.
 
     Cost: O(rounds S^2 b). Source: Shejwalkar and Houmansadr, NDSS 2021.
     """
     n, dim = updates.shape
+    if num_coordinates < 1 or rounds < 1:
+        raise ValueError(f"dnc takes rounds and coordinates, not {rounds} and {num_coordinates}")
     count = num_present(updates, mask)
     f = check_f(f, count)
     here = present(updates, mask)

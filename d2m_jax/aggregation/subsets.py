@@ -16,9 +16,9 @@ from d2m_jax.aggregation.gram import centred_gram, squared_distances
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    in_float32,
     num_present,
     present,
+    takes_rows,
     weighted_mean,
 )
 
@@ -27,7 +27,7 @@ DIAMETER_LIMIT = 22  # rows of which all 2^S diameters are computed, for a trace
 EIGENVALUE_LIMIT = 14  # the same for eigenvalues
 
 
-@in_float32
+@takes_rows
 def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Mean of the m - f updates with the least diameter (minimum diameter averaging).
 
@@ -66,7 +66,7 @@ def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     return weighted_mean(table[jnp.argmin(widths)], updates, mask)
 
 
-@in_float32
+@takes_rows
 def smea(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.Array:
     """Mean of the m - f updates whose covariance has the least top eigenvalue.
 
@@ -126,7 +126,7 @@ def _subsets(
 
 
 def _diameter(squares: jax.Array, member: jax.Array) -> jax.Array:
-    return jnp.max(jnp.where(member[:, None] & member[None, :], squares, 0))
+    return jnp.max(jnp.where(member[:, None] & member[None, :], squares, 0), initial=0)
 
 
 def _all_diameters(

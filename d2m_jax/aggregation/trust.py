@@ -9,18 +9,20 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    in_float32,
+    check_per_row,
+    finite_mask,
     num_present,
     present,
     row_norms,
     safe_sqrt,
+    takes_rows,
     weighted_mean,
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
 
 
-@in_float32
+@takes_rows
 def fltrust(
     updates: jax.Array, f: Count = 0, *, root: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -31,15 +33,22 @@ def fltrust(
     Args:
         updates: `[S, D]`.
         f: ignored; any number of Byzantine rows is tolerated as far as `root` is good.
-        root: `[D]`, the update g0 trained in the same way on the buyer's root set.
+        root: `[D]`, the update g0 trained in the same way on the buyer's root set; one that is not
+            finite or has a norm above 1e17 is taken as zeros.
         mask: `[S]` bool, True for present rows; None for all.
 
     Returns:
         `[D]`; zeros when no row has a positive cosine (our choice) or nobody is present.
 
+    Raises:
+        ValueError: a root of another length.
+
     Cost: three passes. Source: Cao et al., NDSS 2021.
     """
     del f  # unused
+    if jnp.shape(root) != updates.shape[1:]:
+        raise ValueError(f"root must have shape {updates.shape[1:]}, got {jnp.shape(root)}")
+    root = jnp.where(finite_mask(root[None])[0], root, 0)
     norms = row_norms(updates, mask)
     length = safe_sqrt(jnp.sum(jnp.square(root)))
     inner = jnp.matmul(updates, root, precision="highest")
@@ -51,7 +60,7 @@ def fltrust(
     return weighted_sum(weights / jnp.where(total > 0, total, 1), updates, mask)
 
 
-@in_float32
+@takes_rows
 def zeno(
     updates: jax.Array,
     f: Count,
@@ -79,6 +88,7 @@ def zeno(
     Cost: two passes, and the S losses that the caller computes. Source: Xie, Koyejo, Gupta,
     ICML 2019.
     """
+    check_per_row("losses", losses, updates)
     count = num_present(updates, mask)
     f = check_f(f, count, factor=1)
     cost = losses + penalty * jnp.square(row_norms(updates, mask))

@@ -1,5 +1,7 @@
 """What bad sellers and bad buyers do. Read `base.py` first, then `updates.py`."""
 
+from functools import partial
+
 from d2m_jax.attacks import (
     data,
     fang,
@@ -41,7 +43,9 @@ ATTACKS: dict[str, Attack] = {
     "alie": Attack(
         updates.alie, hyper={"z": 1.5, "sign": 1.0}, options=ALL, knowledge="omniscient"
     ),
-    "alie_paper": Attack(updates.alie, hyper={"sign": 1.0}, options=ALL, knowledge="omniscient"),
+    "alie_paper": Attack(
+        partial(updates.alie, z=None), hyper={"sign": 1.0}, options=ALL, knowledge="omniscient"
+    ),
     "gaussian": Attack(updates.gaussian, hyper={"mean": 0.0, "std": 1.0}),
     "gaussian_add": Attack(updates.gaussian_add, hyper={"std": 1.0}),
     "norm_inflation": Attack(updates.norm_inflation, hyper={"scale": 10.0}),

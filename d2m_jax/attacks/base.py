@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import PyTree
+from d2m_jax.aggregation.masks import check_per_row, finite_mask
+from d2m_jax.names import lookup
+from d2m_jax.types import Key, Number, PyTree
 
 KNOWLEDGE = ("own", "byzantine", "omniscient")
 
@@ -32,10 +34,17 @@ class AttackContext(NamedTuple):
     state: PyTree = None  # what `Attack.observe` returned, for attacks that remember
     defence: Defence | None = None  # the buyer's rule, for attacks that know it
     damage: Damage | None = None  # what a white-box attack maximises (None: its own measure)
+    max_norm: Number = 1e17  # longer updates are refused before the defence, honest ones too
+
+
+EMPTY = AttackContext()
 
 
 class Attack(NamedTuple):
     """One entry of the registry: what a bad seller does to its data, to its update, or to both.
+
+    Called like a function, `ATTACKS["alie"](key, updates, byzantine, z=2.0)`, it forges with its
+    default numbers where none are given.
 
     `forge(key, updates [S, D], byzantine [S], *, context, **options, **hyper) -> updates [S, D]`
     `poison(key, images, labels, num_classes, *, seller, **hyper) -> (images, labels)`
@@ -54,6 +63,33 @@ class Attack(NamedTuple):
     init_state: Callable[[int], PyTree] | None = None
     observe: Callable[..., PyTree] | None = None
     finite: bool = True  # False: sends NaN, inf or values that overflow on purpose
+
+    def __call__(
+        self,
+        key: Key,
+        updates: jax.Array,
+        byzantine: jax.Array,
+        *,
+        context: AttackContext = EMPTY,
+        **hyper: Any,
+    ) -> jax.Array:
+        """The updates `[S, D]` with the attackers' rows forged; as they were if only data is bad.
+
+        Args:
+            key: of this round.
+            updates: `[S, D]`, everybody's honest work.
+            byzantine: `[S]` bool, who attacks.
+            context: what else the attacker knows.
+            hyper: numbers, in place of the defaults.
+
+        Raises:
+            ValueError: a number that the attack does not have, or something missing in the context.
+        """
+        for name in hyper:
+            lookup(self.hyper, name, "number of the attack")
+        if self.forge is None:
+            return updates
+        return self.forge(key, updates, byzantine, context=context, **{**self.hyper, **hyper})
 
 
 def bind(attack: Attack, **options: Any) -> Attack:
@@ -100,8 +136,8 @@ def known_rows(
     """Returns the rows from which honest behaviour may be estimated, [S] bool.
 
     "omniscient": the honest rows. "byzantine": the attackers' own updates, as computed honestly
-    before the attack. Rows that are absent or not finite are left out, so that an honest seller
-    that diverged does not turn the attack into NaN.
+    before the attack. Rows that are absent, not finite or too long for the defence are left out,
+    so that an honest seller that diverged does not turn the attack into NaN.
 
     Raises:
         ValueError: knowledge is neither of the two ("own" is one row: it has no statistics).
@@ -111,7 +147,7 @@ def known_rows(
             f"knowledge {knowledge!r} is not usable here; valid: byzantine, omniscient"
         )
     rows = byzantine if knowledge == "byzantine" else ~byzantine
-    return rows & present(updates, context) & jnp.isfinite(updates).all(axis=1)
+    return finite_mask(updates, rows & present(updates, context), limit=context.max_norm)
 
 
 def masked_mean(updates: jax.Array, rows: jax.Array) -> jax.Array:
@@ -161,7 +197,11 @@ def place(
 
     Returns:
         [S, D], the rows of others bit for bit as they were.
+
+    Raises:
+        ValueError: `byzantine` of another length.
     """
+    check_per_row("byzantine", byzantine, updates)
     if forged.ndim == 1:
         forged = forged[None, :]
     write = byzantine & present(updates, context) & valid

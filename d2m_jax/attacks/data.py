@@ -10,10 +10,9 @@ seller does to one batch; `vmap` it over sellers. Images are raw, 0..255, uint8 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import AttackContext, place
+from d2m_jax.attacks.base import EMPTY, AttackContext, place
 from d2m_jax.types import Key, Number
 
-EMPTY = AttackContext()
 ALL_PARTS = -1
 Batch = tuple[jax.Array, jax.Array]
 

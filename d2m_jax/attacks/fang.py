@@ -10,12 +10,10 @@ space. Previous model and learning rate cancel.
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import AttackContext, known_rows, masked_mean, masked_std, place
+from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, masked_std, place
 from d2m_jax.attacks.base import present as present_rows
 from d2m_jax.attacks.geometry import believed_crowd, squared_distances
 from d2m_jax.types import Key, Number
-
-EMPTY = AttackContext()
 
 
 def _attacker_chosen(

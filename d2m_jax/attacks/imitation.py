@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.attacks.base import (
+    EMPTY,
     AttackContext,
     known_rows,
     masked_mean,
@@ -19,8 +20,6 @@ from d2m_jax.attacks.base import (
     required,
 )
 from d2m_jax.types import Key, Number
-
-EMPTY = AttackContext()
 
 
 def free_rider_zero(

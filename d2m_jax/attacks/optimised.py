@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.attacks.base import (
+    EMPTY,
     AttackContext,
     masked_mean,
     masked_std,
@@ -24,7 +25,6 @@ from d2m_jax.attacks.geometry import believed_crowd, diameter, direction
 from d2m_jax.attacks.perturbation import halving_search
 from d2m_jax.types import Key, Number
 
-EMPTY = AttackContext()
 Score = Callable[[jax.Array], jax.Array]  # strength [] -> damage []
 OBJECTIVES = ("distance", "descent", "loss")
 

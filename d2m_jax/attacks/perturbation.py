@@ -9,11 +9,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import AttackContext, known_rows, masked_mean, place
+from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, place
 from d2m_jax.attacks.geometry import direction, squared_distances
 from d2m_jax.types import Key, Number
 
-EMPTY = AttackContext()
 PRESETS = ("paper", "ndss21")
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
 from d2m_jax.attacks.base import (
+    EMPTY,
     AttackContext,
     known_rows,
     masked_mean,
@@ -23,8 +24,6 @@ from d2m_jax.attacks.base import (
     present,
 )
 from d2m_jax.types import Key, Number
-
-EMPTY = AttackContext()
 
 
 def sign_flip(
@@ -104,7 +103,7 @@ def alie(
     *,
     context: AttackContext = EMPTY,
     knowledge: str = "omniscient",
-    z: Number | None = None,
+    z: Number | None = 1.5,
     sign: Number = 1.0,
 ) -> jax.Array:
     """A little is enough: m = mu + sign * z * sigma, a shift that hides inside the honest spread.
@@ -115,8 +114,8 @@ def alie(
         byzantine: [S] bool.
         context: mask.
         knowledge: "omniscient" (ByzFL) or "byzantine" (the paper's attacker).
-        z: strength in standard deviations; None takes `alie_z` from the rows present. ByzFL
-            always uses 1.5, the entry "alie" too; the entry "alie_paper" derives it.
+        z: strength in standard deviations, 1.5 as in ByzFL; None takes `alie_z` from the rows
+            present, as the paper and the entry "alie_paper" do.
         sign: +1 (ByzFL, Blades, NDSS21) or -1 (epfml).
 
     sigma divides by h - 1, as all released codes do; for one known row it is zero.

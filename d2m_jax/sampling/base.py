@@ -84,7 +84,7 @@ class DefenceInfo(NamedTuple):
     flagged: jax.Array  # [S] bool
     duplicate: jax.Array  # [S] bool
     gain: jax.Array  # [S] float32, fall of the validation loss by accepted updates; 0 without V
-    num_excluded: jax.Array  # [] int32, sellers excluded so far
+    num_excluded: jax.Array  # [] int32, sellers that are excluded now
     num_invalid: jax.Array  # [] int32, present but non-finite or refused rows of this round
     skipped: jax.Array  # [] bool, nothing was accepted: the aggregate is zero
 

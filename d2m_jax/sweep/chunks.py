@@ -2,14 +2,8 @@
 
 from typing import NamedTuple
 
+from d2m_jax.backend import choices
 from d2m_jax.sweep.plan import Group, Run
-
-# On a CPU the updates of all worlds of a chunk [W, S, D] should stay in the cache; measured with
-# `benchmarks/sweep.py`. Elsewhere memory is the bound.
-CACHE_BYTES = {"cpu": 6 << 20}
-LIMIT = {"cpu": 32}
-LARGEST = 4096
-MEMORY_BYTES = 8 << 30
 
 
 class Chunk(NamedTuple):
@@ -20,18 +14,23 @@ class Chunk(NamedTuple):
     runs: list[Run]
 
 
-def first_width(num_sampled: int, num_params: int, largest_cell: int, backend: str) -> int:
+def first_width(
+    num_sampled: int, num_params: int, largest_cell: int, backend: str | None = None
+) -> int:
     """W, a power of two: as many worlds as pay, and no more than there are runs in a cell.
+
+    On a CPU the updates of all worlds [W, S, D] should stay in the cache; elsewhere memory is the
+    bound.
 
     Args:
         num_sampled: S.
         num_params: D.
         largest_cell: runs that share rule and attack, at most.
-        backend: of JAX.
+        backend: as in `backend.choices`.
     """
+    chosen = choices(backend)
     world = 4 * num_sampled * num_params
-    budget = CACHE_BYTES.get(backend, MEMORY_BYTES // 16)
-    width = min(max(budget // world, 1), LIMIT.get(backend, LARGEST))
+    width = min(max(chosen.chunk_bytes // world, 1), chosen.chunk_worlds)
     enough = 1 << (largest_cell - 1).bit_length()
     return min(1 << (width.bit_length() - 1), enough)
 

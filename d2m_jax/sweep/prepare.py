@@ -93,9 +93,7 @@ def prepare(group: Group, raw: RawDataset, mesh: Mesh) -> tuple[Ready | None, li
 def choose_width(ready: Ready) -> int:
     """W for a group, from its sizes only: what is left to do after a resume does not matter."""
     largest = max(len(cell) for cell in ready.group.cells.values())
-    return first_width(
-        ready.group.spec.num_sampled, ready.num_params, largest, jax.default_backend()
-    )
+    return first_width(ready.group.spec.num_sampled, ready.num_params, largest)
 
 
 def compile_group(ready: Ready, width: int) -> Program:

@@ -22,6 +22,7 @@ from d2m_jax.aggregation import make_aggregator
 from d2m_jax.aggregation.switched import switched_aggregator
 from d2m_jax.attacks import ATTACKS, bind
 from d2m_jax.attacks.switched import switched_attack
+from d2m_jax.backend import choices
 from d2m_jax.defences import build_defence
 from d2m_jax.hparams import HParams
 from d2m_jax.market import Market, make_market
@@ -160,8 +161,8 @@ def compile_program(shape: Shape, mesh: Mesh, worlds: Worlds, shared: PyTree) ->
         for function, args, options in jobs:
             jitted = jax.jit(function, out_shardings=spread(mesh))
             lowered = jitted.lower(choice, args, shared)
-            on_cpu = jax.default_backend() == "cpu"
-            futures.append(pool.submit(lowered.compile, options if on_cpu else None))
+            quick = options if choices().quick_compile else None
+            futures.append(pool.submit(lowered.compile, quick))
         rounds, init, finish = (future.result() for future in futures)
     return Program(
         shape,

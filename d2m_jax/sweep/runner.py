@@ -19,6 +19,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 import d2m_jax
+from d2m_jax.backend import choices
 from d2m_jax.data import RawDataset, load
 from d2m_jax.sweep import store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
@@ -177,7 +178,7 @@ def local_mesh(options: Options) -> Mesh:
 
 def num_workers(options: Options, mesh: Mesh) -> int:
     """Threads that run chunks: one per core on a CPU that is one device, else one."""
-    if options.workers or jax.default_backend() != "cpu" or mesh.size > 1:
+    if options.workers or not choices().threads or mesh.size > 1:
         return options.workers or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

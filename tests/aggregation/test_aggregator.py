@@ -173,7 +173,9 @@ def test_noise_of_norm_clipping():
     x = np.zeros((3, 20_000), np.float32)
     got = agg.norm_clipping(x, key=jax.random.key(0), noise=0.5)
     assert abs(float(jnp.std(got)) - 0.5) < 0.01 and abs(float(jnp.mean(got))) < 0.02
-    np.testing.assert_array_equal(agg.norm_clipping(x, noise=0.5), 0)
+    np.testing.assert_array_equal(agg.norm_clipping(x), 0)
+    with pytest.raises(ValueError, match="adds noise: give it a key"):
+        agg.norm_clipping(x, noise=0.5)
 
 
 def test_dnc_and_signguard_on_drawn_coordinates():

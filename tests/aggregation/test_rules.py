@@ -208,6 +208,70 @@ def test_half_precision_is_aggregated_in_single(name):
         rule(x.astype(np.int32), F, **kw)
 
 
+@pytest.mark.parametrize("name", [*NAMES, *agg.PRE_AGGREGATORS])
+def test_shapes_are_checked_before_anything_broadcasts(name):
+    x = jnp.asarray(rows(9))
+    rule = agg.AGGREGATORS.get(name) or agg.PRE_AGGREGATORS[name]
+    kw = extra(name, rows(9)) if name in NAMES else {"key": jax.random.key(0)}
+    for shape in ((D,), (0, D), (N, 0), (N, D, 2)):
+        with pytest.raises(ValueError, match=r"updates must be a matrix \[S, D\]"):
+            rule(jnp.ones(shape), F, **kw)
+    for mask in (jnp.ones(1, bool), jnp.ones(N - 1, bool), jnp.ones((N, 1), bool)):
+        with pytest.raises(ValueError, match=f"mask must have one entry for each of the {N} rows"):
+            rule(x, F, mask=mask, **kw)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_row_is_its_own_aggregate(name):
+    """fltrust rescales it to the root and sign_majority keeps the signs."""
+    x = rows(9)[:1]
+    kw = {key: v[:1] if key == "losses" else v for key, v in extra(name, rows(9)).items()}
+    got = agg.AGGREGATORS[name](x, 0, **kw)
+    if name in ("fltrust", "sign_majority"):
+        assert np.isfinite(got).all()
+    else:
+        np.testing.assert_allclose(got, x[0], rtol=1e-5)
+
+
+def test_numpys_integers_are_checked_like_pythons():
+    x = rows(9)
+    np.testing.assert_array_equal(agg.trimmed_mean(x, np.int64(2)), agg.trimmed_mean(x, 2))
+    with pytest.raises(ValueError, match="f = 9 Byzantine of 11 rows"):
+        agg.trimmed_mean(x, np.int64(9))
+    for wrong in (2.7, "2", None):
+        with pytest.raises(ValueError, match="f must be an integer, got "):
+            agg.krum(x, wrong)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda x: agg.monna(x, 1, pivot=N), "pivot = 11 is not one of the rows 0 to 10"),
+        (lambda x: agg.multi_krum(x, 1, num_chosen=0), "at least 1 row, not 0"),
+        (lambda x: agg.centered_clipping(x, steps=0), "at least 1 step, not 0"),
+        (lambda x: agg.bucketing(x, 1, key=jax.random.key(0), size=0), "at least 1 row, not 0"),
+        (lambda x: agg.dnc(x, 1, num_coordinates=0), "not 5 and 0"),
+        (lambda x: agg.mean(x, weights=[1.0] * 9), "weights must have one entry for each of"),
+        (lambda x: agg.zeno(x, 1, losses=jnp.ones(1)), "losses must have one entry for each of"),
+        (lambda x: agg.fltrust(x, root=jnp.ones(3)), r"root must have shape \(6,\), got \(3,\)"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(jnp.asarray(rows(9)))
+
+
+def test_what_the_buyer_brings_cannot_spoil_the_aggregate():
+    x = jnp.asarray(rows(9))
+    for value in (np.nan, np.inf, 1e30):
+        np.testing.assert_array_equal(agg.fltrust(x, root=jnp.full(D, value)), 0)
+    weights = jnp.ones(N).at[3].set(jnp.nan)
+    absent = jnp.arange(N) != 3
+    for rule in (agg.mean, agg.geometric_median):
+        got = rule(x, mask=absent, weights=weights)
+        np.testing.assert_allclose(got, rule(x, mask=absent), rtol=1e-5)
+
+
 def test_precision_that_is_there_is_kept():
     """Lists are read; promotion is left to nobody; eight bits are widened, 64 are not narrowed."""
     with jax.numpy_dtype_promotion("strict"):

@@ -66,7 +66,8 @@ CASES = {  # fields of the module, image shape; odd sizes lose a row or column i
 )
 def test_values_and_gradients_equal_naive(form, case, monkeypatch):
     fields, shape = CASES[case]
-    monkeypatch.setattr(backend, "choices", lambda: backend.Choices(form, "vmap", "map"))
+    choices = backend.choices("cpu")._replace(conv=form)
+    monkeypatch.setattr(backend, "choices", lambda: choices)
     model = cnn.conv_model("test", cnn.ConvNet(*fields), shape, 4)
     apply, loss = naive(fields, shape)
     theta = model.init(jax.random.key(0)) + 0.01
