@@ -1,4 +1,4 @@
-"""The MNIST CNN (431,080 parameters): Corrected OSMD, six best rules of `zoo_mlp.py`, the mean.
+"""The MNIST CNN (431,080 parameters): Corrected OSMD, eight of the best other rules, the mean.
 
     python scripts/sweep.py --config=configs/sweeps/zoo_cnn.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_cnn --plot=docs/figures/zoo_cnn.png
@@ -12,7 +12,15 @@ from configs.sweeps import zoo_mlp
 from d2m_jax.sweep import axis, product
 from d2m_jax.sweep.space import Point
 
-RULES = ["fltrust", "clipped_clustering", "caf", "centered_clipping", "signguard"]
+RULES = [
+    "fltrust",
+    "clipped_clustering",
+    "caf",
+    "clustering",
+    "dnc",
+    "centered_clipping",
+    "signguard",
+]
 ATTACKS = ["min_max", "min_sum", "norm_inflation", "ipm", "alie"]
 
 
@@ -23,12 +31,12 @@ def get_config() -> ConfigDict:
     return config
 
 
-def defences() -> list[Point]:
+def defences(rules: list[str]) -> list[Point]:
     own = zoo_mlp.defence("own", sampler="corrected_osmd")
     mixed = zoo_mlp.defence("trimmed_mean", ("nnm",))
-    return [own, mixed, *(zoo_mlp.defence(rule) for rule in [*RULES, "mean"])]
+    return [own, mixed, *(zoo_mlp.defence(rule) for rule in [*rules, "mean"])]
 
 
 def get_points() -> list[Point]:
     rate = axis("hparams.learning.lr", [0.1])
-    return product(defences(), zoo_mlp.attacks(ATTACKS), rate, zoo_mlp.worlds())
+    return product(defences(RULES), zoo_mlp.attacks(ATTACKS), rate, zoo_mlp.worlds())

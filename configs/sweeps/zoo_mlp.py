@@ -3,7 +3,7 @@
     python scripts/sweep.py --config=configs/sweeps/zoo_mlp.py --data_dir=DIR
     python -m benchmarks.zoo results/zoo_mlp --plot=docs/figures/zoo_mlp.png
 
-Dirichlet 0.5, batch 25, 40 rounds, three rates, three worlds: 24,030 trainings in some 80 minutes
+Dirichlet 0.5, batch 25, 40 rounds, three rates, three worlds: 24,030 trainings in some 70 minutes
 on two cores (docs/zoo.md). Not in it: attacks that try the defence itself (`zoo_adaptive.py`), what
 is refused before any rule sees it, backdoors, and the twin of `alie`.
 """
