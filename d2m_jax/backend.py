@@ -15,7 +15,7 @@ class Choices(NamedTuple):
     conv: str  # "batch_minor" (written out, batch last) or "module" (the linen definition)
     map_dense: str  # sellers of a dense model: "vmap" or "map"
     map_conv: str  # sellers of a convolutional model: "vmap" or "map"
-    blocks: bool  # rules take a matrix by blocks of columns that stay in the cache, and its rows
+    blocks: bool  # rules read a matrix by blocks of columns that stay in the cache
     barrier: bool  # `optimization_barrier` keeps XLA from computing a value again
     threads: bool  # a sweep runs its chunks on one thread per core
     quick_compile: bool  # XLA's lower optimisation levels are as fast to run

@@ -191,7 +191,7 @@ def _secrecy(spec: Spec) -> None:
 
 
 def check_shapes(spec: Spec) -> None:
-    """Raises a ValueError, one sentence, for counts that no market can have."""
+    """Raises a ValueError, one sentence, for counts that do not make a market."""
     for name in (
         "num_sellers",
         "num_sampled",

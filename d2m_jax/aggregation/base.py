@@ -60,7 +60,7 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
         key: Key | None = None,
         **hyper: Any,
     ) -> jax.Array:
-        updates, f, mask, key = premix(pre, as_rows(updates, mask), f, mask, key)
+        updates, f, mask, key = premix(pre, *as_rows(updates, mask), f, key)
         if key is not None and "key" in _uses(rule):
             hyper["key"] = key
         return rule(updates, f, mask=mask, **hyper)
@@ -71,8 +71,8 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
 def premix(
     pre: Sequence[Callable[..., Any]],
     updates: jax.Array,
-    f: Count,
     mask: jax.Array | None,
+    f: Count,
     key: Key | None,
 ) -> tuple[jax.Array, Count, jax.Array | None, Key | None]:
     """The rows after all pre-aggregators, with f, mask and the key that is left for the rule."""
@@ -87,12 +87,12 @@ def premix(
 def _uses(rule: Any) -> tuple[str, ...]:
     if isinstance(rule, Rule):
         return rule.uses
-    bound = set(rule.keywords) if isinstance(rule, functools.partial) else set()
+    if isinstance(rule, functools.partial):  # what is bound is given
+        return tuple(name for name in _uses(rule.func) if name not in rule.keywords)
     try:
-        takes = inspect.signature(rule).parameters.keys() - bound
+        return ("key",) if "key" in inspect.signature(rule).parameters else ()
     except ValueError:  # a built-in without a signature
         return ()
-    return ("key",) if "key" in takes else ()
 
 
 def build_aggregator(
@@ -119,10 +119,10 @@ def build_aggregator(
         losses: jax.Array | None = None,
         **hyper: Any,
     ) -> tuple[jax.Array, PyTree]:
-        updates = as_rows(updates, mask)
+        updates, mask = as_rows(updates, mask)
         num_rows = updates.shape[0]
         mask = finite_mask(updates, mask)
-        updates, f, mask, key = premix(pre, updates, f, mask, key)
+        updates, f, mask, key = premix(pre, updates, mask, f, key)
         if updates.shape[0] != num_rows and (rule.by_seller or "losses" in rule.uses):
             raise ValueError("bucketing mixes sellers: put it before no rule that knows them apart")
         given: Mapping[str, Any] = {"key": key, "root": root, "losses": losses}

@@ -13,15 +13,16 @@ from d2m_jax.aggregation.coordinate import median
 from d2m_jax.aggregation.gram import centred_gram, squared_distances_to
 from d2m_jax.aggregation.masks import (
     Count,
-    check_per_row,
     clip_factors,
     num_present,
+    per_row,
     present,
     row_norms,
     safe_sqrt,
     takes_rows,
     weighted_mean,
     weighted_sum,
+    whole,
 )
 from d2m_jax.aggregation.order_stats import fence
 from d2m_jax.names import lookup
@@ -76,11 +77,9 @@ def geometric_median(
     smoothing = default_smoothing if smoothing is None else smoothing
     alpha = present(updates, mask).astype(updates.dtype)
     if weights is not None:
-        check_per_row("weights", weights, updates)
-        alpha = jnp.where(alpha > 0, weights, 0).astype(updates.dtype)
-    steps = default_steps if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"the geometric median takes at least 1 step, not {steps}")
+        weights = per_row("weights", weights, updates).astype(updates.dtype)
+        alpha = jnp.where(alpha > 0, weights, 0)
+    steps = whole("steps", default_steps if steps is None else steps, 1)
     measure = _passes if steps <= _FEW_STEPS else _in_gram
     first, distances_to = measure(updates, mask)
     if preset == "byzfl":
@@ -149,16 +148,16 @@ def centered_clipping(
         `[D]`; the centre itself when nobody is present.
 
     Raises:
-        ValueError: no step.
+        ValueError: no step, or a centre of another length.
 
     Cost: two passes per step. Source: Karimireddy, He, Jaggi, ICML 2021.
     """
     del f  # unused
     default_radius, default_steps = lookup(_CLIPPING, preset, "preset")
     radius = default_radius if radius is None else radius
-    steps = default_steps if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"centered clipping takes at least 1 step, not {steps}")
+    steps = whole("steps", default_steps if steps is None else steps, 1)
+    if centre is not None and jnp.shape(centre) != updates.shape[1:]:
+        raise ValueError(f"centre must have shape {updates.shape[1:]}, got {jnp.shape(centre)}")
     here = present(updates, mask)
     count = jnp.maximum(jnp.asarray(num_present(updates, mask)), 1)
 

@@ -15,6 +15,7 @@ from d2m_jax.aggregation.masks import (
     row_norms,
     takes_rows,
     weighted_mean,
+    whole,
 )
 from d2m_jax.aggregation.nearest import around_median, nearest_to_median
 from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, rank_of
@@ -102,9 +103,11 @@ def multi_krum(
     Cost: O(S^2 D). Source: Blanchard et al., NeurIPS 2017.
     """
     scores, f, count = _scores(updates, f, mask, preset)
-    if isinstance(num_chosen, int) and num_chosen < 1:
-        raise ValueError(f"multi-Krum averages at least 1 row, not {num_chosen}")
-    chosen = rank_of(scores) < (count - f if num_chosen is None else num_chosen)
+    if num_chosen is None:
+        num_chosen = count - f
+    elif not isinstance(num_chosen, jax.Array):
+        num_chosen = whole("num_chosen", num_chosen, 1)
+    chosen = rank_of(scores) < num_chosen
     return weighted_mean(chosen, updates, mask)
 
 
@@ -195,7 +198,7 @@ def monna(
     last = updates.shape[0] - 1
     if isinstance(pivot, jax.Array):
         pivot = jnp.clip(pivot, 0, last)
-    elif not 0 <= pivot <= last:
+    elif whole("pivot", pivot) > last:
         raise ValueError(f"pivot = {pivot} is not one of the rows 0 to {last}")
     if mask is not None:
         pivot = jnp.where(jnp.take(mask, pivot), pivot, jnp.argmax(mask))

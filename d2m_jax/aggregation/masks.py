@@ -35,8 +35,10 @@ def as_float32(updates: jax.Array) -> jax.Array:
     return updates.astype(jnp.float32) if jnp.finfo(updates.dtype).bits < 32 else updates
 
 
-def as_rows(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """`updates` as a rule takes them: `[S, D]` in at least float32.
+def as_rows(
+    updates: jax.Array, mask: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array | None]:
+    """`updates` and `mask` as a rule takes them: `[S, D]` in at least float32, `[S]` bool or None.
 
     Raises:
         ValueError: a shape or a type that a rule cannot take, or a mask of another length.
@@ -44,27 +46,44 @@ def as_rows(updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     updates = as_float32(updates)
     if updates.ndim != 2 or 0 in updates.shape:
         raise ValueError(f"updates must be a matrix [S, D], S and D >= 1, got {updates.shape}")
-    check_per_row("mask", mask, updates)
-    return updates
+    return updates, None if mask is None else per_row("mask", mask, updates).astype(bool)
 
 
-def check_per_row(name: str, values: jax.Array | None, updates: jax.Array) -> None:
-    """Refuses values that are not one per row, before anything broadcasts them."""
-    if values is not None and jnp.shape(values) != updates.shape[:1]:
+def per_row(name: str, values: jax.Array, updates: jax.Array) -> jax.Array:
+    """`values` as an array; refused when they are not one per row, before anything broadcasts."""
+    values = jnp.asarray(values)
+    if values.shape != updates.shape[:1]:
         raise ValueError(
             f"{name} must have one entry for each of the {updates.shape[0]} rows, "
-            f"got shape {jnp.shape(values)}"
+            f"got shape {values.shape}"
         )
+    return values
+
+
+def whole(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of Python or NumPy as an int, at least `least`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
 
 
 def takes_rows(rule: Fn) -> Fn:
-    """A rule or pre-aggregator that is given `as_rows(updates, mask)` as its updates."""
+    """A rule or pre-aggregator that is given `as_rows(updates, mask)`."""
 
     @functools.wraps(rule)
     def checked(
         updates: jax.Array, *args: Any, mask: jax.Array | None = None, **kwargs: Any
     ) -> Any:
-        return rule(as_rows(updates, mask), *args, mask=mask, **kwargs)
+        updates, mask = as_rows(updates, mask)
+        return rule(updates, *args, mask=mask, **kwargs)
 
     return cast(Fn, checked)
 
@@ -72,13 +91,13 @@ def takes_rows(rule: Fn) -> Fn:
 def finite_mask(
     updates: jax.Array, mask: jax.Array | None = None, limit: float | jax.Array = 1e17
 ) -> jax.Array:
-    """True `[S]` for rows that a rule may see: every value finite and the norm below `limit`.
+    """True `[S]` for rows that a rule may see: every value finite and the norm at most `limit`.
 
     The default limit is what sums of squared distances in float32 can still hold. Cost: one pass.
     """
-    updates = as_rows(updates, mask)
+    updates, mask = as_rows(updates, mask)
     norms = jnp.sqrt(jnp.sum(jnp.square(updates), axis=1))
-    good = norms < limit  # False for NaN and for an overflow to inf
+    good = norms <= limit  # False for NaN and for an overflow to inf
     return good if mask is None else good & mask
 
 
@@ -105,12 +124,11 @@ def check_f(f: Count, count: Count, factor: int = 2, extra: int = 0) -> Count:
     Python's.
     """
     if not isinstance(f, jax.Array):
-        try:
-            f = operator.index(f)
-        except TypeError:
-            raise ValueError(f"f must be an integer, got {f!r}") from None
+        f = whole("f", f)
+    elif f.ndim or not jnp.issubdtype(f.dtype, jnp.integer):
+        raise ValueError(f"f must be one integer, got {f.dtype} of shape {f.shape}")
     if isinstance(f, int) and isinstance(count, int):
-        if f < 0 or (f and factor * f + extra >= count):
+        if f and factor * f + extra >= count:
             bound = f"{factor} f + {extra}" if extra else f"{factor} f"
             raise ValueError(f"f = {f} Byzantine of {count} rows: 0 <= {bound} < rows must hold")
         return f
@@ -149,15 +167,14 @@ def weighted_sum(
 def weighted_mean(
     weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-    """`sum_i w_i x_i / sum_i w_i` over present rows; 0 when the weights sum to 0.
+    """`sum_i w_i x_i / sum_i w_i` over present rows; 0 when the weights sum to 0 or to NaN.
 
     Args:
         weights: `[S]` float or bool, >= 0; those of absent rows do not count.
         updates: `[S, D]`.
         mask: `[S]` bool or None.
     """
-    weights = jnp.asarray(weights).astype(updates.dtype)
-    check_per_row("weights", weights, updates)
+    weights = per_row("weights", weights, updates).astype(updates.dtype)
     weights = weights if mask is None else jnp.where(mask, weights, 0)
     mass = jnp.sum(weights)
     weights = jnp.where(mass > 0, weights / jnp.where(mass > 0, mass, 1), 0)

@@ -4,8 +4,6 @@ All have the form `pre(updates, f, *, mask=None, key=None, **hyper) -> (updates,
 any number of them can be put before any rule (`base.chain`). Read next: `base.py`.
 """
 
-import operator
-
 import jax
 import jax.numpy as jnp
 
@@ -19,6 +17,7 @@ from d2m_jax.aggregation.masks import (
     present,
     row_norms,
     takes_rows,
+    whole,
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
@@ -91,8 +90,7 @@ def bucketing(
     """
     if key is None:
         raise ValueError("bucketing permutes the rows: give it a key")
-    if operator.index(size) < 1:
-        raise ValueError(f"a bucket holds at least 1 row, not {size}")
+    size = whole("size", size, 1)
     n = updates.shape[0]
     buckets = -(-n // size)
     draws = jax.random.uniform(key, (n,))

@@ -15,6 +15,7 @@ from d2m_jax.aggregation.masks import (
     safe_sqrt,
     takes_rows,
     weighted_mean,
+    whole,
 )
 from d2m_jax.aggregation.order_stats import rank_of
 
@@ -109,8 +110,8 @@ def dnc(
     Cost: O(rounds S^2 b). Source: Shejwalkar and Houmansadr, NDSS 2021.
     """
     n, dim = updates.shape
-    if num_coordinates < 1 or rounds < 1:
-        raise ValueError(f"dnc takes rounds and coordinates, not {rounds} and {num_coordinates}")
+    rounds = whole("rounds", rounds, 1)
+    num_coordinates = whole("num_coordinates", num_coordinates, 1)
     count = num_present(updates, mask)
     f = check_f(f, count)
     here = present(updates, mask)

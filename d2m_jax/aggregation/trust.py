@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    check_per_row,
     finite_mask,
     num_present,
+    per_row,
     present,
     row_norms,
     safe_sqrt,
@@ -46,8 +46,9 @@ def fltrust(
     Cost: three passes. Source: Cao et al., NDSS 2021.
     """
     del f  # unused
-    if jnp.shape(root) != updates.shape[1:]:
-        raise ValueError(f"root must have shape {updates.shape[1:]}, got {jnp.shape(root)}")
+    root = jnp.asarray(root).astype(updates.dtype)
+    if root.shape != updates.shape[1:]:
+        raise ValueError(f"root must have shape {updates.shape[1:]}, got {root.shape}")
     root = jnp.where(finite_mask(root[None])[0], root, 0)
     norms = row_norms(updates, mask)
     length = safe_sqrt(jnp.sum(jnp.square(root)))
@@ -88,7 +89,7 @@ def zeno(
     Cost: two passes, and the S losses that the caller computes. Source: Xie, Koyejo, Gupta,
     ICML 2019.
     """
-    check_per_row("losses", losses, updates)
+    losses = per_row("losses", losses, updates)
     count = num_present(updates, mask)
     f = check_f(f, count, factor=1)
     cost = losses + penalty * jnp.square(row_norms(updates, mask))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import check_per_row, finite_mask
+from d2m_jax.aggregation.masks import as_rows, finite_mask, per_row
 from d2m_jax.names import lookup
 from d2m_jax.types import Key, Number, PyTree
 
@@ -44,7 +44,7 @@ class Attack(NamedTuple):
     """One entry of the registry: what a bad seller does to its data, to its update, or to both.
 
     Called like a function, `ATTACKS["alie"](key, updates, byzantine, z=2.0)`, it forges with its
-    default numbers where none are given.
+    default numbers where none are given. (To `jax.jit`, a tuple is no function: give it a lambda.)
 
     `forge(key, updates [S, D], byzantine [S], *, context, **options, **hyper) -> updates [S, D]`
     `poison(key, images, labels, num_classes, *, seller, **hyper) -> (images, labels)`
@@ -83,10 +83,13 @@ class Attack(NamedTuple):
             hyper: numbers, in place of the defaults.
 
         Raises:
-            ValueError: a number that the attack does not have, or something missing in the context.
+            ValueError: a number that the attack does not have, something missing in the context, or
+                a shape that does not fit.
         """
         for name in hyper:
             lookup(self.hyper, name, "number of the attack")
+        updates, _ = as_rows(updates, context.mask)
+        byzantine = per_row("byzantine", byzantine, updates).astype(bool)
         if self.forge is None:
             return updates
         return self.forge(key, updates, byzantine, context=context, **{**self.hyper, **hyper})
@@ -127,7 +130,7 @@ def present(updates: jax.Array, context: AttackContext) -> jax.Array:
     """Returns the rows that take part, [S] bool."""
     if context.mask is None:
         return jnp.ones(updates.shape[0], bool)
-    return context.mask.astype(bool)
+    return per_row("context.mask", context.mask, updates).astype(bool)
 
 
 def known_rows(
@@ -201,7 +204,7 @@ def place(
     Raises:
         ValueError: `byzantine` of another length.
     """
-    check_per_row("byzantine", byzantine, updates)
+    per_row("byzantine", byzantine, updates)
     if forged.ndim == 1:
         forged = forged[None, :]
     write = byzantine & present(updates, context) & valid

@@ -76,16 +76,7 @@ def make_defence(
         raise ValueError("corrected_osmd brings its own aggregate; give it no aggregator")
     if aggregator is not None and not hasattr(aggregator, "apply"):
         aggregator = StatelessRule(aggregator)
-    defence = build(num_sampled=num_sampled, aggregator=aggregator, horizon=horizon)
-
-    def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
-        if num_sampled > num_sellers:
-            raise ValueError(
-                f"num_sampled = {num_sampled} sellers cannot be drawn from {num_sellers}"
-            )
-        return defence.init(num_sellers, dim, lam)
-
-    return defence._replace(init=init)
+    return build(num_sampled=num_sampled, aggregator=aggregator, horizon=horizon)
 
 
 SAMPLERS: dict[str, Callable[..., Defence]] = {

@@ -24,10 +24,15 @@ def draw_distinct(key: Key, p: jax.Array, eligible: jax.Array, num_sampled: int)
     Returns:
         Selection whose weights are these inclusion probabilities.
 
+    Raises:
+        ValueError: S > N.
+
     Source: exponential clocks are Gumbel top-k; the estimate is rank conditioning, Cohen and
     Kaplan, "Summarizing data using bottom-k sketches", PODC 2007.
     """
     num = p.shape[0]
+    if num_sampled > num:
+        raise ValueError(f"num_sampled = {num_sampled} sellers cannot be drawn from {num}")
     can = eligible & (p > 0)
     rings = jnp.where(can, jax.random.exponential(key, (num,)) / jnp.where(can, p, 1.0), jnp.inf)
     order = jnp.argsort(rings)

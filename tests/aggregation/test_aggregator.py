@@ -154,6 +154,9 @@ def test_own_function_sees_single_precision_and_keeps_its_key():
     drawn = {few(rows(63), 2, key=jax.random.key(seed)).tobytes() for seed in range(8)}
     assert len(drawn) > 1  # of two coordinates out of six
     assert agg.make_aggregator(max).uses == ()
+    noisy_mean = agg.make_aggregator(partial(agg.AGGREGATORS["norm_clipping"], noise=0.1))
+    assert noisy_mean.uses == ("key",)
+    assert np.isfinite(noisy_mean.apply((), x, 1, key=jax.random.key(0))[0]).all()
 
 
 def test_trees_are_raveled_once():

@@ -86,7 +86,7 @@ def test_geometric_median_by_passes_is_that_in_the_gram_matrix(monkeypatch, pres
 
 
 def test_geometric_median_needs_a_step():
-    with pytest.raises(ValueError, match="at least 1 step"):
+    with pytest.raises(ValueError, match="steps must be at least 1"):
         agg.geometric_median(cloud(5), steps=0)
 
 

@@ -219,6 +219,9 @@ def test_shapes_are_checked_before_anything_broadcasts(name):
     for mask in (jnp.ones(1, bool), jnp.ones(N - 1, bool), jnp.ones((N, 1), bool)):
         with pytest.raises(ValueError, match=f"mask must have one entry for each of the {N} rows"):
             rule(x, F, mask=mask, **kw)
+    here = [True] * (N - 1) + [False]
+    listed, stored = (rule(x, F, mask=mask, **kw) for mask in (here, jnp.asarray(here)))
+    np.testing.assert_array_equal(jax.tree.leaves(listed)[0], jax.tree.leaves(stored)[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -247,10 +250,18 @@ def test_numpys_integers_are_checked_like_pythons():
     "call, message",
     [
         (lambda x: agg.monna(x, 1, pivot=N), "pivot = 11 is not one of the rows 0 to 10"),
-        (lambda x: agg.multi_krum(x, 1, num_chosen=0), "at least 1 row, not 0"),
-        (lambda x: agg.centered_clipping(x, steps=0), "at least 1 step, not 0"),
-        (lambda x: agg.bucketing(x, 1, key=jax.random.key(0), size=0), "at least 1 row, not 0"),
-        (lambda x: agg.dnc(x, 1, num_coordinates=0), "not 5 and 0"),
+        (lambda x: agg.monna(x, 1, pivot=1.5), "pivot must be an integer, got 1.5"),
+        (lambda x: agg.multi_krum(x, 1, num_chosen=np.int64(0)), "num_chosen must be at least 1"),
+        (lambda x: agg.centered_clipping(x, centre=jnp.ones(1)), "centre must have shape"),
+        (lambda x: jax.jit(agg.krum)(x, 2.7), "f must be one integer, got float32 of shape"),
+        (lambda x: agg.krum(x, jnp.arange(3)), "f must be one integer, got int32 of shape"),
+        (lambda x: agg.multi_krum(x, 1, num_chosen=0), "num_chosen must be at least 1, got 0"),
+        (lambda x: agg.centered_clipping(x, steps=0), "steps must be at least 1, got 0"),
+        (
+            lambda x: agg.bucketing(x, 1, key=jax.random.key(0), size=0),
+            "size must be at least 1, got 0",
+        ),
+        (lambda x: agg.dnc(x, 1, num_coordinates=0), "num_coordinates must be at least 1, got 0"),
         (lambda x: agg.mean(x, weights=[1.0] * 9), "weights must have one entry for each of"),
         (lambda x: agg.zeno(x, 1, losses=jnp.ones(1)), "losses must have one entry for each of"),
         (lambda x: agg.fltrust(x, root=jnp.ones(3)), r"root must have shape \(6,\), got \(3,\)"),
@@ -265,6 +276,8 @@ def test_what_the_buyer_brings_cannot_spoil_the_aggregate():
     x = jnp.asarray(rows(9))
     for value in (np.nan, np.inf, 1e30):
         np.testing.assert_array_equal(agg.fltrust(x, root=jnp.full(D, value)), 0)
+    half = agg.fltrust(x, root=jnp.full(D, 300, jnp.float16))
+    np.testing.assert_array_equal(half, agg.fltrust(x, root=[300] * D))
     weights = jnp.ones(N).at[3].set(jnp.nan)
     absent = jnp.arange(N) != 3
     for rule in (agg.mean, agg.geometric_median):

@@ -130,8 +130,14 @@ def test_an_attack_is_called_like_a_function():
     assert ATTACKS["label_flip"](KEY, ROWS, two) is ROWS
     with pytest.raises(ValueError, match="unknown number of the attack 'epsilon'; valid names: "):
         ATTACKS["alie"](KEY, ROWS, two, epsilon=1.0)
-    with pytest.raises(ValueError, match="byzantine must have one entry for each of the 7 rows"):
-        ATTACKS["alie"](KEY, ROWS, two[:1])
+    for name in ("alie", "sign_flip", "label_flip"):
+        for wrong in (two[:1], two[:3]):
+            with pytest.raises(ValueError, match="byzantine must have one entry for each of the 7"):
+                ATTACKS[name](KEY, ROWS, wrong)
+        with pytest.raises(ValueError, match="mask must have one entry for each of the 7 rows"):
+            ATTACKS[name](KEY, ROWS, two, context=AttackContext(mask=two[:1]))
+        with pytest.raises(ValueError, match="updates must be a matrix"):
+            ATTACKS[name](KEY, ROWS[0], two)
 
 
 def test_a_row_that_the_defence_refuses_teaches_nothing():
