@@ -18,6 +18,7 @@ from d2m_jax.hparams import HParams
 from d2m_jax.ledger import DEFAULT_RULES, INT_MAX, check_rules, check_supply
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.names import lookup
+from d2m_jax.rows import MAX_NORM
 from d2m_jax.server import SERVER_OPTIMIZERS
 from d2m_jax.spec import DataSpec, Spec
 
@@ -258,7 +259,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning.drop_out": (0, 1),
     "learning.straggle": (0, 1),
     "tolerated_f": (-1, INT_MAX),
-    "learning.max_norm": (1e-30, 1e17),
+    "learning.max_norm": (1e-30, MAX_NORM),
     "privacy.clip": (1e-30, 1e6),
     "privacy.noise": (0, 1e6),
     "privacy.delta": (1e-30, 0.5),

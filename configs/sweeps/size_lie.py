@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
 def get_points() -> list[Point]:
     attackers = product(
         axis("spec.attack", ["sign_flip", "label_flip"]),
-        axis("hparams.population.num_byzantine", [6, 8]),
+        axis("hparams.population.num_byzantine", [6, 8, 9]),
         axis("hparams.conduct.size_lie_bps", [10_000, 200_000]),
     )
     nobody = {"hparams.population.num_byzantine": 0}

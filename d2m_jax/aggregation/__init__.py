@@ -32,7 +32,6 @@ from d2m_jax.aggregation.history import (
     safeguard,
     safeguard_step,
 )
-from d2m_jax.aggregation.masks import finite_mask
 from d2m_jax.aggregation.nearest import meamed, phocas
 from d2m_jax.aggregation.norms import cge, norm_clipping
 from d2m_jax.aggregation.premix import arc, bucketing, clipping, nnm
@@ -40,11 +39,12 @@ from d2m_jax.aggregation.signs import robust_learning_rate, sign_majority
 from d2m_jax.aggregation.spectral import caf, dnc
 from d2m_jax.aggregation.subsets import mda, smea
 from d2m_jax.aggregation.trust import fltrust, zeno
+from d2m_jax.rows import finite_mask
 
 
 def make_aggregator(
     name: str | Callable[..., Any],
-    pre: Sequence[str | Callable[..., Any]] = (),
+    pre: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = (),
     preset: str = "paper",
     **static: Any,
 ) -> Aggregator:
@@ -56,7 +56,8 @@ def make_aggregator(
 
     Args:
         name: of a rule in AGGREGATORS, or a function of that form.
-        pre: names from PRE_AGGREGATORS, or functions, for example `partial(bucketing, size=3)`.
+        pre: one or several names from PRE_AGGREGATORS, or functions, for example
+            `partial(bucketing, size=3)`.
         preset: "paper" or "byzfl", where the definitions differ.
         static: keywords of the rule that are the same in every round; traced numbers may be
             given here (inside the traced function) or to `apply`.

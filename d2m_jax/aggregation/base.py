@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import Count, as_float32, as_rows, finite_mask
+from d2m_jax.aggregation.masks import Count
 from d2m_jax.names import lookup
+from d2m_jax.rows import as_float32, as_rows, finite_mask
 from d2m_jax.types import Key, PyTree
 
 PRESETS = ("paper", "byzfl")
@@ -60,7 +61,8 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
         key: Key | None = None,
         **hyper: Any,
     ) -> jax.Array:
-        updates, f, mask, key = premix(pre, *as_rows(updates, mask), f, key)
+        updates, mask = as_rows(updates, mask)
+        updates, f, mask, key = premix(pre, updates, f, mask, key)
         if key is not None and "key" in _uses(rule):
             hyper["key"] = key
         return rule(updates, f, mask=mask, **hyper)
@@ -71,8 +73,8 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
 def premix(
     pre: Sequence[Callable[..., Any]],
     updates: jax.Array,
-    mask: jax.Array | None,
     f: Count,
+    mask: jax.Array | None,
     key: Key | None,
 ) -> tuple[jax.Array, Count, jax.Array | None, Key | None]:
     """The rows after all pre-aggregators, with f, mask and the key that is left for the rule."""
@@ -122,7 +124,7 @@ def build_aggregator(
         updates, mask = as_rows(updates, mask)
         num_rows = updates.shape[0]
         mask = finite_mask(updates, mask)
-        updates, f, mask, key = premix(pre, updates, mask, f, key)
+        updates, f, mask, key = premix(pre, updates, f, mask, key)
         if updates.shape[0] != num_rows and (rule.by_seller or "losses" in rule.uses):
             raise ValueError("bucketing mixes sellers: put it before no rule that knows them apart")
         given: Mapping[str, Any] = {"key": key, "root": root, "losses": losses}
@@ -145,7 +147,7 @@ def resolve(
     rules: Mapping[str, Rule],
     pre_aggregators: Mapping[str, Callable[..., Any]],
     name: str | Callable[..., Any],
-    pre: Sequence[str | Callable[..., Any]],
+    pre: str | Callable[..., Any] | Sequence[str | Callable[..., Any]],
     preset: str,
 ) -> tuple[Rule, list[Callable[..., Any]]]:
     """Names to functions; callables pass unchanged. Raises ValueError for an unknown name."""

@@ -15,7 +15,6 @@ from d2m_jax.aggregation.masks import (
     Count,
     clip_factors,
     num_present,
-    per_row,
     present,
     row_norms,
     safe_sqrt,
@@ -26,6 +25,7 @@ from d2m_jax.aggregation.masks import (
 )
 from d2m_jax.aggregation.order_stats import fence
 from d2m_jax.names import lookup
+from d2m_jax.rows import per_row
 
 _WEISZFELD = {"paper": (1e-6, 32), "byzfl": (0.1, 3)}  # smoothing, steps
 _FEW_STEPS = 4  # of Weiszfeld: up to so many, two passes each take less than a Gram matrix

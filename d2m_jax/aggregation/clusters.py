@@ -10,7 +10,6 @@ from d2m_jax.aggregation.gram import cosines, inner_products
 from d2m_jax.aggregation.masks import (
     Count,
     clip_factors,
-    masked_median,
     present,
     row_norms,
     safe_sqrt,
@@ -20,6 +19,7 @@ from d2m_jax.aggregation.masks import (
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
+from d2m_jax.rows import masked_median
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 

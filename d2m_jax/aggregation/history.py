@@ -15,7 +15,6 @@ from d2m_jax.aggregation.clusters import clipped_clustering
 from d2m_jax.aggregation.gram import centred_gram, cosines, inner_products, squared_distances
 from d2m_jax.aggregation.masks import (
     Count,
-    masked_median,
     present,
     row_norms,
     safe_sqrt,
@@ -24,6 +23,7 @@ from d2m_jax.aggregation.masks import (
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
+from d2m_jax.rows import masked_median
 
 NORMS_PER_SELLER = 64  # capacity of the memory of clipped_clustering, in norms per seller
 

@@ -3,8 +3,8 @@
 Tie rule of the room: sorts are stable and the lowest seller index comes first; coordinate-wise
 rules, which see values and not sellers, take the lower value first.
 Non-finite policy of the room: a row with a NaN, an infinity or a huge norm is marked absent by
-`finite_mask` before any rule sees it (`make_aggregator` does so), and counted by whoever calls. A
-bare rule assumes that present rows are finite; what absent rows hold is never used.
+`rows.finite_mask` before any rule sees it (`make_aggregator` does so), and counted by whoever
+calls. A bare rule assumes that present rows are finite; what absent rows hold is never used.
 """
 
 import functools
@@ -17,47 +17,11 @@ import jax.numpy as jnp
 
 from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, rows_of, sum_blocks, total
 from d2m_jax.backend import choices
+from d2m_jax.rows import as_rows, per_row
 
 Count: TypeAlias = int | jax.Array
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 FEW_ROWS = 32  # up to which a CPU sums masked rows one by one, which needs no second matrix
-
-
-def as_float32(updates: jax.Array) -> jax.Array:
-    """`updates` in at least float32: half precision cannot hold the squares that rules add up.
-
-    Raises:
-        ValueError: updates that are not real floating numbers.
-    """
-    updates = jnp.asarray(updates)
-    if not jnp.issubdtype(updates.dtype, jnp.floating):
-        raise ValueError(f"updates must be floating numbers, got {updates.dtype}")
-    return updates.astype(jnp.float32) if jnp.finfo(updates.dtype).bits < 32 else updates
-
-
-def as_rows(
-    updates: jax.Array, mask: jax.Array | None = None
-) -> tuple[jax.Array, jax.Array | None]:
-    """`updates` and `mask` as a rule takes them: `[S, D]` in at least float32, `[S]` bool or None.
-
-    Raises:
-        ValueError: a shape or a type that a rule cannot take, or a mask of another length.
-    """
-    updates = as_float32(updates)
-    if updates.ndim != 2 or 0 in updates.shape:
-        raise ValueError(f"updates must be a matrix [S, D], S and D >= 1, got {updates.shape}")
-    return updates, None if mask is None else per_row("mask", mask, updates).astype(bool)
-
-
-def per_row(name: str, values: jax.Array, updates: jax.Array) -> jax.Array:
-    """`values` as an array; refused when they are not one per row, before anything broadcasts."""
-    values = jnp.asarray(values)
-    if values.shape != updates.shape[:1]:
-        raise ValueError(
-            f"{name} must have one entry for each of the {updates.shape[0]} rows, "
-            f"got shape {values.shape}"
-        )
-    return values
 
 
 def whole(name: str, value: Any, least: int = 0) -> int:
@@ -86,19 +50,6 @@ def takes_rows(rule: Fn) -> Fn:
         return rule(updates, *args, mask=mask, **kwargs)
 
     return cast(Fn, checked)
-
-
-def finite_mask(
-    updates: jax.Array, mask: jax.Array | None = None, limit: float | jax.Array = 1e17
-) -> jax.Array:
-    """True `[S]` for rows that a rule may see: every value finite and the norm at most `limit`.
-
-    The default limit is what sums of squared distances in float32 can still hold. Cost: one pass.
-    """
-    updates, mask = as_rows(updates, mask)
-    norms = jnp.sqrt(jnp.sum(jnp.square(updates), axis=1))
-    good = norms <= limit  # False for NaN and for an overflow to inf
-    return good if mask is None else good & mask
 
 
 def num_present(updates: jax.Array, mask: jax.Array | None) -> Count:
@@ -210,14 +161,3 @@ def clip_factors(norms: jax.Array, radius: float | jax.Array) -> jax.Array:
     """`min(1, radius / norm)`, 1 where the norm is 0."""
     over = norms > radius
     return jnp.where(over, radius / jnp.where(over, norms, 1), 1)
-
-
-def masked_median(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Median of the present values of a vector `[S]` (midpoint for even counts), 0 for none."""
-    if mask is None:
-        return jnp.median(x)
-    count = jnp.sum(mask)
-    ordered = jnp.sort(jnp.where(mask, x, jnp.inf))
-    low, high = jnp.maximum(count - 1, 0) // 2, count // 2
-    middle = (ordered[low] + ordered[jnp.minimum(high, x.shape[0] - 1)]) / 2
-    return jnp.where(count > 0, middle, 0)

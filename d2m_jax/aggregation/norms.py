@@ -7,7 +7,6 @@ from d2m_jax.aggregation.masks import (
     Count,
     check_f,
     clip_factors,
-    masked_median,
     num_present,
     present,
     row_norms,
@@ -16,6 +15,7 @@ from d2m_jax.aggregation.masks import (
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
+from d2m_jax.rows import masked_median
 
 
 @takes_rows

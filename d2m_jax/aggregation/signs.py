@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    masked_median,
     num_present,
     present,
     takes_rows,
@@ -17,6 +16,7 @@ from d2m_jax.aggregation.masks import (
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rows_of, total
+from d2m_jax.rows import masked_median
 
 
 def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:

@@ -9,9 +9,7 @@ import jax.numpy as jnp
 from d2m_jax.aggregation.masks import (
     Count,
     check_f,
-    finite_mask,
     num_present,
-    per_row,
     present,
     row_norms,
     safe_sqrt,
@@ -20,6 +18,7 @@ from d2m_jax.aggregation.masks import (
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
+from d2m_jax.rows import finite_mask, per_row
 
 
 @takes_rows

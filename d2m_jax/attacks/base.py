@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import as_rows, finite_mask, per_row
 from d2m_jax.names import lookup
+from d2m_jax.rows import MAX_NORM, as_rows, finite_mask, per_row
 from d2m_jax.types import Key, Number, PyTree
 
 KNOWLEDGE = ("own", "byzantine", "omniscient")
@@ -34,7 +34,7 @@ class AttackContext(NamedTuple):
     state: PyTree = None  # what `Attack.observe` returned, for attacks that remember
     defence: Defence | None = None  # the buyer's rule, for attacks that know it
     damage: Damage | None = None  # what a white-box attack maximises (None: its own measure)
-    max_norm: Number = 1e17  # longer updates are refused before the defence, honest ones too
+    max_norm: Number = MAX_NORM  # longer updates are refused before the defence, honest ones too
 
 
 EMPTY = AttackContext()
@@ -166,15 +166,6 @@ def masked_std(updates: jax.Array, rows: jax.Array, mean: jax.Array, ddof: int =
     centred = jnp.where(rows[:, None], updates - mean[None, :], 0.0)
     squares = jnp.matmul(weights, centred * centred, precision="highest")
     return jnp.sqrt(squares / jnp.maximum(weights.sum() - ddof, 1.0))
-
-
-def masked_median(values: jax.Array, rows: jax.Array) -> jax.Array:
-    """Returns the median of the chosen entries of `values` [S]; zero when there are none."""
-    count = rows.sum()
-    ranked = jnp.sort(jnp.where(rows, values, jnp.inf))
-    low = ranked[jnp.maximum((count - 1) // 2, 0)]
-    high = ranked[jnp.maximum(count // 2, 0) % ranked.shape[0]]
-    return jnp.where(count > 0, 0.5 * (low + high), 0.0)
 
 
 def norms(updates: jax.Array) -> jax.Array:

@@ -17,12 +17,12 @@ from d2m_jax.attacks.base import (
     AttackContext,
     known_rows,
     masked_mean,
-    masked_median,
     masked_std,
     norms,
     place,
     present,
 )
+from d2m_jax.rows import masked_median
 from d2m_jax.types import Key, Number
 
 

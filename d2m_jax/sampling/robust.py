@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.rows import masked_median
+
 
 def safe_norms(rows: jax.Array) -> jax.Array:
     """Returns the Euclidean norm of each row without overflow or underflow of the squares.
@@ -15,15 +17,6 @@ def safe_norms(rows: jax.Array) -> jax.Array:
     top = jnp.max(jnp.abs(rows), axis=1)
     unit = jnp.where((top > 0) & jnp.isfinite(top), top, 1.0)
     return top * jnp.sqrt(jnp.sum(jnp.square(rows / unit[:, None]), axis=1))
-
-
-def masked_median(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns the median of [S] values where mask; 0 when nothing is there."""
-    count = mask.sum()
-    ordered = jnp.sort(jnp.where(mask, values, jnp.inf))
-    low = ordered[jnp.maximum((count - 1) // 2, 0)]
-    high = ordered[jnp.minimum(count // 2, values.shape[0] - 1)]
-    return jnp.where(count > 0, 0.5 * low + 0.5 * high, 0.0)
 
 
 def masked_deviation(values: jax.Array, mask: jax.Array) -> jax.Array:

@@ -96,6 +96,10 @@ def test_pre_aggregators_by_name_and_with_numbers():
     want = agg.trimmed_mean(agg.clipping(agg.nnm(x, 2)[0], 2, radius=1.0)[0], 2)
     np.testing.assert_allclose(got, want, rtol=1e-5)
     assert state == () and rule.uses == ()
+    alone = agg.make_aggregator("trimmed_mean", pre="nnm").apply((), x, 2)[0]
+    np.testing.assert_array_equal(
+        alone, agg.make_aggregator("trimmed_mean", ["nnm"]).apply((), x, 2)[0]
+    )
 
 
 def test_what_a_rule_uses_is_declared_and_demanded():
