@@ -24,11 +24,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from d2m_jax import HParams, Spec, as_arrays, make_market, models, sellers
+from d2m_jax import HParams, Spec, as_arrays, make_market, sellers, tasks
 from d2m_jax import aggregation as agg
 from d2m_jax.attacks import ATTACKS
+from d2m_jax.config.population import Population
 from d2m_jax.data import Examples, FederatedData, normalize
-from d2m_jax.population import Population
 
 HONEST, BAD, BATCH, EACH, BETA, RATE = 16, 4, 25, 375, 0.9, 0.1
 MODELS = {"mlp": ("mlp", "fc_mnist", 40), "cnn": ("mnist_cnn", "cnn_mnist", 10)}
@@ -67,7 +67,7 @@ def world() -> FederatedData:
     )
 
 
-def our_rounds(model: models.Model, rule: Rule, data: FederatedData, count: int) -> Any:
+def our_rounds(model: tasks.Model, rule: Rule, data: FederatedData, count: int) -> Any:
     """(theta, momentum [16, D]) after `count` rounds, jitted."""
     honest = jnp.arange(HONEST)
 
@@ -176,7 +176,7 @@ def compare(name: str, rule: str, data: FederatedData, args: Any, modules: Any) 
     """One line: both sides and the market, the ratios, the aim, compilation."""
     ours_name, theirs_name, count = MODELS[name]
     ours, pre, theirs, aims = RULES[rule]
-    model = models.make_model(ours_name, (28, 28, 1), 10)
+    model = tasks.make_model(ours_name, (28, 28, 1), 10)
     start = time.perf_counter()
     run, state = our_rounds(model, ours, data, count)
     jax.block_until_ready(run(state, 0))

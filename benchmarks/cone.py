@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.cone import ConeParams, decide, exact_vote
-from d2m_jax.types import Key
+from d2m_jax.core.types import Key
 
 ROUNDS = 20
 WORLDS = (

@@ -21,12 +21,12 @@ import numpy as np
 from absl import app, flags
 from scipy.stats import spearmanr
 
-from d2m_jax import models, sellers
+from d2m_jax import sellers, tasks
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.data import FederatedData, load, normalize
 from d2m_jax.incentives import CONTRIBUTIONS, Evidence, federated, sampled, values
 from d2m_jax.incentives.coalitions import all_coalitions
-from d2m_jax.spec import DataSpec
-from d2m_jax.world import deal
+from d2m_jax.market.world import deal
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "digits", "data set")
@@ -42,7 +42,7 @@ SELLERS, SAMPLED, LR, SEEDS, WIDTH = 8, 4, 0.3, 4, 20_000
 class Lab:
     """Honest federated training of one world, as jitted functions of its data."""
 
-    def __init__(self, model: models.Model, num_rounds: int):
+    def __init__(self, model: tasks.Model, num_rounds: int):
         self.model, self.num_rounds = model, num_rounds
         self.retrained = jax.jit(self._retrained)
         self.measured = jax.jit(jax.vmap(self._measured, in_axes=(None, 0)))
@@ -72,7 +72,7 @@ class Lab:
         theta, _ = jax.lax.scan(
             step, self.model.init(jax.random.key(0)), jnp.arange(self.num_rounds)
         )
-        return models.evaluate(self.model, theta, data.test, lambda raw: normalize(data, raw))[0]
+        return tasks.evaluate(self.model, theta, data.test, lambda raw: normalize(data, raw))[0]
 
     def _retrained(self, data: FederatedData, key):
         one = lambda mask: self.trained(data, mask, key)  # noqa: E731
@@ -83,7 +83,7 @@ class Lab:
         images, labels = normalize(data, data.correction.images), data.correction.labels
 
         def losses_of(updates):
-            return models.losses_of_candidates(self.model, theta, updates, LR, images, labels)
+            return tasks.losses_of_candidates(self.model, theta, updates, LR, images, labels)
 
         even = jnp.full(len(rows), 1 / len(rows))
         return Evidence(
@@ -183,7 +183,7 @@ def speed(lab: Lab, raw) -> None:
 
     def mixed(theta, rows):
         def losses(w):
-            return models.losses_of_mixtures(lab.model, theta, rows, w, LR, images, labels)
+            return tasks.losses_of_mixtures(lab.model, theta, rows, w, LR, images, labels)
 
         return federated.round_utility(None, rows, jnp.ones(SELLERS), mixed=losses)
 
@@ -241,7 +241,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
     raw = load(FLAGS.data, FLAGS.data_dir)
-    model = models.make_model(FLAGS.model, raw.train_images.shape[1:], len(raw.class_names))
+    model = tasks.make_model(FLAGS.model, raw.train_images.shape[1:], len(raw.class_names))
     lab = Lab(model, FLAGS.rounds)
     fairness(lab, raw)
     speed(lab, raw)

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax import backend
-from d2m_jax.models import Model, evaluate, losses_of_candidates, make_model
+from d2m_jax.core import backend
+from d2m_jax.tasks import Model, evaluate, losses_of_candidates, make_model
 
 SCAN = 3
 SELLERS, BATCH = 20, 25

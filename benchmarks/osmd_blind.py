@@ -17,9 +17,9 @@ from configs.sweeps import zoo_mlp
 from d2m_jax import as_arrays, make_market
 from d2m_jax.attacks import ATTACKS, bind
 from d2m_jax.attacks.switched import switched_attack
-from d2m_jax.config import parse_config
+from d2m_jax.config.parsing import parse_config
 from d2m_jax.data import Examples, FederatedData, load
-from d2m_jax.world import deal
+from d2m_jax.market.world import deal
 
 PARTITIONS = {"dirichlet 0.1": ("dirichlet", 0.1), "dirichlet 0.5": ("dirichlet", 0.5)}
 PARTITIONS["iid"] = ("iid", 0.5)

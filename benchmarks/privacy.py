@@ -23,15 +23,15 @@ import numpy as np
 from absl import app, flags
 
 from d2m_jax import HParams, Spec, as_arrays, make_market, validate
-from d2m_jax.config import Config
+from d2m_jax.config.hparams import Learning, Privacy
+from d2m_jax.config.parsing import Config
+from d2m_jax.config.population import Population
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.data import FederatedData, load, normalize
-from d2m_jax.hparams import Learning, Privacy
-from d2m_jax.models.base import cross_entropies
-from d2m_jax.population import Population
+from d2m_jax.market.world import deal
 from d2m_jax.privacy import dp, probes
 from d2m_jax.report.results import seller_epsilons
-from d2m_jax.spec import DataSpec
-from d2m_jax.world import deal
+from d2m_jax.tasks.base import cross_entropies
 from scripts.sentences import one_sentence
 
 FLAGS = flags.FLAGS

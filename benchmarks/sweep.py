@@ -48,9 +48,9 @@ import jax
 import jax.numpy as jnp
 from d2m_jax import HParams, Spec, as_arrays, make_market
 from d2m_jax.data import load
-from d2m_jax.population import Population
-from d2m_jax.spec import DataSpec
-from d2m_jax.world import deal
+from d2m_jax.config.population import Population
+from d2m_jax.config.spec import DataSpec
+from d2m_jax.market.world import deal
 sellers = int(sys.argv[1])
 raw = load("digits")
 data = deal(raw, DataSpec(partition="iid"), min(sellers, 100))

@@ -4,11 +4,11 @@ Read `market.py` first. Each room (`aggregation`, `attacks`, `cone`, `data`, `in
 `models`, `sampling`, `sellers`) works alone, as pure functions of arrays.
 """
 
-from d2m_jax.config import default_config, parse_config
-from d2m_jax.hparams import HParams, as_arrays
-from d2m_jax.market import Market, MarketOutcome, make_market
-from d2m_jax.spec import DataSpec, Spec
-from d2m_jax.validation import validate
+from d2m_jax.config.hparams import HParams, as_arrays
+from d2m_jax.config.parsing import default_config, parse_config
+from d2m_jax.config.spec import DataSpec, Spec
+from d2m_jax.market.engine import Market, MarketOutcome, make_market
+from d2m_jax.market.validation import validate
 
 __version__ = "0.1.0"
 

@@ -23,14 +23,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from d2m_jax import parse_config, validate
 from d2m_jax.attacks import ATTACKS
-from d2m_jax.config import to_dict
-from d2m_jax.hparams import HParams
+from d2m_jax.audit.strategies import known, seller_strategies
+from d2m_jax.config.hparams import HParams
+from d2m_jax.config.parsing import to_dict
+from d2m_jax.config.population import Population
+from d2m_jax.core.names import lookup
 from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
-from d2m_jax.names import lookup
-from d2m_jax.population import Population
 from d2m_jax.report.audit import Audit
 from d2m_jax.report.gains import plot_gains
-from d2m_jax.strategies import known, seller_strategies
 from scripts.market_audit import audit_markets
 from scripts.vote_audit import audit_buyers, audit_coalitions, audit_nodes
 

@@ -25,14 +25,15 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from d2m_jax import as_arrays, deviations, make_market, parse_config, validate
+from d2m_jax import as_arrays, make_market, parse_config, validate
+from d2m_jax.audit import deviations
+from d2m_jax.audit.strategies import EFFORT, repertoire, seller_strategies
 from d2m_jax.cone import Behaviour
-from d2m_jax.hparams import HParams
+from d2m_jax.config.hparams import HParams
+from d2m_jax.config.population import Population
+from d2m_jax.core.names import lookup
 from d2m_jax.incentives import dynamics
-from d2m_jax.names import lookup
-from d2m_jax.population import Population
-from d2m_jax.strategies import EFFORT, repertoire, seller_strategies
-from d2m_jax.world import load_world
+from d2m_jax.market.world import load_world
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

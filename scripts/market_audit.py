@@ -13,12 +13,11 @@ import numpy as np
 from absl import flags
 from rich.progress import Progress
 
-from d2m_jax import HParams, as_arrays, deviations, make_market
+from d2m_jax import HParams, as_arrays, make_market
 from d2m_jax.attacks import ATTACKS
-from d2m_jax.config import Config
-from d2m_jax.deviations import Payoffs
-from d2m_jax.incentives import best_response as br
-from d2m_jax.profiles import (
+from d2m_jax.audit import deviations
+from d2m_jax.audit.deviations import Payoffs
+from d2m_jax.audit.profiles import (
     FREE,
     OTHERS,
     Cell,
@@ -30,9 +29,11 @@ from d2m_jax.profiles import (
     seller_cells,
     tag_cells,
 )
+from d2m_jax.audit.strategies import EFFORT, led, searches
+from d2m_jax.config.parsing import Config
+from d2m_jax.incentives import best_response as br
+from d2m_jax.market.world import load_world
 from d2m_jax.report.audit import Audit
-from d2m_jax.strategies import EFFORT, led, searches
-from d2m_jax.world import load_world
 
 FLAGS = flags.FLAGS
 CLAIM = 5  # times its size

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from d2m_jax import Market, as_arrays, make_market, parse_config, privacy, report, validate
-from d2m_jax.config import Config
+from d2m_jax.config.parsing import Config
 from d2m_jax.data import FederatedData, RawDataset, describe, seller_rows
 from d2m_jax.data import report as holdings
-from d2m_jax.world import load_world
+from d2m_jax.market.world import load_world
 from scripts.sentences import one_sentence, parse_flags
 
 with one_sentence():  # absl reads overrides of the default file already here

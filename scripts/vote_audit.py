@@ -12,12 +12,13 @@ from absl import flags
 from rich.progress import Progress
 from scipy.stats import hypergeom
 
-from d2m_jax import cone, deviations, games
+from d2m_jax import cone
 from d2m_jax import ledger as books
+from d2m_jax.audit import deviations, games
+from d2m_jax.audit.profiles import OTHERS
 from d2m_jax.cone import Behaviour
-from d2m_jax.hparams import HParams
+from d2m_jax.config.hparams import HParams
 from d2m_jax.incentives import best_response as br
-from d2m_jax.profiles import OTHERS
 from d2m_jax.report.audit import Audit
 from scripts.market_audit import keys_of
 

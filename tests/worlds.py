@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from d2m_jax import HParams, Spec, as_arrays, make_market
+from d2m_jax.config.hparams import MARKET_RULES, Conduct, Learning, Money
+from d2m_jax.config.population import Population
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.data import load
-from d2m_jax.hparams import MARKET_RULES, Conduct, Learning, Money
-from d2m_jax.market import Market, MarketOutcome
-from d2m_jax.population import Population
-from d2m_jax.spec import DataSpec
-from d2m_jax.world import deal
+from d2m_jax.market.engine import Market, MarketOutcome
+from d2m_jax.market.world import deal
 
 SPEC = Spec(
     model="logreg",

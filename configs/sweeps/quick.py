@@ -8,7 +8,7 @@ python scripts/report.py results/quick
 from ml_collections import ConfigDict
 
 from d2m_jax import default_config
-from d2m_jax.config import Config
+from d2m_jax.config.parsing import Config
 from d2m_jax.sweep import axis, product
 from d2m_jax.sweep.space import Point
 

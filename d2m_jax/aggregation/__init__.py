@@ -39,7 +39,7 @@ from d2m_jax.aggregation.signs import robust_learning_rate, sign_majority
 from d2m_jax.aggregation.spectral import caf, dnc
 from d2m_jax.aggregation.subsets import mda, smea
 from d2m_jax.aggregation.trust import fltrust, zeno
-from d2m_jax.rows import finite_mask
+from d2m_jax.core.rows import finite_mask
 
 
 def make_aggregator(

@@ -24,8 +24,8 @@ from d2m_jax.aggregation.masks import (
     whole,
 )
 from d2m_jax.aggregation.order_stats import fence
-from d2m_jax.names import lookup
-from d2m_jax.rows import per_row
+from d2m_jax.core.names import lookup
+from d2m_jax.core.rows import per_row
 
 _WEISZFELD = {"paper": (1e-6, 32), "byzfl": (0.1, 3)}  # smoothing, steps
 _FEW_STEPS = 4  # of Weiszfeld: up to so many, two passes each take less than a Gram matrix

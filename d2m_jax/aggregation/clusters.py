@@ -19,7 +19,7 @@ from d2m_jax.aggregation.masks import (
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 

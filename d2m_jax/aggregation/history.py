@@ -23,7 +23,7 @@ from d2m_jax.aggregation.masks import (
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
 
 NORMS_PER_SELLER = 64  # capacity of the memory of clipped_clustering, in norms per seller
 

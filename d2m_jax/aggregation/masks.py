@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, rows_of, sum_blocks, total
-from d2m_jax.backend import choices
-from d2m_jax.rows import as_rows, per_row
+from d2m_jax.core.backend import choices
+from d2m_jax.core.rows import as_rows, per_row
 
 Count: TypeAlias = int | jax.Array
 Fn = TypeVar("Fn", bound=Callable[..., Any])

@@ -15,7 +15,7 @@ from d2m_jax.aggregation.masks import (
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
 
 
 @takes_rows

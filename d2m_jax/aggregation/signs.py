@@ -16,7 +16,7 @@ from d2m_jax.aggregation.masks import (
     zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rows_of, total
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
 
 
 def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:

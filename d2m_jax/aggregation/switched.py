@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from d2m_jax.aggregation.base import Aggregator
-from d2m_jax.types import PyTree
+from d2m_jax.core.types import PyTree
 
 
 def switched_aggregator(rules: Sequence[Aggregator], index: jax.Array) -> Aggregator:

@@ -18,7 +18,7 @@ from d2m_jax.aggregation.masks import (
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.rows import finite_mask, per_row
+from d2m_jax.core.rows import finite_mask, per_row
 
 
 @takes_rows

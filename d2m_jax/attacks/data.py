@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.attacks.base import EMPTY, AttackContext, place
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 ALL_PARTS = -1
 Batch = tuple[jax.Array, jax.Array]

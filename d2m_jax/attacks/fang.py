@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, masked_std, place
 from d2m_jax.attacks.base import present as present_rows
 from d2m_jax.attacks.geometry import believed_crowd, squared_distances
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 
 def _attacker_chosen(

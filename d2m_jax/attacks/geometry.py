@@ -14,7 +14,7 @@ from d2m_jax.attacks.base import (
     norms,
     present,
 )
-from d2m_jax.types import Key
+from d2m_jax.core.types import Key
 
 DIRECTIONS = ("unit", "std", "sign")
 

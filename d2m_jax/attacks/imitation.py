@@ -19,7 +19,7 @@ from d2m_jax.attacks.base import (
     present,
     required,
 )
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 
 def free_rider_zero(

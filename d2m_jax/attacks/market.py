@@ -11,7 +11,7 @@ int32, shares are basis points (1/10000), products are exact: (a // 10000) * b +
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Number
+from d2m_jax.core.types import Number
 
 BASIS = 10_000
 INT32_MAX = 2**31 - 1

@@ -23,7 +23,7 @@ from d2m_jax.attacks.base import (
 )
 from d2m_jax.attacks.geometry import believed_crowd, diameter, direction
 from d2m_jax.attacks.perturbation import halving_search
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 Score = Callable[[jax.Array], jax.Array]  # strength [] -> damage []
 OBJECTIVES = ("distance", "descent", "loss")

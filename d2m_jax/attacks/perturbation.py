@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, place
 from d2m_jax.attacks.geometry import direction, squared_distances
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 PRESETS = ("paper", "ndss21")
 

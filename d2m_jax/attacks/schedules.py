@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 
 class Schedule(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from d2m_jax.attacks.base import Attack
-from d2m_jax.types import Key, PyTree
+from d2m_jax.core.types import Key, PyTree
 
 
 def switched_attack(attacks: Sequence[Attack], index: jax.Array) -> Attack:

@@ -22,8 +22,8 @@ from d2m_jax.attacks.base import (
     place,
     present,
 )
-from d2m_jax.rows import masked_median
-from d2m_jax.types import Key, Number
+from d2m_jax.core.rows import masked_median
+from d2m_jax.core.types import Key, Number
 
 
 def sign_flip(

@@ -15,7 +15,7 @@ from d2m_jax.attacks.base import EMPTY, AttackContext, masked_std, norms, place,
 from d2m_jax.attacks.base import masked_mean as mean_of
 from d2m_jax.attacks.geometry import believed_crowd, mean_norm
 from d2m_jax.attacks.optimised import damage_measure
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]  # rows, best rows, best damage
 CONSTRAINTS = ("norm", "distance", "cosine")

@@ -19,7 +19,7 @@ from d2m_jax.cone.exact import exact_vote
 from d2m_jax.cone.exact_rules import number
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.stop_rules import STOP_RULES
-from d2m_jax.types import Key
+from d2m_jax.core.types import Key
 
 CONFIDENCE = 0.99  # of the Clopper-Pearson intervals around simulated errors
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from d2m_jax.core.names import lookup
 from d2m_jax.data.dealing import Partition
 from d2m_jax.data.partition import PARTITIONS
 from d2m_jax.data.raw import RawDataset, check
 from d2m_jax.data.splits import assert_disjoint, moments, shared_images, take
-from d2m_jax.names import lookup
 
 _MAX_INDEX_BYTES = 1 << 31
 _MAX_SHARED = 0.01  # of the test images may also be training images; the official sets have none

@@ -9,9 +9,9 @@ import os
 import pathlib
 from collections.abc import Callable
 
+from d2m_jax.core.names import lookup
 from d2m_jax.data import archives, cache, digits, tfds
 from d2m_jax.data.raw import DataError, RawDataset, check_official
-from d2m_jax.names import lookup
 
 Folder = str | os.PathLike[str]
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import Number
 from d2m_jax.incentives.coalitions import all_coalitions
 from d2m_jax.incentives.federated import (
     clipped_parts,
@@ -21,7 +22,6 @@ from d2m_jax.incentives.federated import (
 )
 from d2m_jax.incentives.sampled import permutation_shapley
 from d2m_jax.incentives.values import shapley
-from d2m_jax.types import Number
 
 
 class Evidence(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 
 def replicator(shares: jax.Array, payoffs: jax.Array, rate: Number) -> jax.Array:

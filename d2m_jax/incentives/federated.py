@@ -10,8 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import Number
 from d2m_jax.incentives.coalitions import Utility
-from d2m_jax.types import Number
 
 
 def round_utility(
@@ -34,7 +34,7 @@ def round_utility(
         updates: [S, D].
         weights: [S] float32, not negative; a seller with weight 0 is a null player.
         mixed: weights [C, S] -> [C], the same losses of mixtures of the updates, in the place of
-            `losses_of` (`models.losses_of_mixtures` is much faster for many coalitions).
+            `losses_of` (`tasks.losses_of_mixtures` is much faster for many coalitions).
         renormalised: as Song, Tong, Wei 2019, equation 6 (MR); False is our choice.
 
     Returns:

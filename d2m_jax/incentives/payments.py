@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import Number
 from d2m_jax.incentives.contribution import to_weights
-from d2m_jax.types import Number
 
 TRAINING_COST = 100.0  # units that one round of honest training costs a seller (our choice)
 EXECUTION_COST = 20.0  # units that one execution costs a node (our choice)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import Key, Number
 from d2m_jax.incentives.coalitions import Utility, prefixes
 from d2m_jax.incentives.values import beta_weights
-from d2m_jax.types import Key, Number
 
 
 class Estimate(NamedTuple):

@@ -7,7 +7,7 @@ by coordinate, how many sellers covered it. The market does so with `spec.partia
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 
 def draw_parts(

@@ -9,7 +9,7 @@ it: they get group means, or an error. The market does so with `spec.secure_grou
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key, Number
+from d2m_jax.core.types import Key, Number
 
 # rules that need nothing but the sum of all updates
 SUM_RULES = ("mean", "average")

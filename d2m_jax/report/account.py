@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from d2m_jax.config import Config
+from d2m_jax.config.parsing import Config
 from d2m_jax.ledger import Layout, Phase
-from d2m_jax.market import Market, MarketOutcome
+from d2m_jax.market.engine import Market, MarketOutcome
 from d2m_jax.report import tables
 
 _ENDINGS = {

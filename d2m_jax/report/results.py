@@ -13,9 +13,9 @@ import numpy as np
 
 from d2m_jax import incentives, privacy
 from d2m_jax.cone import Behaviour
-from d2m_jax.config import Config, to_dict
+from d2m_jax.config.parsing import Config, to_dict
 from d2m_jax.ledger import Layout, Ledger, Phase, split_pot, wealth
-from d2m_jax.market import MarketOutcome
+from d2m_jax.market.engine import MarketOutcome
 from d2m_jax.report import plots, tables
 
 

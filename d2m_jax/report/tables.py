@@ -6,8 +6,8 @@ import pandas as pd
 from d2m_jax.cone import Behaviour
 from d2m_jax.ledger import Layout, Ledger, gas_of_round, wealth
 from d2m_jax.ledger.gas import FIRST_ROUND
-from d2m_jax.market import MarketOutcome
-from d2m_jax.records import JOB
+from d2m_jax.market.engine import MarketOutcome
+from d2m_jax.market.state import JOB
 
 
 def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:

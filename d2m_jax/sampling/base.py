@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import PyTree
+from d2m_jax.core.types import PyTree
 
 
 class Selection(NamedTuple):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import PyTree
 from d2m_jax.sampling import osmd
-from d2m_jax.types import PyTree
 
 
 class Sampler(NamedTuple):

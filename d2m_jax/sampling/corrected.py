@@ -14,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
+from d2m_jax.core.types import Key
 from d2m_jax.sampling.base import (
     Context,
     Defence,
@@ -27,7 +28,6 @@ from d2m_jax.sampling.base import (
 from d2m_jax.sampling.draws import draw_distinct
 from d2m_jax.sampling.osmd import mirror_step
 from d2m_jax.sampling.robust import masked_deviation, safe_norms, weighted_quantile
-from d2m_jax.types import Key
 
 _TINY = 1e-30
 _LARGEST_EXPONENT = 80.0  # exp of more is infinite

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import Key
 from d2m_jax.sampling.base import Selection
-from d2m_jax.types import Key
 
 
 def draw_distinct(key: Key, p: jax.Array, eligible: jax.Array, num_sampled: int) -> Selection:

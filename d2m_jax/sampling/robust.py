@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
 
 
 def safe_norms(rows: jax.Array) -> jax.Array:

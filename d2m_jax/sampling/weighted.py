@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.types import Key, PyTree
 from d2m_jax.sampling.base import (
     Aggregator,
     Context,
@@ -23,7 +24,6 @@ from d2m_jax.sampling.base import (
 from d2m_jax.sampling.baselines import Sampler
 from d2m_jax.sampling.draws import draw_distinct, draw_independent
 from d2m_jax.sampling.robust import safe_norms
-from d2m_jax.types import Key, PyTree
 
 
 class StatelessRule(NamedTuple):

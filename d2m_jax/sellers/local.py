@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.types import Key
+from d2m_jax.core.types import Key
 
 BatchFn = Callable[[Key], tuple[jax.Array, jax.Array]]
 LossFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 
-from d2m_jax.types import Key
+from d2m_jax.core.types import Key
 
 
 class Participation(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import jax
 
+from d2m_jax.core.types import Key
 from d2m_jax.sellers.local import GradientFn, Regularizer, check_local_steps, finish
-from d2m_jax.types import Key
 
 Normalize = Callable[[jax.Array], jax.Array]
 Tamper = Callable[[Key, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -83,7 +83,7 @@ def train_sellers(
     A seller's draws depend on `key` and on its number, not on its place in `sampled`.
 
     Args:
-        model: from `models.make_model`.
+        model: from `tasks.make_model`.
         key: the round's key for training; consumed.
         theta: [D].
         data: as in `draw_batch`.

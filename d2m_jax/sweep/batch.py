@@ -11,13 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from d2m_jax.config import NUMBERS, Config
+from d2m_jax.config.hparams import HParams, Money
+from d2m_jax.config.parsing import NUMBERS, Config
+from d2m_jax.config.spec import DataSpec
+from d2m_jax.core.types import PyTree
 from d2m_jax.data import FederatedData, RawDataset
-from d2m_jax.hparams import HParams, Money
-from d2m_jax.spec import DataSpec
+from d2m_jax.market.world import deal
 from d2m_jax.sweep.plan import Assault, Rule, assault_of, rule_of
-from d2m_jax.types import PyTree
-from d2m_jax.world import deal
 
 SHARED = ("images", "labels", "mean", "std", "test")  # the same for all worlds of a data set
 

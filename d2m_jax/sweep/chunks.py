@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from d2m_jax.backend import choices
+from d2m_jax.core.backend import choices
 from d2m_jax.sweep.plan import Group, Run
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from d2m_jax import aggregation
-from d2m_jax.config import Config, parse_config, to_dict
-from d2m_jax.spec import Spec
+from d2m_jax.config.parsing import Config, parse_config, to_dict
+from d2m_jax.config.spec import Spec
+from d2m_jax.market.validation import validate
 from d2m_jax.sweep.space import Point
-from d2m_jax.validation import validate
 
 Constraints = Mapping[str, Callable[[Config], bool]]  # {"why it must hold": holds(config)}
 

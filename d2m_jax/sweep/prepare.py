@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from d2m_jax import models
+from d2m_jax import tasks
 from d2m_jax.data import RawDataset
 from d2m_jax.ledger import Layout
 from d2m_jax.sweep.batch import Dealer, stack_hparams
@@ -85,7 +85,7 @@ def prepare(group: Group, raw: RawDataset, mesh: Mesh) -> tuple[Ready | None, li
         shared=share(mesh, dealer.shared),
         input_shape=input_shape,
         num_classes=num_classes,
-        num_params=models.make_model(group.spec.model, input_shape, num_classes).num_params,
+        num_params=tasks.make_model(group.spec.model, input_shape, num_classes).num_params,
     )
     return ready, failures
 

@@ -22,15 +22,15 @@ from d2m_jax.aggregation import make_aggregator
 from d2m_jax.aggregation.switched import switched_aggregator
 from d2m_jax.attacks import ATTACKS, bind
 from d2m_jax.attacks.switched import switched_attack
-from d2m_jax.backend import choices
-from d2m_jax.defences import build_defence
-from d2m_jax.hparams import HParams
-from d2m_jax.market import Market, make_market
-from d2m_jax.records import MarketOutcome
-from d2m_jax.spec import Spec
+from d2m_jax.config.hparams import HParams
+from d2m_jax.config.spec import Spec
+from d2m_jax.core.backend import choices
+from d2m_jax.core.types import PyTree
+from d2m_jax.market.defence import build_defence
+from d2m_jax.market.engine import Market, make_market
+from d2m_jax.market.state import MarketOutcome
 from d2m_jax.sweep.batch import join
 from d2m_jax.sweep.plan import Assault, Rule
-from d2m_jax.types import PyTree
 
 # Digits, 8 rules x 8 attacks, CPU seconds of compilation: 31 at full optimisation, 15 like this,
 # and the rounds run as fast.

@@ -19,7 +19,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 import d2m_jax
-from d2m_jax.backend import choices
+from d2m_jax.core.backend import choices
 from d2m_jax.data import RawDataset, load
 from d2m_jax.sweep import store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded

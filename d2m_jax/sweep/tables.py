@@ -9,9 +9,9 @@ import pyarrow as pa
 
 import d2m_jax
 from d2m_jax.cone import Behaviour
-from d2m_jax.config import to_dict
+from d2m_jax.config.parsing import to_dict
 from d2m_jax.ledger import Layout, Phase, wealth
-from d2m_jax.records import JOB, MarketOutcome
+from d2m_jax.market.state import JOB, MarketOutcome
 from d2m_jax.sweep.plan import Run
 
 PHASES = {int(phase): phase.name.lower() for phase in Phase}

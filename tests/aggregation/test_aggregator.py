@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import aggregation as agg
-from d2m_jax.config import NUMBERS
+from d2m_jax.config.parsing import NUMBERS
 from tests.aggregation import oracles
 from tests.aggregation.test_rules import D, N, rows
 

@@ -8,7 +8,7 @@ import scipy.stats
 
 from d2m_jax.attacks import imitation, updates
 from d2m_jax.attacks.base import AttackContext
-from d2m_jax.rows import masked_median
+from d2m_jax.core.rows import masked_median
 
 KEY = jax.random.key(0)
 ROWS = np.random.default_rng(0).normal(size=(7, 11)).astype(np.float32)

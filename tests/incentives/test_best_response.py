@@ -8,13 +8,13 @@ from scipy.stats import hypergeom
 
 from d2m_jax import cone
 from d2m_jax import ledger as books
-from d2m_jax.deviations import random_others
-from d2m_jax.games import auction_game, node_game
-from d2m_jax.hparams import MARKET_RULES
+from d2m_jax.audit.deviations import random_others
+from d2m_jax.audit.games import auction_game, node_game
+from d2m_jax.audit.strategies import seller_strategies
+from d2m_jax.config.hparams import MARKET_RULES
 from d2m_jax.incentives import best_response as br
 from d2m_jax.report.audit import Audit, markdown
 from d2m_jax.report.gains import plot_gains
-from d2m_jax.strategies import seller_strategies
 
 KEYS = jax.vmap(jax.random.key)(jnp.arange(1500))
 BIDS = jnp.array([10_000, 5_000, 7_500, 9_000, 11_000, 13_000])

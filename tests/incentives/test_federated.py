@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import models, sellers
+from d2m_jax import sellers, tasks
 from d2m_jax.data import normalize
 from d2m_jax.incentives import federated, sampled, values
 from d2m_jax.incentives.coalitions import all_coalitions
@@ -97,7 +97,7 @@ def test_rounds_add_up():
 
 def test_estimates_agree_with_exact_shapley_on_a_real_round():
     raw, data = digits(8)
-    model = models.make_model("logreg", raw.train_images.shape[1:], 10)
+    model = tasks.make_model("logreg", raw.train_images.shape[1:], 10)
     images, labels = normalize(data, data.correction.images), data.correction.labels
 
     def round_values(key):
@@ -113,7 +113,7 @@ def test_estimates_agree_with_exact_shapley_on_a_real_round():
         )
 
         def losses_of(updates):
-            return models.losses_of_candidates(model, theta, updates, LR, images, labels)
+            return tasks.losses_of_candidates(model, theta, updates, LR, images, labels)
 
         utility = federated.round_utility(losses_of, updates, data.sizes.astype(jnp.float32))
         v = utility(all_coalitions(8))

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.config import Config
+from d2m_jax.config.parsing import Config
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.incentives.payments import PAYMENTS, payment_report
 from d2m_jax.ledger import Phase, wealth
 from d2m_jax.ledger.accounts import split_pot
 from d2m_jax.report.results import payments_dict
-from d2m_jax.spec import DataSpec
 from tests.worlds import SPEC, market, numbers, play
 
 SCORES = jnp.array([9.0, 1.0, 0.0, -2.0, jnp.nan])

@@ -11,14 +11,15 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from d2m_jax import Spec, models, privacy, training, validate
-from d2m_jax.config import Config
+from d2m_jax import Spec, privacy, tasks, validate
+from d2m_jax.config.hparams import HParams, Privacy
+from d2m_jax.config.parsing import Config
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.data import normalize
-from d2m_jax.hparams import HParams, Privacy
+from d2m_jax.market import round as training
 from d2m_jax.privacy import dp
 from d2m_jax.privacy.accountant import epsilons, zcdp_epsilon
 from d2m_jax.report.results import seller_epsilons
-from d2m_jax.spec import DataSpec
 from tests.worlds import SPEC, digits, market, numbers, play
 
 
@@ -84,7 +85,7 @@ def test_poisson_batches_have_binomial_counts_and_even_chances():
 
 def test_private_sellers_are_means_of_clipped_gradients():
     raw, data = digits()
-    model = models.make_model("logreg", raw.train_images.shape[1:], 10)
+    model = tasks.make_model("logreg", raw.train_images.shape[1:], 10)
     theta = model.init(jax.random.key(0))
     got = jax.jit(
         lambda clip, noise: dp.private_sellers(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from d2m_jax import models
+from d2m_jax import tasks
 from d2m_jax.data import normalize
 from d2m_jax.privacy import dp, probes
 from tests.worlds import digits
@@ -36,7 +36,7 @@ def test_ties_count_one_half():
 
 def test_a_single_gradient_gives_the_image_away_and_noise_hides_it():
     raw, data = digits()
-    model = models.make_model("mlp", raw.train_images.shape[1:], 10)
+    model = tasks.make_model("mlp", raw.train_images.shape[1:], 10)
     theta = model.init(jax.random.key(0))
     image, label = normalize(data, data.images[:1]), data.labels[:1]
     update = model.gradient(theta, image, label)

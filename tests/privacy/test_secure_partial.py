@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import models, sellers, validate
+from d2m_jax import sellers, tasks, validate
+from d2m_jax.config.hparams import Privacy
 from d2m_jax.data import normalize
-from d2m_jax.hparams import Privacy
 from d2m_jax.privacy import partial, secure
 from tests.worlds import SPEC, digits, numbers, play
 
@@ -101,7 +101,7 @@ def test_groups_where_hidden_and_outputs_are_as_many():
 def test_half_models_train_nearly_as_well_as_whole_ones():
     """Federated training in which each seller sees and moves its own part of the network only."""
     raw, data = digits()
-    model = models.make_model("mlp", raw.train_images.shape[1:], 10)
+    model = tasks.make_model("mlp", raw.train_images.shape[1:], 10)
     groups = partial.unit_groups([(100,), (100, 64), (10,), (10, 100)], 100)
     assert groups.shape == (model.num_params,)
 
@@ -125,7 +125,7 @@ def test_half_models_train_nearly_as_well_as_whole_ones():
 
         keys = jax.random.split(jax.random.key(1), 60)
         theta, _ = jax.lax.scan(step, model.init(jax.random.key(0)), keys)
-        return models.evaluate(model, theta, data.test, normal)[0]
+        return tasks.evaluate(model, theta, data.test, normal)[0]
 
     whole, half = float(trained(1.0)), float(trained(0.5))
     assert whole > 0.9
@@ -142,7 +142,7 @@ def test_spread_rows_average_to_the_coverage_weighted_mean():
 
 
 def test_groups_are_read_off_the_number_of_parameters():
-    model = models.make_model("mlp", (8, 8, 1), 10)
+    model = tasks.make_model("mlp", (8, 8, 1), 10)
     groups, num = partial.dense_groups(64, 10, model.num_params)
     assert num == 101 and groups.shape == (model.num_params,)
     with pytest.raises(ValueError, match="no dense network with one hidden layer"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import as_arrays, models, privacy, sellers
+from d2m_jax import as_arrays, privacy, sellers, tasks
 from d2m_jax.data import Examples, normalize
 from d2m_jax.privacy import Party, check_flows, release
 from d2m_jax.privacy.visibility import RELEASES, VISIBILITY, flows, releases_table
@@ -113,7 +113,7 @@ def test_with_secure_sums_single_updates_reach_nobody(monkeypatch):
 
 def test_an_update_depends_on_no_other_sellers_data():
     raw, data = digits()
-    model = models.make_model("logreg", raw.train_images.shape[1:], 10)
+    model = tasks.make_model("logreg", raw.train_images.shape[1:], 10)
 
     @jax.jit
     def updates(images):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from d2m_jax.data import normalize
+from d2m_jax.market.validation import validate
 from d2m_jax.sellers import draw_batch, participation
-from d2m_jax.validation import validate
 from tests.sellers.test_local import gradient_by_hand
 from tests.worlds import SPEC, digits, market, numbers, play
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.models import make_model
 from d2m_jax.sellers import draw_batch, local_update, scaffold, train_sellers
+from d2m_jax.tasks import make_model
 
 SHAPE, CLASSES, SELLERS, BATCH = (4, 3, 1), 3, 5, 6
 MODEL = make_model("logreg", SHAPE, CLASSES)

@@ -12,9 +12,9 @@ import pytest
 from d2m_jax import as_arrays, make_market, sweep
 from d2m_jax.data import load
 from d2m_jax.ledger import Phase, wealth
+from d2m_jax.market.world import deal
 from d2m_jax.report.tables import rounds_table
 from d2m_jax.sweep import Options, make_plan
-from d2m_jax.world import deal
 from tests.sweep.small import base, plan, points
 
 ONE = Options(devices=1, workers=2)

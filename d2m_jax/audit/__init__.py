@@ -1,0 +1,1 @@
+"""Who plays against the market: strategies, deviations, games, literal re-execution."""

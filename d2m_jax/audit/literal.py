@@ -1,0 +1,107 @@
+"""A round of a market decided literally: every drawn node computes it again and hashes the model.
+
+The slow twin of the vote in `Market.step`: same sets, same stop rule, real bytes. Not here: draw,
+digests and counting (`cone/reexecute.py`), the work of a round (`training.py`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from d2m_jax import cone
+from d2m_jax import ledger as books
+from d2m_jax.attacks import Attack
+from d2m_jax.config.hparams import HParams
+from d2m_jax.data import FederatedData
+from d2m_jax.market.engine import Market
+from d2m_jax.market.state import JOB, MarketState
+
+Serve = Callable[[int, np.ndarray], np.ndarray]  # (node, updates [S, D]) -> what it gets [S, D]
+
+
+class LiteralRound(NamedTuple):
+    """What the literal vote came to, and whom to punish."""
+
+    vote: cone.Reexecution  # `vote.theta` is the accepted model
+    sellers: np.ndarray  # [S] int32, who sent the rows that nodes are served
+    caught: np.ndarray  # [N] bool, sellers that served other bytes than they published
+
+
+def literal_round(market: Market) -> Callable[..., LiteralRound]:
+    """Returns `(state, hparams, data, serve=None) -> LiteralRound`, on the host; compiled once.
+
+    1. The sellers train as in `Market.step` and publish a hash of what they deliver.
+    2. All nodes fetch the updates; whoever served other bytes than it published is dropped.
+    3. Every member of an execution set samples, refuses, aggregates and steps again from the
+       updates that it got (`train_round`), and votes with the SHA-256 of the quantised model.
+       Colluders vote with the model that `conduct.spoil` makes of the round.
+
+    The state is not advanced: `Market.step` does that. Both accept the same (a test), unless a
+    seller was caught, which the vote model knows nothing of.
+
+    Args:
+        market: of `make_market`, with the attack of its spec.
+    """
+    spec, layout = market.spec, market.layout
+
+    @jax.jit
+    def deliver(
+        state: MarketState, hparams: HParams, data: FederatedData
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], the nodes [C]."""
+        _, work, _ = market.train(state, hparams, data)
+        assert work.evidence.updates is not None
+        updates = jnp.where(work.valid[:, None], work.evidence.updates, jnp.nan)
+        nodes = books.eligible_nodes(state.ledger, market.terms(hparams))
+        return updates, work.selection.indices, nodes & state.ledger.jobs.matched[JOB].any()
+
+    @jax.jit
+    def recompute(
+        state: MarketState,
+        hparams: HParams,
+        data: FederatedData,
+        updates: jax.Array,
+        is_right: jax.Array,
+    ) -> jax.Array:
+        """[L, D] server memory and model after the round, or after what colluders make of it."""
+        replay = Attack(forge=lambda *args, **kwargs: updates)
+        learning, work, rate = market.train(state, hparams, data, attack=replay)
+        after = market.apply_result(
+            state.learning, learning, work, is_right, ~is_right, hparams, rate
+        )
+        memory = [x for x in jax.tree.leaves(after.server) if x.shape == after.theta.shape]
+        return jnp.stack([*memory, after.theta])
+
+    def play(
+        state: MarketState, hparams: HParams, data: FederatedData, serve: Serve | None = None
+    ) -> LiteralRound:
+        updates, sellers, nodes = jax.device_get(deliver(state, hparams, data))
+
+        def checkpoints(updates: np.ndarray, is_right: bool) -> np.ndarray:
+            return np.asarray(recompute(state, hparams, data, updates, np.bool_(is_right)))
+
+        vote = cone.reexecute(
+            jax.random.fold_in(jax.random.split(state.key, 3)[1], state.round),  # as `Market.step`
+            lambda node, got: checkpoints(got, True),
+            np.asarray(state.roles.behaviour),
+            nodes,
+            hparams.cone,
+            job=JOB,
+            unit=int(state.round),
+            schedule=spec.set_schedule,
+            stop_rule=spec.stop_rule,
+            sortition=spec.sortition,
+            rice=spec.rice,
+            stake=np.asarray(state.ledger.stakes[layout.nodes]),
+            wrong=lambda group: checkpoints(updates, False),
+            published=[cone.published_hash(update) for update in updates],
+            served=lambda node: updates if serve is None else serve(node, updates),
+        )
+        caught = np.zeros(layout.num_sellers, bool)
+        caught[sellers[vote.caught]] = True
+        return LiteralRound(vote, sellers, caught)
+
+    return play

@@ -1,0 +1,19 @@
+"""How many parties of each kind there are; who they are is drawn in `market/roles.py`."""
+
+from flax import struct
+
+from d2m_jax.core.types import Number
+
+
+@struct.dataclass
+class Population:
+    """How many parties of each kind; the rest are honest. All may be traced."""
+
+    num_byzantine: Number = 0  # sellers that carry out `spec.attack`
+    num_tag_liars: Number = 0  # sellers of other data that claim the requested tags
+    num_strangers: Number = 0  # sellers of other data that say so: honest, not matched
+    num_colluding: Number = 0  # nodes that vote together for a wrong result
+    num_lone_liars: Number = 0  # nodes that each vote for a wrong result of their own
+    num_silent: Number = 0  # nodes that commit and never reveal
+    num_copying: Number = 0  # nodes that copy revealed results instead of working
+    num_adaptive: Number = 0  # nodes that collude only when that wins at once

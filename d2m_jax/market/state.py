@@ -1,0 +1,99 @@
+"""What a market carries from round to round and leaves behind. Read next: `market.py`."""
+
+from typing import NamedTuple
+
+import jax
+
+from d2m_jax.core.types import Key
+from d2m_jax.ledger import Ledger
+from d2m_jax.market.auction import Auction
+from d2m_jax.market.roles import Roles
+from d2m_jax.market.round import LearningState
+from d2m_jax.sampling import DefenceState
+
+JOB = 0  # the slot of the job that a market trains
+
+
+class Closing(NamedTuple):
+    """How a job ended."""
+
+    metric: jax.Array  # [] float32, true accuracy on the verdict examples
+    reported_bps: jax.Array  # [] int32, what CONE first reported, -1 for nothing
+    accepted_digest: jax.Array  # [] int32: 0 the true metric, > 0 a false one, -1 undecided
+    disputed: jax.Array  # [] bool
+    was_true: jax.Array  # [] bool, the dispute had a reason
+    upheld: jax.Array  # [] bool
+    corrected: jax.Array  # [] bool, only the metric was false: the true one was reported instead
+    slashed: jax.Array  # [N] bool, sellers punished on evidence of harm
+    weights: jax.Array  # [N] int32, payment weights
+
+
+class MarketState(NamedTuple):
+    """Everything that the next round needs."""
+
+    key: Key  # of the whole run; rounds and purposes are folded in
+    round: jax.Array  # [] int32, rounds done
+    learning: LearningState
+    ledger: Ledger
+    roles: Roles
+    scores: jax.Array  # [N] float32, contributions credited so far
+    wrong_round: jax.Array  # [] int32, first round with a wrong result accepted, -1 for none
+    wrong_nodes: jax.Array  # [C] bool, nodes that voted for an accepted wrong result
+    auction: Auction
+    opening: Ledger  # the ledger before anybody acted
+
+
+class RoundInfo(NamedTuple):
+    """What happened in one round; stacked over rounds by `rounds` and `run`."""
+
+    round: jax.Array  # [] int32, from 1
+    sellers: jax.Array  # [S] int32, sampled where present
+    present: jax.Array  # [S] bool, False where fewer than S sellers were left
+    valid: jax.Array  # [S] bool, delivered something finite
+    accepted: jax.Array  # [S] bool, used by the defence
+    flagged: jax.Array  # [S] bool
+    credited: jax.Array  # [N] float32, contribution shares of this round
+    sampling: jax.Array  # [N] float32, distribution of the next draw
+    byzantine_mass: jax.Array  # [] float32, mass of bad sellers in it
+    byzantine_credit: jax.Array  # [] float32, their share of the round's contributions
+    refused: jax.Array  # [] int32, updates that were non-finite or too long
+    excluded: jax.Array  # [] int32, sellers excluded by the defence so far
+    direction_norm: jax.Array  # [] float32
+    accepted_digest: jax.Array  # [] int32: 0 right, > 0 wrong, -1 undecided
+    attempts: jax.Array  # [] int32, execution sets drawn
+    executions: jax.Array  # [] int32, nodes that executed
+    latency: jax.Array  # [] float32, simulated seconds of consensus
+    nodes_paid: jax.Array  # [] int32, money units
+
+
+class Evaluation(NamedTuple):
+    """Quality of the model after some round, on examples that nothing else sees."""
+
+    round: jax.Array  # [] int32
+    test_accuracy: jax.Array  # [] float32
+    test_loss: jax.Array  # [] float32
+
+
+class MarketOutcome(NamedTuple):
+    """What a finished market leaves behind."""
+
+    theta: jax.Array  # [D] float32
+    ledger: Ledger
+    opening: Ledger
+    roles: Roles
+    auction: Auction
+    closing: Closing
+    scores: jax.Array  # [N] float32
+    defence: DefenceState
+    rounds: RoundInfo  # [R, ...]
+    evaluations: Evaluation  # [R / eval_every]
+
+    @property
+    def phase(self) -> jax.Array:
+        """[] int32: where the job ended, a `ledger.Phase`; [W] of worlds stacked."""
+        return self.ledger.jobs.phase[..., JOB]
+
+    @property
+    def test_accuracy(self) -> jax.Array:
+        """[] float32: of the last model; [W] of worlds stacked."""
+        return self.evaluations.test_accuracy[..., -1]

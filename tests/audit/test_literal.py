@@ -1,0 +1,110 @@
+"""Real rounds of a market decided literally, beside the vote model on the same world."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from d2m_jax import as_arrays
+from d2m_jax import ledger as books
+from d2m_jax.attacks import Attack
+from d2m_jax.audit.literal import literal_round
+from d2m_jax.cone import Outcome
+from d2m_jax.cone.hashing import result_digest
+from tests import worlds
+
+ROUNDS = 4
+MIXED = {"num_colluding": 5, "num_lone_liars": 2, "num_silent": 2, "num_copying": 2}
+WORLDS = {
+    "honest": {},
+    "mixed": {**MIXED, "num_adaptive": 2, "num_byzantine": 2},
+    "captured": {"num_colluding": 17, "num_silent": 2, "num_byzantine": 2},
+}
+
+
+@functools.cache
+def programs():
+    market = worlds.market()
+    return market, jax.jit(market.init), jax.jit(market.step), literal_round(market)
+
+
+def begin(who, **conduct):
+    _, data = worlds.digits()
+    hparams = as_arrays(worlds.numbers(population=who, conduct=conduct))
+    return hparams, data, programs()[1](jax.random.key(3), hparams, data)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_literal_votes_on_real_rounds_accept_what_the_vote_model_accepts(name):
+    market, _, step, play = programs()
+    hparams, data, state = begin(WORLDS[name], spoil=1.0)
+    models = []
+    for index in range(ROUNDS):
+        literal = play(state, hparams, data)
+        after, info = step(state, hparams, data)
+        vote = literal.vote
+        assert not literal.caught.any()
+        assert sorted(literal.sellers) == sorted(np.asarray(info.sellers))
+        assert vote.attempts == int(info.attempts) and vote.executions == int(info.executions)
+        # the accepted model, right or spoilt, is the one that the market goes on with
+        assert int(info.accepted_digest) == int(name == "captured")
+        np.testing.assert_allclose(vote.theta, after.learning.theta, rtol=1e-5, atol=1e-5)
+        assert vote.digest == result_digest(0, index, vote.theta)
+        models.append(vote.digest)
+        # the same nodes are paid and slashed, to the unit
+        settled, _ = books.settle_round(
+            state.ledger, market.terms(hparams), actor=market.layout.treasury, job=0,
+            outcomes=vote.outcome,
+        )  # fmt: skip
+        for field in ("balances", "stakes", "burned"):
+            expected = np.asarray(getattr(after.ledger, field))
+            np.testing.assert_array_equal(getattr(settled, field), expected, err_msg=field)
+        assert int(settled.jobs.compute_paid[0]) == int(after.ledger.jobs.compute_paid[0])
+        state = after
+    assert len(set(models)) == ROUNDS  # a real round moves the model
+    slashed = np.asarray(state.ledger.stakes < hparams.money.node_stake)[market.layout.nodes]
+    assert slashed.any() == (name != "honest")
+
+
+def test_a_seller_with_two_faces_is_dropped_by_all_and_named():
+    market, _, _, play = programs()
+    hparams, data, state = begin({"num_colluding": 4})
+
+    def two_faces(node, updates):
+        served = updates.copy()
+        if node % 2:
+            served[2] = np.nextafter(served[2], np.float32(9))  # the last bit of each entry
+        return served
+
+    literal = play(state, hparams, data, two_faces)
+    assert np.flatnonzero(literal.caught).tolist() == [int(literal.sellers[2])]
+    fair, honest = play(state, hparams, data), np.asarray(state.roles.behaviour) == 0
+    # one vote as for honest sellers, for the model without its row
+    assert literal.vote.executions == fair.vote.executions
+    drawn = literal.vote.outcome != Outcome.NOT_DRAWN
+    assert (literal.vote.outcome[drawn & honest] == Outcome.MATCHED).all()
+    assert literal.vote.digest != fair.vote.digest
+    expected = without_row(market, state, hparams, data, 2)
+    np.testing.assert_allclose(literal.vote.theta, expected, rtol=1e-5, atol=1e-5)
+    assert np.abs(literal.vote.theta - fair.vote.theta).max() > 1e-3
+    # the caller bans it: it trains no more
+    ledger, receipt = books.ban(
+        state.ledger, market.terms(hparams), actor=market.layout.treasury,
+        target=market.layout.seller(int(literal.sellers[2])),
+    )  # fmt: skip
+    assert receipt == books.Reason.OK
+    later = play(state._replace(ledger=ledger), hparams, data)
+    assert literal.sellers[2] not in later.sellers[: market.spec.num_sampled]
+
+
+def without_row(market, state, hparams, data, row):
+    """The model of a round in which one of the sampled sellers sent nothing usable."""
+    spoil = Attack(forge=lambda key, updates, *_, **__: updates.at[row].set(np.nan))
+
+    @jax.jit
+    def model(state, hparams, data):
+        _, work, rate = market.train(state, hparams, data, attack=spoil)
+        return state.learning.theta - rate * work.direction
+
+    return model(state, hparams, data)

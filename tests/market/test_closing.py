@@ -1,0 +1,182 @@
+"""How a job ends when the nodes lie about the metric, or lied about a round: votes by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from d2m_jax import as_arrays
+from d2m_jax import ledger as books
+from d2m_jax.cone import Consensus
+from d2m_jax.ledger import Outcome, Phase, wealth
+from d2m_jax.market.closing import close_job
+from tests.worlds import digits, market, numbers
+
+LAYOUT = market().layout
+VOTERS, TAU = 5, 0.6
+HIGH, LOW = 0.8, 0.3  # metrics that are true in these worlds
+
+
+@functools.cache
+def start(**population):
+    """A matched job whose next unit of work is the verification."""
+    hparams = as_arrays(numbers(tau=TAU, population=population))
+    state = jax.jit(market().init)(jax.random.key(0), hparams, digits()[1])
+    return state._replace(scores=jnp.ones(LAYOUT.num_sellers))
+
+
+@jax.jit
+def close(state, metric, claim, vigilance, false_dispute, withheld, first, second):
+    """`close_job` where CONE accepts `first` as the metric and `second` on the dispute."""
+    conduct = {"vigilance": vigilance, "false_dispute": false_dispute, "false_metric": claim}
+    conduct["withheld_metric"] = withheld
+    hparams = as_arrays(numbers(tau=TAU, conduct=conduct))
+    answers, asked = iter((first, second)), []
+    voters = jnp.arange(LAYOUT.num_nodes) < VOTERS
+    outcome = jnp.where(voters, Outcome.MATCHED, Outcome.NOT_DRAWN).astype(jnp.int32)
+
+    def vote(key, state, hparams, rules):
+        del key, state, rules
+        asked.append(hparams.cone)
+        one = jnp.int32(1)
+        return Consensus(next(answers), one, one * VOTERS, outcome, one, jnp.float32(1))
+
+    rules = books.make_rules(**{**hparams.rules, "num_rounds": 1})
+    key = jax.random.key(1)
+    return close_job(key, state, hparams, rules, LAYOUT, metric, vote=vote, job=0), asked
+
+
+def end(
+    metric, first, second=0, *,
+    claim=1.0, vigilance=1.0, false_dispute=0.0, withheld=0.0, state=None,
+):  # fmt: skip
+    """Runs it; checks what holds in every ending."""
+    state = state or start()
+    args = (np.float32(x) for x in (metric, claim, vigilance, false_dispute, withheld))
+    (ledger, closing), asked = close(state, *args, np.int32(first), np.int32(second))
+    one, two = asked  # the second set is larger, whichever of the numbers the schedule reads
+    assert (two.base, two.size) == (one.base + VOTERS, one.size + VOTERS)
+    assert float(two.q) == pytest.approx(float(one.q) + VOTERS / LAYOUT.num_nodes)
+    facts = books.invariants(ledger)
+    assert all(facts.values()), facts
+    gained = np.asarray(wealth(ledger) - wealth(state.opening))
+    guilty = np.flatnonzero(ledger.banned[LAYOUT.nodes]).tolist()
+    return ledger, closing, gained, guilty
+
+
+def bond_of(ledger):
+    return int(ledger.jobs.price[0]) * books.DEFAULT_RULES["bond_bps"] // 10_000
+
+
+@pytest.mark.parametrize(("metric", "phase"), [(HIGH, Phase.SETTLED), (LOW, Phase.REFUNDED)])
+def test_a_true_metric_is_not_disputed(metric, phase):
+    ledger, closing, gained, guilty = end(metric, first=0)
+    assert int(ledger.jobs.phase[0]) == phase and not closing.disputed and guilty == []
+    assert int(closing.reported_bps) == round(metric * 10_000)
+    assert (gained[LAYOUT.sellers].sum() > 0) == (phase == Phase.SETTLED)
+
+
+@pytest.mark.parametrize("metric", [HIGH, LOW])
+@pytest.mark.parametrize("claim", [0.0, 0.59, 0.61, 1.0])
+def test_a_false_metric_high_or_low_is_corrected_and_the_liars_pay(metric, claim):
+    ledger, closing, gained, guilty = end(metric, first=1, claim=claim)
+    honest, _, fair, _ = end(metric, first=0)
+    assert closing.disputed and closing.was_true and closing.upheld and closing.corrected
+    assert int(closing.reported_bps) == round(claim * 10_000)
+    assert int(ledger.jobs.metric_bps[0]) == round(metric * 10_000)
+    assert int(ledger.jobs.phase[0]) == int(honest.jobs.phase[0])
+    assert guilty == list(range(VOTERS))
+    # The sellers end as in an honest world; whoever disputed gets a prize as large as its bond.
+    prize = np.zeros_like(fair)
+    by = LAYOUT.seller(0) if claim < TAU else int(ledger.jobs.buyer[0])
+    prize[by] = bond_of(ledger)
+    sellers = LAYOUT.sellers
+    assert (gained[sellers] == (fair + prize)[sellers]).all()
+    lost = VOTERS * 20_000  # each stake; half is burned, the rest is the disputer's and buyer's
+    assert gained[LAYOUT.nodes].sum() == fair[LAYOUT.nodes].sum() - lost
+    assert (
+        gained[LAYOUT.buyers].sum() == fair[LAYOUT.buyers].sum() + lost // 2 - prize[sellers].sum()
+    )
+    assert int(ledger.burned) == lost // 2
+
+
+@pytest.mark.parametrize(("claim", "phase"), [(1.0, Phase.SETTLED), (0.0, Phase.REFUNDED)])
+def test_a_lie_that_nobody_disputes_stands(claim, phase):
+    ledger, closing, _, guilty = end(LOW if claim else HIGH, first=1, claim=claim, vigilance=0.0)
+    assert int(ledger.jobs.phase[0]) == phase and guilty == [] and not closing.disputed
+    assert int(ledger.jobs.metric_bps[0]) == claim * 10_000
+
+
+def test_only_an_honest_seller_disputes_for_the_sellers():
+    """The first of the sellers are Byzantine, friends of the liars; with them alone nobody does."""
+    state = start()
+    bad = jnp.arange(LAYOUT.num_sellers) < 3
+    some = state._replace(roles=state.roles.replace(byzantine=bad))
+    ledger, _, gained, _ = end(LOW, first=1, claim=0.1, state=some)
+    assert gained[LAYOUT.seller(3)] == bond_of(ledger) > 0 == gained[LAYOUT.seller(0)]
+    alone = state._replace(roles=state.roles.replace(byzantine=jnp.ones_like(bad)))
+    _, closing, gained, guilty = end(HIGH, first=1, claim=0.1, state=alone)
+    assert not closing.disputed and guilty == [] and gained[LAYOUT.sellers].max() == 0
+
+
+@pytest.mark.parametrize("metric", [HIGH, LOW])
+def test_nodes_that_spoilt_a_round_pay_although_the_metric_is_true(metric):
+    """Also when tau is missed because of them: before, they could not even be accused."""
+    spoilt = start()._replace(
+        wrong_round=jnp.int32(0), wrong_nodes=jnp.arange(LAYOUT.num_nodes) == 20
+    )
+    ledger, closing, gained, guilty = end(metric, first=0, state=spoilt)
+    assert closing.upheld and not closing.corrected and guilty == [20]
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
+    assert gained[LAYOUT.node(20)] == -20_000
+    # Half of its stake is burned; the rest pays who executed again, as for a round at most, the
+    # voters of the verification as well: each 1/5 of it. Nothing is left for a prize.
+    prize, buyer, spent = 0, int(ledger.jobs.buyer[0]), int(ledger.jobs.compute_paid[0])
+    again = gained[LAYOUT.nodes][:VOTERS] - spent // VOTERS
+    assert again.tolist() == [10_000 // VOTERS] * VOTERS
+    assert gained[buyer] == (prize if metric > TAU else 0) - spent
+    assert gained[LAYOUT.seller(0)] == (0 if metric > TAU else prize)
+
+
+def test_a_second_set_that_lies_as_well_costs_the_disputer_its_bond():
+    ledger, closing, gained, guilty = end(HIGH, first=1, second=1, claim=0.0)
+    assert closing.disputed and not closing.upheld and guilty == []
+    assert gained[LAYOUT.seller(0)] == -bond_of(ledger)
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED
+
+
+def test_a_dispute_without_a_decision_times_out_and_returns_the_bond():
+    ledger, closing, gained, guilty = end(HIGH, first=1, second=-1, claim=0.0)
+    assert closing.disputed and not closing.upheld and guilty == []
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and gained[LAYOUT.seller(0)] == 0
+
+
+@pytest.mark.parametrize("metric", [HIGH, LOW])
+def test_a_false_dispute_costs_its_bond(metric):
+    ledger, closing, gained, _ = end(metric, first=0, false_dispute=1.0)
+    _, _, fair, _ = end(metric, first=0)
+    by = LAYOUT.seller(0) if metric < TAU else int(ledger.jobs.buyer[0])
+    assert closing.disputed and not closing.was_true and not closing.upheld
+    assert gained[by] == fair[by] - bond_of(ledger)
+    # the five that executed again share the lost bond; what is left of it is burned
+    paid = (gained - fair)[LAYOUT.nodes]
+    assert paid.tolist() == [bond_of(ledger) // VOTERS] * VOTERS + [0] * (len(paid) - VOTERS)
+    assert int(ledger.burned) == bond_of(ledger) % VOTERS
+    assert int(ledger.jobs.phase[0]) == (Phase.SETTLED if metric > TAU else Phase.REFUNDED)
+
+
+def test_without_a_decision_on_the_metric_the_job_times_out():
+    ledger, closing, _, _ = end(HIGH, first=-1)
+    assert int(closing.reported_bps) == -1 and not closing.disputed
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_buyer_that_withholds_its_examples_gets_its_money_and_no_verdict(first):
+    ledger, closing, gained, guilty = end(HIGH, first=first, withheld=1.0)
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
+    assert int(closing.reported_bps) == -1 and not closing.disputed and guilty == []
+    assert not gained[LAYOUT.sellers].any()  # no pay, and deposits are released
+    assert not gained[LAYOUT.nodes].any()  # nobody could verify: neither paid nor slashed
