@@ -27,7 +27,7 @@ from d2m_jax.audit.strategies import known, seller_strategies
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.parsing import to_dict
 from d2m_jax.config.population import Population
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
 from d2m_jax.report.audit import Audit
 from d2m_jax.report.gains import plot_gains

@@ -31,7 +31,7 @@ from d2m_jax.audit.strategies import EFFORT, repertoire, seller_strategies
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.population import Population
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.incentives import dynamics
 from d2m_jax.market.world import load_world
 

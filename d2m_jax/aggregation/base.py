@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.masks import Count
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.rows import as_float32, as_rows, finite_mask
 from d2m_jax.core.types import Key, PyTree
 

@@ -24,7 +24,7 @@ from d2m_jax.aggregation.masks import (
     whole,
 )
 from d2m_jax.aggregation.order_stats import fence
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.rows import per_row
 
 _WEISZFELD = {"paper": (1e-6, 32), "byzfl": (0.1, 3)}  # smoothing, steps

@@ -19,7 +19,7 @@ from d2m_jax.aggregation.masks import (
 )
 from d2m_jax.aggregation.nearest import around_median, nearest_to_median
 from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, rank_of
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 
 _UNSEEN = {"paper": 2, "byzfl": 1}  # neighbours are count - f - this many others
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.rows import MAX_NORM, as_rows, finite_mask, per_row
 from d2m_jax.core.types import Key, Number, PyTree
 

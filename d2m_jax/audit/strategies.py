@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from d2m_jax.attacks import ATTACKS, Attack, AttackContext
 from d2m_jax.attacks.switched import switched_attack
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import Key, Number
 
 HONEST, LEAD = 0, -1  # codes of sellers; the others count the entries of a repertoire

@@ -7,7 +7,7 @@ from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import SCHEDULES, default_attempts
 from d2m_jax.cone.sortition import SORTITIONS, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 
 MAX_NODES = 2**20  # more seats than that cannot be told apart by sortition
 

@@ -14,7 +14,7 @@ from d2m_jax.cone.schedules import default_attempts
 from d2m_jax.cone.sortition import draw_sets, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES, Tally, top_two
 from d2m_jax.cone.voting import cast, lie, outcomes
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import Key
 
 

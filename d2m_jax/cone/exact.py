@@ -20,7 +20,7 @@ from d2m_jax.cone.exact_independent import walk_independent
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import SCHEDULES, default_attempts
 from d2m_jax.cone.stop_rules import STOP_RULES
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 
 GRID = 5e-3  # nats, to which MiRACLE's running score is rounded after each set
 NEGLIGIBLE = 1e-40  # states less likely than this are dropped; errors below 1e-30 are lost

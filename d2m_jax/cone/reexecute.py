@@ -28,7 +28,7 @@ from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import default_attempts
 from d2m_jax.cone.sortition import Sets, draw_sets, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES, Tally
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import Key
 
 # node -> checkpoints [L, D] of the round, last = result; `(node, updates)` where they are served

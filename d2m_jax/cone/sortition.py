@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import SCHEDULES
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import Key
 
 

@@ -1,13 +1,16 @@
-"""The shape letters and aliases used everywhere. Read next: `market.py`.
+"""The shape letters and aliases used everywhere. Read next: `market/engine.py`.
 
 Letters in shape comments:
-    N sellers, S sellers sampled in a round, M samples of a seller (padded), B images in a batch,
-    D flat model parameters, L classes, V validation images, R rounds, C compute nodes,
-    P points of a sweep, J jobs, A ledger accounts, U buyers (users).
+    N sellers, S sellers sampled in a round, M samples of a seller, B examples in a batch,
+    T examples of the pool, D flat model parameters, L classes, V validation examples, R rounds,
+    C compute nodes, P points of a sweep, J jobs, A ledger accounts, U buyers (users).
 """
 
 from typing import Any, TypeAlias
 
+import jax
+
 PyTree: TypeAlias = Any
-Number: TypeAlias = Any  # a Python number on the host, a traced array [] inside a program
-Key: TypeAlias = Any  # a typed key from `jax.random.key`
+Batch: TypeAlias = Any  # a pytree of arrays whose leading axis is that of the examples
+Number: TypeAlias = float | int | jax.Array  # on the host a number, in a program a traced array []
+Key: TypeAlias = jax.Array  # from `jax.random.key`, or a legacy uint32 [2] of `jax.random.PRNGKey`

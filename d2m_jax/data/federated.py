@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.data.dealing import Partition
 from d2m_jax.data.partition import PARTITIONS
 from d2m_jax.data.raw import RawDataset, check

@@ -9,7 +9,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.data import archives, cache, digits, tfds
 from d2m_jax.data.raw import DataError, RawDataset, check_official
 

@@ -21,7 +21,7 @@ from d2m_jax.attacks import ATTACKS, SCHEDULES, Attack, bind
 from d2m_jax.attacks.market import claimed_sizes
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import Key, Number
 from d2m_jax.data import FederatedData, normalize
 from d2m_jax.ledger import Layout, Ledger, Phase, Rules, Verdict

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from d2m_jax.config.hparams import Learning
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import PyTree
 
 

@@ -15,7 +15,7 @@ from d2m_jax import aggregation, cone, incentives, privacy, sampling, sellers, t
 from d2m_jax.attacks import ATTACKS, SCHEDULES, bind
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import DataSpec, Spec
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.rows import MAX_NORM
 from d2m_jax.data import PARTITIONS, SOURCES
 from d2m_jax.ledger import DEFAULT_RULES, INT_MAX, check_rules, check_supply

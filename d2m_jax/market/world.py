@@ -6,7 +6,7 @@ import os
 
 from d2m_jax import data
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.data import FederatedData, RawDataset
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import jax
 
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.sampling.base import (
     Aggregator,
     Context,

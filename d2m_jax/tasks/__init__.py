@@ -4,7 +4,7 @@ Here: the models by name, evaluation, losses of candidate steps. Not here: train
 Read next: `base.py`.
 """
 
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 from d2m_jax.tasks.base import Model, cross_entropies
 from d2m_jax.tasks.cnn import cifar_cnn, mnist_cnn
 from d2m_jax.tasks.dense import logreg, mlp

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from d2m_jax.attacks import ATTACKS, SCHEDULES, AttackContext, bind
-from d2m_jax.core.names import lookup
+from d2m_jax.core.choices import lookup
 
 NUM_ROWS, NUM_PARAMS = 7, 5
 KEY = jax.random.key(3)

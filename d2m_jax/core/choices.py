@@ -1,0 +1,225 @@
+"""Choices: a named part is a name in a registry, or the part itself with its own code and numbers.
+
+Every registry is a plain dictionary from name to part. What a part can be told is read from its
+signature: `numbers` may be traced and swept, `options` are static. Nothing is written twice.
+"""
+
+import difflib
+import functools
+import hashlib
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from d2m_jax.core.types import Number
+
+T = TypeVar("T")
+
+GIVEN = ("context", "key", "mask", "seller", "state")  # keywords that the market fills in itself
+
+
+def lookup(registry: Mapping[str, T], name: str, what: str) -> T:
+    """Returns `registry[name]`.
+
+    Args:
+        registry: the room's plain dictionary from name to part.
+        name: what the user asked for.
+        what: what is being chosen, for the message ("model", "attack").
+
+    Raises:
+        ValueError: the name is unknown; the message lists the valid ones and the nearest.
+    """
+    if name in registry:
+        return registry[name]
+    near = difflib.get_close_matches(str(name), registry, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"unknown {what} {name!r}{hint}; valid names: {', '.join(sorted(registry))}")
+
+
+def pick(registry: Mapping[str, T], choice: str | T, what: str) -> T:
+    """The part that is chosen: the entry of that name, or `choice` itself when it is no name.
+
+    Raises:
+        ValueError: an unknown name, or neither a name nor a part.
+    """
+    if isinstance(choice, str):
+        return lookup(registry, choice, what)
+    if choice is None or not (callable(choice) or isinstance(choice, tuple)):
+        raise ValueError(f"{what} must be a name or a function of your own, not {choice!r}")
+    return choice
+
+
+def label(choice: Any) -> str:
+    """What a choice is called in tables, messages and configurations.
+
+    A name is itself; a part of the user's own has its `name` if it has one, else the name of its
+    function.
+    """
+    if isinstance(choice, str):
+        return choice
+    own = getattr(choice, "name", None)
+    if isinstance(own, str) and own:
+        return own
+    for fn in _functions(choice):
+        return getattr(fn, "__name__", type(fn).__name__)
+    return type(choice).__name__
+
+
+def numbers(part: Any) -> dict[str, Number]:
+    """The numbers of a part: keywords whose default is a float, or is annotated as `Number`.
+
+    They may be traced, so one compiled program serves all their values, and a sweep may vary them.
+
+    Args:
+        part: a function, a `functools.partial` (what is bound is no number any more), or a record
+            of functions, whose numbers are those of all of them.
+    """
+    return {
+        name: default
+        for fn in _functions(part)
+        for name, default in _keywords(fn)
+        if _is_number(fn, name, default)
+    }
+
+
+def options(part: Any) -> dict[str, Any]:
+    """The static choices of a part: its other keywords that have a default."""
+    return {
+        name: default
+        for fn in _functions(part)
+        for name, default in _keywords(fn)
+        if not _is_number(fn, name, default)
+    }
+
+
+def digest(choice: Any) -> str:
+    """A hash of a choice that changes when its code, its numbers or what it closes over change.
+
+    A name is known by the version of the package. Code of a user's own is followed into the
+    functions of the same file that it calls, not into installed packages.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    state = hashlib.sha256()
+    for piece in _pieces(choice, set()):
+        state.update(piece + b"\0")
+    return state.hexdigest()[:16]
+
+
+def _functions(part: Any) -> Iterator[Callable[..., Any]]:
+    if isinstance(part, tuple):
+        for field in part:
+            if callable(field):
+                yield from _functions(field)
+    elif callable(part):
+        yield part
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    for evaluate in (True, False):
+        try:
+            return inspect.signature(fn, eval_str=evaluate)
+        except (ValueError, TypeError, NameError):  # a built-in, or a name that is not there
+            continue
+    return None
+
+
+def _keywords(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Keywords with a default that the market does not fill in."""
+    bound = fn.keywords if isinstance(fn, functools.partial) else {}
+    signature = _signature(fn)
+    for name, parameter in signature.parameters.items() if signature else ():
+        usable = parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if usable and parameter.default is not parameter.empty and name not in (*GIVEN, *bound):
+            yield name, parameter.default
+
+
+def _is_number(fn: Callable[..., Any], name: str, default: Any) -> bool:
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        return False
+    signature = _signature(fn)
+    annotation = signature.parameters[name].annotation if signature else None
+    return isinstance(default, float) or annotation in (Number, "Number")
+
+
+def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
+    """Bytes that stand for a value, code by its instructions."""
+    if value is None or isinstance(value, str | int | float | bool | bytes | complex):
+        yield repr(value).encode()
+        return
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=repr):
+            yield repr(key).encode()
+            yield from _pieces(value[key], seen)
+    elif isinstance(value, tuple | list | frozenset | set):
+        yield type(value).__name__.encode()
+        for item in sorted(value, key=repr) if isinstance(value, frozenset | set) else value:
+            yield from _pieces(item, seen)
+    elif isinstance(value, functools.partial):
+        yield from _pieces((value.func, value.args, value.keywords), seen)
+    elif isinstance(value, types.CodeType):
+        yield value.co_code
+        yield from _pieces((value.co_names, value.co_varnames), seen)
+        yield from _pieces(value.co_consts, seen)
+    elif isinstance(value, types.MethodType):
+        yield from _pieces((value.__func__, value.__self__), seen)
+    elif isinstance(value, types.FunctionType):
+        yield from _function_pieces(value, seen)
+    elif hasattr(value, "__array__"):
+        array = np.asarray(value)
+        yield str((array.shape, array.dtype)).encode() + array.tobytes()
+    else:
+        yield from _object_pieces(value, seen)
+
+
+def _function_pieces(fn: types.FunctionType, seen: set[int]) -> Iterator[bytes]:
+    yield fn.__qualname__.encode()
+    if _is_installed(fn.__module__):
+        yield str(fn.__module__).encode()
+        yield from _pieces((fn.__defaults__, fn.__kwdefaults__), seen)
+    else:
+        yield from _pieces((fn.__code__, fn.__defaults__, fn.__kwdefaults__), seen)
+        for name in _names(fn.__code__):
+            used = fn.__globals__.get(name)
+            if not isinstance(used, types.ModuleType):
+                yield from _pieces(used, seen)
+    for cell in fn.__closure__ or ():
+        yield from _pieces(cell.cell_contents, seen)
+
+
+def _object_pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
+    kind = value if isinstance(value, type) else type(value)
+    yield f"{kind.__module__}.{kind.__qualname__}".encode()
+    if not _is_installed(kind.__module__):
+        for name, member in sorted(vars(kind).items()):
+            if isinstance(member, types.FunctionType | property | staticmethod | classmethod):
+                inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
+                yield name.encode()
+                yield from _pieces(inner, seen)
+    if not isinstance(value, type):
+        fields = getattr(value, "__dict__", {})
+        yield from _pieces({k: v for k, v in fields.items() if not k.startswith("_")}, seen)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _names(const)
+
+
+def _is_installed(module: str | None) -> bool:
+    """Whether code belongs to a package whose version stands for it."""
+    import sys
+
+    found = sys.modules.get(module or "")
+    path = getattr(found, "__file__", None) or ""
+    own = (module or "").split(".")[0] == "d2m_jax"
+    return own or not path or "site-packages" in path or "lib/python" in path
