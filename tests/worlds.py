@@ -10,11 +10,12 @@ import numpy as np
 
 from d2m_jax import HParams, Spec, as_arrays, make_market
 from d2m_jax.config.hparams import MARKET_RULES, Conduct, Learning, Money
+from d2m_jax.config.parsing import Config
 from d2m_jax.config.population import Population
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.data import load
 from d2m_jax.market.engine import Market, MarketOutcome
-from d2m_jax.market.world import deal
+from d2m_jax.market.world import deal, load_world
 
 SPEC = Spec(
     model="logreg",
@@ -96,3 +97,11 @@ def play(hparams: HParams, seed: int = 0, spec: Spec = SPEC, **kwargs: Any) -> M
     """Runs the small world."""
     _, data = digits()
     return compiled(spec)(jax.random.key(seed), as_arrays(hparams), data, **kwargs)
+
+
+def play_config(config: Config) -> tuple[Market, MarketOutcome]:
+    """The market of a whole configuration on the built-in digits, and its outcome on the host."""
+    raw, data = load_world(config.data, config.spec.num_sellers)
+    made = make_market(config.spec, raw.train_images.shape[1:], len(raw.class_names))
+    outcome = in_parts(made)(jax.random.key(config.seed), as_arrays(config.hparams), data)
+    return made, jax.device_get(outcome)
