@@ -28,10 +28,12 @@ from d2m_jax import HParams, Spec, as_arrays, make_market, sellers, tasks
 from d2m_jax import aggregation as agg
 from d2m_jax.attacks import ATTACKS
 from d2m_jax.config.population import Population
-from d2m_jax.data import Examples, FederatedData, normalize
+from d2m_jax.data import FederatedData, seller_rows
+from d2m_jax.tasks import Problem
 
 HONEST, BAD, BATCH, EACH, BETA, RATE = 16, 4, 25, 375, 0.9, 0.1
 MODELS = {"mlp": ("mlp", "fc_mnist", 40), "cnn": ("mnist_cnn", "cnn_mnist", 10)}
+IMAGES = Problem("images", (28, 28, 1), np.dtype(np.uint8), num_classes=10)
 Rule = Callable[[jax.Array], jax.Array]
 # Ours, the pre-aggregators and the rule of ByzFL, and the ratios aimed at (MLP, CNN).
 RULES: dict[str, tuple[Rule, tuple[str, ...], str, tuple[float, float]]] = {
@@ -52,14 +54,14 @@ def world() -> FederatedData:
     total = EACH * (HONEST + BAD)
     images = jnp.asarray(rng.integers(0, 256, (total, 28, 28, 1), dtype=np.uint8))
     labels = jnp.asarray(rng.integers(0, 10, total), jnp.int32)
-    few, none = Examples(images[:100], labels[:100]), Examples(images[:0], labels[:0])
+    pool = {"inputs": images, "labels": labels}
+    few, none = (jax.tree.map(lambda leaf, n=n: leaf[:n], pool) for n in (100, 0))
     return FederatedData(
-        images=images,
-        labels=labels,
-        index=jnp.arange(total, dtype=jnp.int32).reshape(-1, EACH),
+        pool=pool,
+        rows=jnp.arange(total, dtype=jnp.int32),
+        starts=jnp.arange(0, total, EACH, dtype=jnp.int32),
         sizes=jnp.full(HONEST + BAD, EACH, jnp.int32),
-        mean=jnp.full(1, 127.5),
-        std=jnp.full(1, 73.0),
+        stats={"mean": jnp.full(1, 127.5), "std": jnp.full(1, 73.0)},
         correction=none,
         verdict=few,
         root=none,
@@ -73,15 +75,7 @@ def our_rounds(model: tasks.Model, rule: Rule, data: FederatedData, count: int) 
 
     def body(state: Any, key: Any) -> Any:
         theta, momentum = state
-        updates = sellers.train_sellers(
-            model,
-            key,
-            theta,
-            data,
-            honest,
-            normalize=lambda images: normalize(data, images),
-            batch_size=BATCH,
-        )
+        updates = sellers.train_sellers(model, key, theta, data, honest, batch_size=BATCH)
         momentum, sent = sellers.ema(momentum, None, updates, BETA)
         liars = -jnp.full((1, HONEST), 1 / HONEST) @ sent  # one row, as many times as liars
         rows = jnp.concatenate([sent, jnp.broadcast_to(liars, (BAD, liars.shape[1]))])
@@ -113,10 +107,10 @@ def market_rounds(name: str, pre: tuple[str, ...], rule: str, data: FederatedDat
     numbers = as_arrays(
         HParams(
             population=Population(num_byzantine=BAD),
-            attack=dict(ATTACKS["sign_flip_mean"].hyper),
+            attack=ATTACKS["sign_flip_mean"].numbers,
         )
     )
-    market = make_market(spec, (28, 28, 1), 10)
+    market = make_market(spec, IMAGES)
     state = jax.jit(market.init)(jax.random.key(0), numbers, data)
     rounds = jax.jit(market.rounds)
     return lambda: rounds(state, numbers, data)
@@ -124,8 +118,9 @@ def market_rounds(name: str, pre: tuple[str, ...], rule: str, data: FederatedDat
 
 def their_round(torch: Any, byzfl: Any, model: str, pre: Any, rule: str, data: Any) -> Any:
     """One round of ByzFL's clients and server."""
-    images = torch.from_numpy(np.array(data.images, np.float32).transpose(0, 3, 1, 2)) / 255
-    labels = torch.from_numpy(np.array(data.labels, np.int64))
+    pool, parts = jax.device_get(data.pool), seller_rows(data)
+    images = torch.from_numpy(np.array(pool["inputs"], np.float32).transpose(0, 3, 1, 2)) / 255
+    labels = torch.from_numpy(np.array(pool["labels"], np.int64))
     common = {
         "model_name": model,
         "device": "cpu",
@@ -146,8 +141,7 @@ def their_round(torch: Any, byzfl: Any, model: str, pre: Any, rule: str, data: A
         return torch.utils.data.DataLoader(pairs, batch_size=BATCH, shuffle=True)
 
     clients = [
-        byzfl.Client({**common, "training_dataloader": loader(np.asarray(data.index[i]))})
-        for i in range(HONEST)
+        byzfl.Client({**common, "training_dataloader": loader(parts[i])}) for i in range(HONEST)
     ]
     f = {"f": BAD}
     server = byzfl.Server(
@@ -176,7 +170,7 @@ def compare(name: str, rule: str, data: FederatedData, args: Any, modules: Any) 
     """One line: both sides and the market, the ratios, the aim, compilation."""
     ours_name, theirs_name, count = MODELS[name]
     ours, pre, theirs, aims = RULES[rule]
-    model = tasks.make_model(ours_name, (28, 28, 1), 10)
+    model = tasks.make_model(ours_name, IMAGES)
     start = time.perf_counter()
     run, state = our_rounds(model, ours, data, count)
     jax.block_until_ready(run(state, 0))

@@ -85,18 +85,21 @@ def load_task(data_dir: str, threads: int) -> Task:
 
     if threads:
         torch.set_num_threads(threads)
-    raw = load("mnist", data_dir)
+    mnist = load("mnist", data_dir)
 
     def ready(images: np.ndarray) -> Any:
         scaled = (np.asarray(images, np.float32) / 255 - 0.1307) / 0.3081
         return torch.from_numpy(scaled).reshape(-1, 1, 28, 28)
 
+    def classes(labels: np.ndarray) -> Any:
+        return torch.from_numpy(np.asarray(labels, np.int64))
+
     test = torch.utils.data.TensorDataset(
-        ready(raw.test_images), torch.from_numpy(np.asarray(raw.test_labels, np.int64))
+        ready(mnist.test["inputs"]), classes(mnist.test["labels"])
     )
-    labels = torch.from_numpy(np.asarray(raw.train_labels, np.int64))
     loader = torch.utils.data.DataLoader(test, batch_size=128)  # ByzFL's default
-    return Task(torch, byzfl, ready(raw.train_images), labels, loader)
+    train = ready(mnist.train["inputs"]), classes(mnist.train["labels"])
+    return Task(torch, byzfl, *train, loader)
 
 
 def train(task: Task, cell: Cell, num_rounds: int = ROUNDS) -> Timing:

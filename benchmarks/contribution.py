@@ -8,7 +8,6 @@ sellers. Measures: from the rounds of one honest training with 4 of 8 sellers sa
 of exact and sampled values of one round with all eight. Minutes on two cores.
 """
 
-import dataclasses
 import pathlib
 import sys
 import time
@@ -23,10 +22,10 @@ from scipy.stats import spearmanr
 
 from d2m_jax import sellers, tasks
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.data import FederatedData, load, normalize
+from d2m_jax.data import Dataset, FederatedData, load
 from d2m_jax.incentives import CONTRIBUTIONS, Evidence, federated, sampled, values
 from d2m_jax.incentives.coalitions import all_coalitions
-from d2m_jax.market.world import deal
+from d2m_jax.market import deal
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "digits", "data set")
@@ -36,7 +35,7 @@ flags.DEFINE_float("alpha", 0.5, "Dirichlet concentration", lower_bound=1e-3)
 flags.DEFINE_integer("worlds", 5, "partitions", lower_bound=1)
 flags.DEFINE_integer("rounds", 60, "rounds of training", lower_bound=1)
 flags.DEFINE_integer("repeats", 5, "timed repetitions; the median counts", lower_bound=1)
-SELLERS, SAMPLED, LR, SEEDS, WIDTH = 8, 4, 0.3, 4, 20_000
+SELLERS, SAMPLED, LR, SEEDS = 8, 4, 0.3, 4
 
 
 class Lab:
@@ -49,15 +48,7 @@ class Lab:
 
     def updates(self, data: FederatedData, key, theta, who):
         """One gradient of each of these sellers."""
-        return sellers.train_sellers(
-            self.model,
-            key,
-            theta,
-            data,
-            who,
-            normalize=lambda images: normalize(data, images),
-            batch_size=32,
-        )
+        return sellers.train_sellers(self.model, key, theta, data, who, batch_size=32)
 
     def trained(self, data: FederatedData, mask, key):
         """Test accuracy of a model trained on a coalition."""
@@ -72,7 +63,7 @@ class Lab:
         theta, _ = jax.lax.scan(
             step, self.model.init(jax.random.key(0)), jnp.arange(self.num_rounds)
         )
-        return tasks.evaluate(self.model, theta, data.test, lambda raw: normalize(data, raw))[0]
+        return tasks.evaluate(self.model, theta, data.test, data.stats)[0]
 
     def _retrained(self, data: FederatedData, key):
         one = lambda mask: self.trained(data, mask, key)  # noqa: E731
@@ -80,24 +71,22 @@ class Lab:
 
     def evidence(self, data: FederatedData, theta, rows, previous):
         """What the market would know of the round."""
-        images, labels = normalize(data, data.correction.images), data.correction.labels
+        batch = self.model.prepare(data.correction, data.stats)
 
         def losses_of(updates):
-            return tasks.losses_of_candidates(self.model, theta, updates, LR, images, labels)
+            return tasks.losses_of_candidates(self.model, theta, updates, LR, batch)
 
         even = jnp.full(len(rows), 1 / len(rows))
         return Evidence(
             accepted=jnp.ones(len(rows), bool),
-            gain=jnp.maximum(LR * rows @ jax.grad(self.model.loss)(theta, images, labels), 0.0),
+            gain=jnp.maximum(LR * rows @ jax.grad(self.model.loss)(theta, batch), 0.0),
             mass=even,
             updates=rows,
             reputation=even,
             previous=previous,
             lr=LR,
             losses_of=losses_of,
-            gradient_at=lambda update: jax.grad(self.model.loss)(
-                theta - LR * update, images, labels
-            ),
+            gradient_at=lambda update: jax.grad(self.model.loss)(theta - LR * update, batch),
         )
 
     def _measured(self, data: FederatedData, key):
@@ -126,17 +115,14 @@ class Lab:
         return jax.tree.map(lambda x: x.sum(0), shares)
 
 
-def world(raw, seed: int) -> FederatedData:
-    data = deal(raw, DataSpec(alpha=FLAGS.alpha, seed=seed), SELLERS)
-    width = min(WIDTH, len(raw.train_labels))
-    index = np.pad(np.asarray(data.index), ((0, 0), (0, width)))[:, :width]
-    return dataclasses.replace(data, index=jnp.asarray(index))
+def world(dataset: Dataset, seed: int) -> FederatedData:
+    return deal(dataset, DataSpec(alpha=FLAGS.alpha, seed=seed), SELLERS)
 
 
-def fairness(lab: Lab, raw) -> None:
+def fairness(lab: Lab, dataset: Dataset) -> None:
     table: dict[str, list] = {}
     for seed in range(FLAGS.worlds):
-        data = world(raw, seed)
+        data = world(dataset, seed)
         truth = np.asarray(values.shapley(lab.retrained(data, jax.random.key(seed))))
         truth = np.maximum(truth, 0) / np.maximum(truth, 0).sum()
         keys = jax.vmap(jax.random.key)(jnp.arange(SEEDS))
@@ -169,13 +155,13 @@ def seconds(run, *args) -> float:
     return float(np.median(times))
 
 
-def speed(lab: Lab, raw) -> None:
-    data = world(raw, 0)
+def speed(lab: Lab, dataset: Dataset) -> None:
+    data = world(dataset, 0)
     key = jax.random.key(1)
     theta = lab.model.init(key)
     rows = jax.jit(lab.updates)(data, key, theta, jnp.arange(SELLERS))
 
-    images, labels = normalize(data, data.correction.images), data.correction.labels
+    batch = lab.model.prepare(data.correction, data.stats)
 
     def game(theta, rows):
         evidence = lab.evidence(data, theta, rows, 0 * theta)
@@ -183,7 +169,7 @@ def speed(lab: Lab, raw) -> None:
 
     def mixed(theta, rows):
         def losses(w):
-            return tasks.losses_of_mixtures(lab.model, theta, rows, w, LR, images, labels)
+            return tasks.losses_of_mixtures(lab.model, theta, rows, w, LR, batch)
 
         return federated.round_utility(None, rows, jnp.ones(SELLERS), mixed=losses)
 
@@ -240,11 +226,10 @@ def speed(lab: Lab, raw) -> None:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
-    raw = load(FLAGS.data, FLAGS.data_dir)
-    model = tasks.make_model(FLAGS.model, raw.train_images.shape[1:], len(raw.class_names))
-    lab = Lab(model, FLAGS.rounds)
-    fairness(lab, raw)
-    speed(lab, raw)
+    dataset = load(FLAGS.data, FLAGS.data_dir)
+    lab = Lab(tasks.make_model(FLAGS.model, dataset), FLAGS.rounds)
+    fairness(lab, dataset)
+    speed(lab, dataset)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from d2m_jax.core import backend
-from d2m_jax.tasks import Model, evaluate, losses_of_candidates, make_model
+from d2m_jax.core.types import PyTree
+from d2m_jax.tasks import Model, Problem, evaluate, losses_of_candidates, make_model
 
 SCAN = 3
 SELLERS, BATCH = 20, 25
+STATS = {name: np.full(1, 128.0, np.float32) for name in ("mean", "std")}
 
 
 class Case(NamedTuple):
@@ -34,23 +37,24 @@ class Case(NamedTuple):
     name: str
     work: Callable[..., jax.Array]  # (theta, *args) -> anything that depends on theta
     theta: jax.Array
-    args: tuple[jax.Array, ...]
+    args: tuple[PyTree, ...]
     gflop: float
 
 
-class Examples(NamedTuple):
-    """What `evaluate` wants."""
-
-    images: jax.Array
-    labels: jax.Array
+Shape = tuple[int, int, int]  # of an image
 
 
-def forward_flops(model: Model) -> float:
+def problem_of(shape: Shape) -> Problem:
+    """Ten classes of raw images."""
+    return Problem("images", shape, np.dtype(np.uint8), 10)
+
+
+def forward_flops(name: str, shape: Shape) -> float:
     """Multiplications and additions per image of one forward pass, direct convolutions."""
-    plain = module_form(model.name, model.input_shape, "map")
-    theta = jax.ShapeDtypeStruct((model.num_params,), jnp.float32)
-    images = jax.ShapeDtypeStruct((1, *model.input_shape), jnp.float32)
-    reference = jax.make_jaxpr(plain.apply)(theta, images)
+    plain = module_form(name, shape, "map")
+    theta = jax.ShapeDtypeStruct((plain.num_params,), jnp.float32)
+    batch = {"inputs": jax.ShapeDtypeStruct((1, *shape), jnp.float32)}
+    reference = jax.make_jaxpr(plain.apply)(theta, batch)
     return _dot_flops(reference.jaxpr)
 
 
@@ -71,7 +75,7 @@ def repeated(work: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """`work` SCAN times inside a scan, each time at another theta so that nothing is shared."""
 
     @jax.jit
-    def run(theta: jax.Array, *args: jax.Array) -> jax.Array:
+    def run(theta: jax.Array, *args: PyTree) -> jax.Array:
         def body(theta: jax.Array, _: None) -> tuple[jax.Array, None]:
             result = work(theta, *args)
             weights = jnp.full(result.shape[:1], 1e-6)
@@ -83,13 +87,13 @@ def repeated(work: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     return run
 
 
-def module_form(name: str, shape: tuple[int, int, int], over_sellers: str) -> Model:
+def module_form(name: str, shape: Shape, over_sellers: str) -> Model:
     """The linen definition of a model under `jax.grad`, sellers by `map` or `vmap`."""
     chosen = backend.choices
     try:
         plain = chosen()._replace(conv="module", map_dense=over_sellers, map_conv=over_sellers)
         backend.choices = lambda *_: plain  # type: ignore
-        return make_model(name, shape, 10)
+        return make_model(name, problem_of(shape))
     finally:
         backend.choices = chosen
 
@@ -102,45 +106,45 @@ def cases() -> list[Case]:
     for name, shape in sizes.items():
         images = jax.random.normal(keys[0], (SELLERS, BATCH, *shape))
         labels = jax.random.randint(keys[1], (SELLERS, BATCH), 0, 10)
-        model = make_model(name, shape, 10)
-        theta = model.init(keys[2])
-        gflop = 3 * forward_flops(model) * SELLERS * BATCH / 1e9
+        batches = {"inputs": images, "labels": labels}
+        model = make_model(name, problem_of(shape))
+        theta, flops = model.init(keys[2]), forward_flops(name, shape)
+        gflop = 3 * flops * SELLERS * BATCH / 1e9
         forms = {form: module_form(name, shape, form) for form in ("map", "vmap")}
         for form, its in {"chosen": model, **forms}.items():
             label = f"{name} gradients 20 x 25, {form}"
-            rows.append(Case(label, its.gradients, theta, (images, labels), gflop))
+            rows.append(Case(label, its.gradients, theta, (batches,), gflop))
         for candidates, count in ((10, 100), (20, 200)):
-            rows.append(_candidates(model, theta, keys[3], candidates, count))
-        rows.append(_evaluation(model, theta, keys[3]))
+            steps = 1e-3 * jax.random.normal(keys[3], (candidates, model.num_params))
+            rows.append(_candidates(model, theta, steps, examples(keys[3], count, shape), flops))
+        rows.append(_evaluation(model, theta, examples(keys[3], 10_000, shape), flops))
     return rows
 
 
-def _candidates(model: Model, theta: jax.Array, key: jax.Array, count: int, images: int) -> Case:
-    def work(
-        theta: jax.Array, updates: jax.Array, images: jax.Array, labels: jax.Array
-    ) -> jax.Array:
-        return losses_of_candidates(model, theta, updates, 0.1, images, labels)
+def examples(key: jax.Array, count: int, shape: Shape) -> PyTree:
+    """Random images as they are stored, with labels."""
+    images = jax.random.randint(key, (count, *shape), 0, 256).astype(jnp.uint8)
+    return {"inputs": images, "labels": jax.random.randint(key, (count,), 0, 10)}
 
-    updates = 1e-3 * jax.random.normal(key, (count, model.num_params))
-    validation = jax.random.normal(key, (images, *model.input_shape))
-    labels = jax.random.randint(key, (images,), 0, 10)
+
+def _candidates(
+    model: Model, theta: jax.Array, updates: jax.Array, batch: PyTree, flops: float
+) -> Case:
+    def work(theta: jax.Array, updates: jax.Array, batch: PyTree) -> jax.Array:
+        return losses_of_candidates(model, theta, updates, 0.1, batch)
+
+    count, images = len(updates), len(batch["labels"])
     label = f"{model.name} losses, {count} steps x {images}"
-    gflop = forward_flops(model) * count * images / 1e9
-    return Case(label, work, theta, (updates, validation, labels), gflop)
+    args = updates, model.prepare(batch, STATS)
+    return Case(label, work, theta, args, flops * count * images / 1e9)
 
 
-def _evaluation(model: Model, theta: jax.Array, key: jax.Array) -> Case:
-    images = jax.random.randint(key, (10_000, *model.input_shape), 0, 256).astype(jnp.uint8)
-    labels = jax.random.randint(key, (10_000,), 0, 10)
+def _evaluation(model: Model, theta: jax.Array, batch: PyTree, flops: float) -> Case:
+    def work(theta: jax.Array, batch: PyTree) -> jax.Array:
+        return jnp.stack(evaluate(model, theta, batch, STATS))
 
-    def normalize(images: jax.Array) -> jax.Array:
-        return images.astype(jnp.float32) / 128.0 - 1.0
-
-    def work(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
-        return jnp.stack(evaluate(model, theta, Examples(images, labels), normalize))
-
-    gflop = forward_flops(model) * 1e4 / 1e9
-    return Case(f"{model.name} evaluation of 10,000", work, theta, (images, labels), gflop)
+    label = f"{model.name} evaluation of 10,000"
+    return Case(label, work, theta, (batch,), flops * 1e4 / 1e9)
 
 
 def main() -> None:

@@ -15,21 +15,19 @@ import jax.numpy as jnp
 
 from configs.sweeps import zoo_mlp
 from d2m_jax import as_arrays, make_market
-from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.attacks import ATTACKS
 from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.config.parsing import parse_config
-from d2m_jax.data import Examples, FederatedData, load
-from d2m_jax.market.world import deal
+from d2m_jax.data import FederatedData, load
+from d2m_jax.market import deal, market_of
 
 PARTITIONS = {"dirichlet 0.1": ("dirichlet", 0.1), "dirichlet 0.5": ("dirichlet", 0.5)}
 PARTITIONS["iid"] = ("iid", 0.5)
 
 
-def blind(data: FederatedData, width: int) -> FederatedData:
-    """The same world without correction examples; all worlds with index tables of one width."""
-    index = jnp.pad(data.index, ((0, 0), (0, width - data.index.shape[1])), mode="edge")
-    none = Examples(data.correction.images[:0], data.correction.labels[:0])
-    return data.replace(index=index, correction=none)
+def blind(data: FederatedData) -> FederatedData:
+    """The same world without correction examples."""
+    return data.replace(correction=jax.tree.map(lambda leaf: leaf[:0], data.correction))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -40,27 +38,29 @@ def main(argv: list[str] | None = None) -> None:
     spec = dataclasses.replace(config.spec, sampler="corrected_osmd", aggregator="own")
     people = dataclasses.replace(config.hparams.population, num_byzantine=6)
     learning = dataclasses.replace(config.hparams.learning, lr=zoo_mlp.RATES[0])
-    numbers = {str(i): dict(ATTACKS[name].hyper) for i, name in enumerate(zoo_mlp.SIX)}
     hparams = dataclasses.replace(config.hparams, population=people, learning=learning)
-    hparams = dataclasses.replace(as_arrays(hparams), attack=jax.tree.map(jnp.float32, numbers))
-    raw = load(config.data.name, args.data_dir)
+    hparams = as_arrays(hparams)
+    dataset = load(config.data.name, args.data_dir)
+    plain = make_market(spec, dataset)
 
     @jax.jit
     def run(index: jax.Array, data: FederatedData) -> jax.Array:
-        attack = switched_attack([bind(ATTACKS[name]) for name in zoo_mlp.SIX], index)
-        market = make_market(spec, (28, 28, 1), 10, attack=attack)
-        return market.run(jax.random.key(config.seed), hparams, data).test_accuracy
+        attack = switched_attack([ATTACKS[name] for name in zoo_mlp.SIX], index)
+        market = market_of(plain.parts._replace(attack=attack))
+        return market.run(jax.random.key(config.seed), hparams, data).test_metric
 
     worlds = {
         name: deal(
-            raw, dataclasses.replace(config.data, partition=kind, alpha=alpha), 20, whole_pool=True
+            dataset,
+            dataclasses.replace(config.data, partition=kind, alpha=alpha),
+            20,
+            whole_pool=True,
         )
         for name, (kind, alpha) in PARTITIONS.items()
     }
-    width = max(world.index.shape[1] for world in worlds.values())
     print("| attack | " + " | ".join(worlds) + " |\n|" + "---|" * (len(worlds) + 1))
     for i, attack in enumerate(zoo_mlp.SIX):
-        cells = [100 * float(run(jnp.int32(i), blind(world, width))) for world in worlds.values()]
+        cells = [100 * float(run(jnp.int32(i), blind(world))) for world in worlds.values()]
         print(f"| {attack} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |", flush=True)
 
 

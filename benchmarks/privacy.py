@@ -11,28 +11,27 @@ single-image gradient of the untrained model, clipped and noised like a seller's
 two cores.
 """
 
-import dataclasses
 import pathlib
 import sys
+from collections.abc import Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
 from d2m_jax import HParams, Spec, as_arrays, make_market, validate
+from d2m_jax.cli.sentences import one_sentence
 from d2m_jax.config.hparams import Learning, Privacy
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.population import Population
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.data import FederatedData, load, normalize
-from d2m_jax.market.world import deal
+from d2m_jax.core.types import Batch
+from d2m_jax.data import Dataset, FederatedData, load, num_examples
+from d2m_jax.market import Market, deal
 from d2m_jax.privacy import dp, probes
 from d2m_jax.report.results import seller_epsilons
-from d2m_jax.tasks.base import cross_entropies
-from scripts.sentences import one_sentence
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "digits", "data set")
@@ -61,29 +60,22 @@ def main(argv: list[str]) -> None:
         spec = spec_of("example")
         for noise in FLAGS.noise:
             validate(spec, numbers(float(noise)), dealt(0))
-        raw = load(FLAGS.data, FLAGS.data_dir)
+        dataset = load(FLAGS.data, FLAGS.data_dir)
     shown = "0 and 6 of 20 flip signs" if FLAGS.interaction else "epsilon per example of a seller"
     print(
         f"{FLAGS.data}, {FLAGS.model}, {FLAGS.train} images, {FLAGS.rounds} rounds, clip "
         f"{FLAGS.clip:g}, lr {FLAGS.lr:g}, delta 1e-5, {FLAGS.seeds} seeds; {shown}"
     )
-    (interaction if FLAGS.interaction else leakage)(raw)
+    (interaction if FLAGS.interaction else leakage)(dataset)
 
 
 def dealt(seed: int) -> DataSpec:
     return DataSpec(name=FLAGS.data, max_train=FLAGS.train, seed=seed)
 
 
-def worlds(raw, seeds) -> list[FederatedData]:
-    """One partition per seed, index tables of one width."""
-    dealings = [deal(raw, dealt(seed), SELLERS) for seed in seeds]
-    width = max(data.index.shape[1] for data in dealings)
-    return [
-        dataclasses.replace(
-            data, index=jnp.pad(data.index, ((0, 0), (0, width - data.index.shape[1])))
-        )
-        for data in dealings
-    ]
+def worlds(dataset: Dataset, seeds) -> list[FederatedData]:
+    """One partition per seed."""
+    return [deal(dataset, dealt(seed), SELLERS) for seed in seeds]
 
 
 def spec_of(privacy: str, **changes) -> Spec:
@@ -93,9 +85,9 @@ def spec_of(privacy: str, **changes) -> Spec:
     )  # fmt: skip
 
 
-def program(raw, privacy: str, **changes):
+def program(dataset: Dataset, privacy: str, **changes) -> tuple[Spec, Market, Callable]:
     spec = spec_of(privacy, **changes)
-    market = make_market(spec, raw.train_images.shape[1:], len(raw.class_names))
+    market = make_market(spec, dataset)
     return spec, market, jax.jit(market.run)
 
 
@@ -106,6 +98,11 @@ def numbers(noise: float, **changes) -> HParams:
     )  # fmt: skip
 
 
+def first(batch: Batch, count: int, start: int = 0) -> Batch:
+    """So many examples of a batch."""
+    return jax.tree.map(lambda leaf: leaf[start : start + count], batch)
+
+
 def spread(values, form: str) -> str:
     """Mean and standard deviation over seeds."""
     values = np.asarray(values, np.float64)
@@ -113,14 +110,14 @@ def spread(values, form: str) -> str:
     return mean if len(values) < 2 else f"{mean} ± {format(values.std(ddof=1), form)}"
 
 
-def interaction(raw) -> None:
+def interaction(dataset: Dataset) -> None:
     seeds = range(FLAGS.seeds)
-    data = worlds(raw, seeds)
+    data = worlds(dataset, seeds)
     heads = [f"{name}, {count} attackers" for name in DEFENCES for count in (0, ATTACKERS)]
     print("| noise | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 1))
     attack = {"attack": "sign_flip"}
     programs = {
-        (unit, name): program(raw, unit, **attack, **defence)[2]
+        (unit, name): program(dataset, unit, **attack, **defence)[2]
         for unit in ("none", "example")
         for name, defence in DEFENCES.items()
     }
@@ -137,16 +134,16 @@ def interaction(raw) -> None:
                     )
                 )
                 run = programs[unit, name]
-                found = [run(jax.random.key(s), hparams, data[s]).test_accuracy for s in seeds]
+                found = [run(jax.random.key(s), hparams, data[s]).test_metric for s in seeds]
                 cells.append(spread(found, ".1%"))
         print(f"| {text} | " + " | ".join(cells) + " |", flush=True)
 
 
-def leakage(raw) -> None:
+def leakage(dataset: Dataset) -> None:
     seeds = range(FLAGS.seeds)
-    mixed = worlds(raw, [*seeds, *(100 + seed for seed in seeds)])  # the second for references
+    mixed = worlds(dataset, [*seeds, *(100 + seed for seed in seeds)])  # the second for references
     own_data, other_data = mixed[: FLAGS.seeds], mixed[FLAGS.seeds :]
-    plain, private = program(raw, "none"), program(raw, "example")
+    plain, private = program(dataset, "none"), program(dataset, "example")
     model = plain[1].model
     references = [
         plain[2](jax.random.key(100 + seed), as_arrays(numbers(0.0)), other_data[seed]).theta
@@ -154,16 +151,16 @@ def leakage(raw) -> None:
     ]
 
     @jax.jit
-    def losses(theta, data, images, labels):
-        return cross_entropies(model.apply(theta, normalize(data, images)), labels)
+    def losses(theta, examples, stats):
+        return model.losses(theta, model.prepare(examples, stats))
 
     @jax.jit
-    def inverted(key, image, label, noise, clip):
+    def inverted(key, batch, noise, clip):
         theta = model.init(jax.random.key(0))
-        update = model.gradient(theta, image[None], label[None])
-        update = dp.private_update(key, update, clip, noise)
+        update = dp.private_update(key, model.gradient(theta, batch), clip, noise)
+        image, label = batch["inputs"][0], batch["labels"][0]
         found = probes.invert_gradient(
-            key, model.gradient, theta, update, label, raw.train_images.shape[1:], steps=200
+            key, model.gradient, theta, update, label, image.shape, steps=200
         )
         return probes.correlation(found.image, image)
 
@@ -179,30 +176,26 @@ def leakage(raw) -> None:
         hparams, rows, epsilon = numbers(noise), [], "infinite"
         for seed, data in zip(seeds, own_data):
             outcome = run(jax.random.key(seed), as_arrays(hparams), data)
-            count = min(len(data.labels), len(data.test.labels))
-            sides = (
-                (data.images[:count], data.labels[:count]),
-                (data.test.images[:count], data.test.labels[:count]),
-            )
-            own = [losses(outcome.theta, data, *side) for side in sides]
-            cold = [losses(references[seed], data, *side) for side in sides]
+            count = min(num_examples(data.pool), num_examples(data.test))
+            sides = [first(side, count) for side in (data.pool, data.test)]
+            own = [losses(outcome.theta, side, data.stats) for side in sides]
+            cold = [losses(references[seed], side, data.stats) for side in sides]
             bare, calibrated = probes.membership(*own), probes.membership(*own, *cold)
             if noise > 0:
-                found = seller_epsilons(
-                    Config(dealt(seed), spec, hparams, seed), outcome, data.sizes
-                )
+                config = Config(dealt(seed), spec, hparams, seed)
+                found = seller_epsilons(config, outcome, data.sizes)["epsilon_ex_post"]
                 epsilon = f"{np.median(found):.1f} ({found.max():.1f})"
-            likeness = [
-                inverted(
-                    jax.random.fold_in(jax.random.key(2 + seed), i),
-                    normalize(data, data.images[i]), data.labels[i], noise, clip,
-                )
-                for i in range(FLAGS.inversions)
-            ]  # fmt: skip
+            keys = [
+                jax.random.fold_in(jax.random.key(2 + seed), i) for i in range(FLAGS.inversions)
+            ]
+            images = [
+                model.prepare(first(data.pool, 1, start=i), data.stats) for i in range(len(keys))
+            ]
+            likeness = [inverted(key, image, noise, clip) for key, image in zip(keys, images)]
             flagged = np.asarray(outcome.rounds.flagged).mean()
             rows.append(
                 (
-                    float(outcome.test_accuracy), flagged, bare.advantage, bare.auc,
+                    float(outcome.test_metric), flagged, bare.advantage, bare.auc,
                     calibrated.advantage, np.mean([float(x) for x in likeness]),
                 )
             )  # fmt: skip

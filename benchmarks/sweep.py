@@ -52,16 +52,16 @@ from d2m_jax.config.population import Population
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.market.world import deal
 sellers = int(sys.argv[1])
-raw = load("digits")
-data = deal(raw, DataSpec(partition="iid"), min(sellers, 100))
-copies = -(-sellers // data.index.shape[0])
+digits = load("digits")
+data = deal(digits, DataSpec(partition="iid"), min(sellers, 100))
+copies = -(-sellers // len(data.sizes))
 data = data.replace(
-    index=jnp.tile(data.index, (copies, 1))[:sellers], sizes=jnp.tile(data.sizes, copies)[:sellers]
+    starts=jnp.tile(data.starts, copies)[:sellers], sizes=jnp.tile(data.sizes, copies)[:sellers]
 )
 spec = Spec(model="mlp", sampler="uniform", aggregator="mean", contribution="count",
             num_sellers=sellers, num_sampled=sellers, num_rounds=10, eval_every=10)
 hparams = as_arrays(HParams(population=Population(num_byzantine=sellers // 5)))
-market = make_market(spec, (8, 8, 1), 10)
+market = make_market(spec, digits)
 start = time.perf_counter()
 run = jax.jit(market.run).lower(jax.random.key(0), hparams, data).compile()
 compiled = time.perf_counter()

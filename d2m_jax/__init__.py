@@ -1,16 +1,15 @@
 """D2M, a decentralised marketplace for collaborative learning, simulated in JAX.
 
-Read `market.py` first. Each room (`aggregation`, `attacks`, `cone`, `data`, `incentives`, `ledger`,
-`models`, `sampling`, `sellers`) works alone, as pure functions of arrays.
+Read `market/engine.py` first. Each room (`aggregation`, `attacks`, `cone`, `data`, `incentives`,
+`ledger`, `sampling`, `sellers`, `tasks`) works alone, as pure functions of arrays.
 """
 
-from d2m_jax.config.hparams import HParams, as_arrays
+from d2m_jax.config import DataSpec, HParams, Spec, as_arrays
 from d2m_jax.config.parsing import default_config, parse_config
-from d2m_jax.config.spec import DataSpec, Spec
-from d2m_jax.market.engine import Market, MarketOutcome, make_market
-from d2m_jax.market.validation import validate
+from d2m_jax.market import Market, MarketOutcome, make_market, validate
+from d2m_jax.tasks import Task
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DataSpec",
@@ -18,6 +17,7 @@ __all__ = [
     "Market",
     "MarketOutcome",
     "Spec",
+    "Task",
     "as_arrays",
     "default_config",
     "make_market",

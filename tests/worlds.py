@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
 from d2m_jax import HParams, Spec, as_arrays, make_market
 from d2m_jax.config.hparams import MARKET_RULES, Conduct, Learning, Money
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.population import Population
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.data import load
-from d2m_jax.market.engine import Market, MarketOutcome
-from d2m_jax.market.world import deal, load_world
+from d2m_jax.data import Dataset, FederatedData, load
+from d2m_jax.market import Market, MarketOutcome, collect, deal, load_world
+from d2m_jax.market import compiled as programs_of
 
 SPEC = Spec(
     model="logreg",
@@ -32,34 +31,21 @@ SPEC = Spec(
 
 
 @functools.cache
-def digits(num_sellers: int = 8) -> tuple[Any, Any]:
+def digits(num_sellers: int = 8) -> tuple[Dataset, FederatedData]:
     """The built-in digits, dealt evenly."""
-    raw = load("digits")
-    return raw, deal(raw, DataSpec(partition="iid", num_validation=100), num_sellers)
+    dataset = load("digits")
+    return dataset, deal(dataset, DataSpec(partition="iid", num_validation=100), num_sellers)
 
 
 @functools.cache
 def market(spec: Spec = SPEC) -> Market:
     """The market of a spec on digits."""
-    raw, _ = digits()
-    return make_market(spec, raw.train_images.shape[1:], len(raw.class_names))
+    return make_market(spec, digits()[0])
 
 
 def in_parts(market: Market) -> Callable[..., MarketOutcome]:
     """Its `run` as three programs: worlds that differ in one of them compile only that one anew."""
-    init, rounds, finish = map(jax.jit, (market.init, market.rounds, market.finish))
-
-    def run(key: Any, hparams: HParams, data: Any, **ledger: Any) -> MarketOutcome:
-        state, pieces = init(key, hparams, data, **ledger), []
-        for _ in range(market.spec.num_rounds // market.spec.eval_every):
-            state, piece = rounds(state, hparams, data)
-            pieces.append(jax.device_get(piece))
-        infos, evaluations = zip(*pieces)
-        info = jax.tree.map(lambda *parts: np.concatenate(parts), *infos)
-        evaluations = jax.tree.map(lambda *parts: np.stack(parts), *evaluations)
-        return finish(state, hparams, data, info, evaluations)
-
-    return run
+    return functools.partial(collect, programs_of(market))
 
 
 @functools.cache
@@ -101,7 +87,6 @@ def play(hparams: HParams, seed: int = 0, spec: Spec = SPEC, **kwargs: Any) -> M
 
 def play_config(config: Config) -> tuple[Market, MarketOutcome]:
     """The market of a whole configuration on the built-in digits, and its outcome on the host."""
-    raw, data = load_world(config.data, config.spec.num_sellers)
-    made = make_market(config.spec, raw.train_images.shape[1:], len(raw.class_names))
-    outcome = in_parts(made)(jax.random.key(config.seed), as_arrays(config.hparams), data)
-    return made, jax.device_get(outcome)
+    dataset, data = load_world(config.data, config.spec.num_sellers)
+    made = make_market(config.spec, dataset)
+    return made, in_parts(made)(jax.random.key(config.seed), made.numbers(config.hparams), data)

@@ -5,13 +5,14 @@ Rules and pre-aggregators are importable by name and listed in the two tables at
 policy and the rule for ties.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from d2m_jax.aggregation.base import (
-    Aggregator,
+    PreAggregator,
     Rule,
     aggregate_tree,
+    as_rule,
     build_aggregator,
     chain,
     resolve,
@@ -39,12 +40,13 @@ from d2m_jax.aggregation.signs import robust_learning_rate, sign_majority
 from d2m_jax.aggregation.spectral import caf, dnc
 from d2m_jax.aggregation.subsets import mda, smea
 from d2m_jax.aggregation.trust import fltrust, zeno
+from d2m_jax.core.protocols import Aggregator, RuleFn
 from d2m_jax.core.rows import finite_mask
 
 
 def make_aggregator(
-    name: str | Callable[..., Any],
-    pre: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = (),
+    name: str | RuleFn,
+    pre: str | PreAggregator | Sequence[str | PreAggregator] = (),
     preset: str = "paper",
     **static: Any,
 ) -> Aggregator:
@@ -99,7 +101,7 @@ AGGREGATORS: dict[str, Rule] = {
     "zeno": Rule(zeno, uses=("losses",)),
 }
 
-PRE_AGGREGATORS: dict[str, Callable[..., Any]] = {
+PRE_AGGREGATORS: dict[str, PreAggregator] = {
     "nnm": nnm,
     "bucketing": bucketing,
     "clipping": clipping,
@@ -110,9 +112,12 @@ __all__ = [
     "AGGREGATORS",
     "PRE_AGGREGATORS",
     "Aggregator",
+    "PreAggregator",
     "Rule",
+    "RuleFn",
     "aggregate_tree",
     "arc",
+    "as_rule",
     "bucketing",
     "bulyan",
     "caf",

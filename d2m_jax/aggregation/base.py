@@ -6,46 +6,67 @@ next: the tables in `__init__.py`.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import Count
-from d2m_jax.core.choices import lookup
+from d2m_jax.core import choices as parts_of
+from d2m_jax.core.protocols import Aggregator, InitMemory, RuleFn
 from d2m_jax.core.rows import as_float32, as_rows, finite_mask
-from d2m_jax.core.types import Key, PyTree
+from d2m_jax.core.types import Count, Key, Number, PyTree
 
 PRESETS = ("paper", "byzfl")
 
 
-class Rule(NamedTuple):
-    """A rule and what the caller must know of it; calling it calls `fn`."""
+class Step(Protocol):
+    """One round of a rule with memory."""
 
-    fn: Callable[..., jax.Array]  # fn(updates [S, D], f, *, mask=None, **hyper) -> [D]
+    def __call__(
+        self, memory: PyTree, updates: jax.Array, f: Count, /, *given: Any, **numbers: Any
+    ) -> tuple[jax.Array, PyTree]:
+        """The aggregate `[D]` and the next memory; `mask=`, `indices=` `[S]` and numbers."""
+
+
+class PreAggregator(Protocol):
+    """What changes the rows before a rule sees them."""
+
+    def __call__(
+        self, updates: jax.Array, f: Count, /, *given: Any, **numbers: Any
+    ) -> tuple[jax.Array, Count, jax.Array | None]:
+        """The new rows `[S', D]`, f and mask; `mask=None`, `key=None` and numbers."""
+
+
+class Rule(NamedTuple):
+    """A rule and what the caller must know of it; calling it calls `fn`.
+
+    Its numbers stand in the signature of `step`, or of `fn` when there is none.
+    """
+
+    fn: RuleFn
     uses: tuple[str, ...] = ()  # of "key", "root", "losses": what it takes beside the updates
     presets: bool = False  # takes preset="paper" or "byzfl"
-    init: Callable[[int, int], PyTree] | None = None  # (num_sellers, dim) -> state
-    step: Callable[..., tuple[jax.Array, PyTree]] | None = None  # with memory, instead of fn
+    init: InitMemory | None = None
+    step: Step | None = None  # with memory, instead of fn
     by_seller: bool = False  # remembers sellers one by one: rows must stay who they are
+
+    @property
+    def numbers(self) -> dict[str, Number]:
+        """What may be traced and swept, with defaults."""
+        return parts_of.numbers(self.step or self.fn)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Static choices, with defaults."""
+        return parts_of.options(self.step or self.fn)
 
     def __call__(self, updates: jax.Array, f: Count = 0, **kwargs: Any) -> jax.Array:
         """`fn(updates, f, **kwargs)`, without memory."""
         return self.fn(updates, f, **kwargs)
 
 
-class Aggregator(NamedTuple):
-    """A rule with everything before it, as a pair of pure functions."""
-
-    init: Callable[[int, int], PyTree]  # (num_sellers, dim) -> state, () without memory
-    apply: Callable[..., tuple[jax.Array, PyTree]]
-    # apply(state, updates [S, D], f, mask=None, *, indices=None, key=None, root=None, losses=None,
-    #       **hyper) -> (aggregate [D], state)
-    uses: tuple[str, ...]  # of "key", "root", "losses", "indices": what apply has to be given
-
-
-def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
+def chain(*parts: Any) -> RuleFn:
     """Pre-aggregators and, last, a rule, as one rule: `chain(nnm, arc, trimmed_mean)`.
 
     The result is called like a rule. A `key=` is split among the parts that take one; other
@@ -71,7 +92,7 @@ def chain(*parts: Callable[..., Any]) -> Callable[..., jax.Array]:
 
 
 def premix(
-    pre: Sequence[Callable[..., Any]],
+    pre: Sequence[PreAggregator],
     updates: jax.Array,
     f: Count,
     mask: jax.Array | None,
@@ -99,15 +120,17 @@ def _uses(rule: Any) -> tuple[str, ...]:
 
 def build_aggregator(
     rule: Rule,
-    pre: Sequence[Callable[..., Any]] = (),
+    pre: Sequence[PreAggregator] = (),
     preset: str = "paper",
     **static: Any,
 ) -> Aggregator:
     """The pair of init and apply for a rule; see `make_aggregator`, which finds them by name."""
     fixed = {**static, **({"preset": preset} if rule.presets else {})}
 
-    def init(num_sellers: int, dim: int) -> PyTree:
-        return () if rule.init is None else rule.init(num_sellers, dim)
+    def init(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> PyTree:
+        if rule.init is None:
+            return ()
+        return rule.init(num_sellers, dim, **parts_of.taken(rule.init, {"dtype": dtype}))
 
     def apply(
         state: PyTree,
@@ -132,7 +155,7 @@ def build_aggregator(
             if given[name] is not None:
                 hyper[name] = given[name]
             elif name != "key":
-                raise ValueError(f"{rule.fn.__name__} needs {name}=")
+                raise ValueError(f"{parts_of.label(rule.fn)} needs {name}=")
         if rule.step is None:
             return rule.fn(updates, f, mask=mask, **fixed, **hyper), state
         if indices is None:
@@ -145,27 +168,41 @@ def build_aggregator(
 
 def resolve(
     rules: Mapping[str, Rule],
-    pre_aggregators: Mapping[str, Callable[..., Any]],
-    name: str | Callable[..., Any],
-    pre: str | Callable[..., Any] | Sequence[str | Callable[..., Any]],
+    pre_aggregators: Mapping[str, PreAggregator],
+    name: str | RuleFn,
+    pre: str | PreAggregator | Sequence[str | PreAggregator],
     preset: str,
-) -> tuple[Rule, list[Callable[..., Any]]]:
+) -> tuple[Rule, list[PreAggregator]]:
     """Names to functions; callables pass unchanged. Raises ValueError for an unknown name."""
-    lookup(dict.fromkeys(PRESETS), preset, "preset")
-    pre = (pre,) if isinstance(pre, str) or callable(pre) else pre
-    rule = lookup(rules, name, "aggregator") if isinstance(name, str) else name
-    if not isinstance(rule, Rule):
-        rule = Rule(rule, uses=_uses(rule))
-    parts = [lookup(pre_aggregators, p, "pre-aggregator") if isinstance(p, str) else p for p in pre]
-    return rule, parts
+    parts_of.lookup(dict.fromkeys(PRESETS), preset, "preset")
+    several = (pre,) if isinstance(pre, str) or callable(pre) else pre
+    rule = as_rule(parts_of.pick(rules, name, "aggregator"))
+    return rule, [parts_of.pick(pre_aggregators, part, "pre-aggregator") for part in several]
 
 
-def aggregate_tree(
-    rule: Callable[..., jax.Array], updates: PyTree, f: Count = 0, **kwargs: Any
-) -> PyTree:
+def as_rule(part: Rule | RuleFn) -> Rule:
+    """A rule from a function of the user's own; a `Rule` stays what it is.
+
+    Args:
+        part: a `Rule`, or `rule(updates, f, *, mask, **numbers)`; a `key` in its signature is
+            given to it.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(part, Rule):
+        return part
+    if not callable(part):
+        raise ValueError(f"an aggregator must be a Rule or a function, not {part!r}")
+    return Rule(part, uses=_uses(part))
+
+
+def aggregate_tree(rule: RuleFn, updates: PyTree, f: Count = 0, **kwargs: Any) -> PyTree:
     """Applies a rule for matrices to a tree whose leaves have a leading axis of sellers.
 
     The leaves are raveled into one `[S, D]` matrix and the aggregate is cut up again.
+
+    Example: `aggregate_tree(median, {"w": w, "b": b})` for `w` `[S, 3, 4]` and `b` `[S, 4]`.
 
     Args:
         rule: `rule(updates [S, D], f, **kwargs) -> [D]`.
@@ -175,8 +212,15 @@ def aggregate_tree(
 
     Returns:
         The tree without the axis of sellers, dtypes as before.
+
+    Raises:
+        ValueError: leaves that are not floating, or do not all have the same number of sellers.
     """
     leaves, treedef = jax.tree.flatten(updates)
+    sellers = {leaf.shape[:1] for leaf in leaves}
+    if len(sellers) != 1 or () in sellers:
+        shapes = ", ".join(str(leaf.shape) for leaf in leaves) or "none"
+        raise ValueError(f"every leaf must be [S, ...] for one number of sellers S, got {shapes}")
     rows = [as_float32(leaf).reshape(leaf.shape[0], -1) for leaf in leaves]
     flat = rule(jnp.concatenate(rows, axis=1), f, **kwargs)
     out, start = [], 0

@@ -10,22 +10,23 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import median
-from d2m_jax.aggregation.gram import centred_gram, squared_distances_to
+from d2m_jax.aggregation.gram import centred_gram
 from d2m_jax.aggregation.masks import (
-    Count,
     clip_factors,
     num_present,
-    present,
-    row_norms,
-    safe_sqrt,
     takes_rows,
+    typed,
     weighted_mean,
     weighted_sum,
     whole,
 )
 from d2m_jax.aggregation.order_stats import fence
 from d2m_jax.core.choices import lookup
-from d2m_jax.core.rows import per_row
+from d2m_jax.core.gram import squared_distances_to
+from d2m_jax.core.norms import row_norms, safe_sqrt
+from d2m_jax.core.rows import per_row, present
+from d2m_jax.core.trees import varying_as
+from d2m_jax.core.types import Count
 
 _WEISZFELD = {"paper": (1e-6, 32), "byzfl": (0.1, 3)}  # smoothing, steps
 _FEW_STEPS = 4  # of Weiszfeld: up to so many, two passes each take less than a Gram matrix
@@ -96,7 +97,7 @@ def geometric_median(
         new = jnp.where(moving, new, share)
         return (new, moving & (jnp.max(jnp.abs(new - share)) > tolerance)), None
 
-    begin = (reweigh(first), jnp.asarray(True))
+    begin = varying_as((reweigh(first), jnp.asarray(True)), updates, first)
     unroll = max(steps - 1, 1) if steps <= _FEW_STEPS else 1
     (share, _), _ = jax.lax.scan(step, begin, length=steps - 1, unroll=unroll)
     return weighted_mean(share, updates, mask)
@@ -104,10 +105,10 @@ def geometric_median(
 
 def _in_gram(updates: jax.Array, mask: jax.Array | None) -> Measured:
     """Distances `[S]` to the coordinate-wise median, and to `sum_i share[i] updates[i]`."""
-    gram = centred_gram(updates, mask)
+    products, lift = centred_gram(updates, mask)
     return (
-        safe_sqrt(jnp.diagonal(gram)),
-        lambda share: safe_sqrt(squared_distances_to(gram, share)),
+        safe_sqrt(jnp.diagonal(products)) / lift,
+        lambda share: safe_sqrt(squared_distances_to(products, share)) / lift,
     )
 
 
@@ -158,8 +159,9 @@ def centered_clipping(
     steps = whole("steps", default_steps if steps is None else steps, 1)
     if centre is not None and jnp.shape(centre) != updates.shape[1:]:
         raise ValueError(f"centre must have shape {updates.shape[1:]}, got {jnp.shape(centre)}")
+    centre = None if centre is None else jnp.asarray(centre).astype(updates.dtype)
     here = present(updates, mask)
-    count = jnp.maximum(jnp.asarray(num_present(updates, mask)), 1)
+    count = typed(jnp.maximum(jnp.asarray(num_present(updates, mask)), 1), updates)
 
     def pulled(v: jax.Array | None) -> jax.Array:
         gaps = row_norms(updates, mask, v)

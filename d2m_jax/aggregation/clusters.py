@@ -6,20 +6,13 @@ Not here: rules with per-seller memory (`history.py`). Read next: `gram.py`.
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.gram import cosines, inner_products
-from d2m_jax.aggregation.masks import (
-    Count,
-    clip_factors,
-    present,
-    row_norms,
-    safe_sqrt,
-    takes_rows,
-    weighted_mean,
-    weighted_sum,
-    zero_absent,
-)
+from d2m_jax.aggregation.masks import clip_factors, takes_rows, typed, weighted_mean, weighted_sum
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.core.rows import masked_median
+from d2m_jax.core.gram import cosines, gram_of
+from d2m_jax.core.norms import row_norms, safe_sqrt
+from d2m_jax.core.rows import masked_median, present, zero_absent
+from d2m_jax.core.trees import varying_as
+from d2m_jax.core.types import Count
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 
@@ -54,7 +47,7 @@ def larger_cluster(distances: jax.Array, mask: jax.Array) -> jax.Array:
             jnp.where(running & (label == j), i, label),
         ), None
 
-    start = (far, mask.astype(distances.dtype), jnp.arange(n))
+    start = varying_as((far, mask.astype(distances.dtype), jnp.arange(n)), far)
     (_, sizes, label), _ = jax.lax.scan(merge, start, length=max(n - 2, 0))
     return (label == jnp.argmax(sizes)) & mask
 
@@ -75,7 +68,7 @@ def clustering(updates: jax.Array, f: Count = 0, *, mask: jax.Array | None = Non
     Federated Learning), with the linkage of Li et al., IEEE TBD 2023.
     """
     del f  # unused
-    chosen = larger_cluster(1 - cosines(inner_products(updates, mask)), present(updates, mask))
+    chosen = larger_cluster(1 - cosines(gram_of(updates, mask).products), present(updates, mask))
     return weighted_mean(chosen, updates, mask)
 
 
@@ -104,8 +97,9 @@ def clipped_clustering(
     del f  # unused
     norms = row_norms(updates, mask)
     radius = masked_median(norms, mask) if radius is None else radius
-    chosen = larger_cluster(1 - cosines(inner_products(updates, mask)), present(updates, mask))
-    weights = chosen * clip_factors(norms, radius) / jnp.maximum(jnp.sum(chosen), 1)
+    chosen = larger_cluster(1 - cosines(gram_of(updates, mask).products), present(updates, mask))
+    weights = jnp.where(chosen, clip_factors(norms, radius), 0)
+    weights = weights / typed(jnp.maximum(jnp.sum(chosen), 1), updates)
     return weighted_sum(weights, updates, mask)
 
 
@@ -150,11 +144,12 @@ def signguard(
     counted = jnp.ones(rows.shape[1], updates.dtype)
     if key is not None:
         drawn = jax.random.uniform(key, counted.shape) < fraction
-        counted = jnp.where(drawn.any(), drawn, counted).astype(updates.dtype)
+        counted = jnp.where(drawn.any(), typed(drawn, updates), counted)
     signs = jnp.sign(rows)
     shares = [(signs == s).astype(updates.dtype) @ counted for s in (1, 0, -1)]
     kept = here & usual & densest_cluster(jnp.stack(shares, axis=1) / counted.sum(), here)
-    weights = kept * clip_factors(norms, middle) / jnp.maximum(jnp.sum(kept), 1)
+    weights = jnp.where(kept, clip_factors(norms, middle), 0)
+    weights = weights / typed(jnp.maximum(jnp.sum(kept), 1), updates)
     return weighted_sum(weights, rows)
 
 
@@ -176,14 +171,14 @@ def densest_cluster(points: jax.Array, mask: jax.Array, steps: int = 20) -> jax.
 
     count = jnp.maximum(jnp.sum(mask), 1)
     near = rank_of(gaps(points)) == jnp.maximum(count // 2, 1) - 1
-    reach = jnp.sum(jnp.where(near & mask[:, None], gaps(points), 0)) / count + 1e-6
+    reach = jnp.sum(jnp.where(near & mask[:, None], gaps(points), 0)) / typed(count, points) + 1e-6
 
     def shift(modes: jax.Array, _: None) -> tuple[jax.Array, None]:
         inside = (gaps(modes) <= reach).astype(points.dtype)
         weights = inside / jnp.maximum(jnp.sum(inside, axis=1, keepdims=True), 1)
         return jnp.matmul(weights, points, precision="highest"), None
 
-    modes, _ = jax.lax.scan(shift, points, length=steps)
+    modes, _ = jax.lax.scan(shift, varying_as(points, reach), length=steps)
     density = jnp.where(mask, jnp.sum(gaps(modes) <= reach, axis=1), -1)
     best = modes[jnp.argmax(density)]
     return mask & (safe_sqrt(jnp.sum((modes - best[None]) ** 2, axis=1)) <= reach)

@@ -9,14 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import (
-    Count,
-    check_f,
-    num_present,
-    present,
-    takes_rows,
-    weighted_mean,
-)
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, typed, weighted_mean
 from d2m_jax.aggregation.order_stats import (
     PRUNED_LIMIT,
     Ranked,
@@ -25,6 +18,8 @@ from d2m_jax.aggregation.order_stats import (
     select,
     total,
 )
+from d2m_jax.core.rows import present
+from d2m_jax.core.types import Count
 
 
 @takes_rows
@@ -136,4 +131,5 @@ def trimmed_mean(updates: jax.Array, f: Count, *, mask: jax.Array | None = None)
 def trimmed_of(ranked: Sequence[Ranked], f: Count, count: Count) -> jax.Array:
     """The mean of ranks f .. count - f - 1 of the sorted rows, 0 when there is none."""
     kept = [jnp.where((r >= f) & (r < count - f), row, 0) for r, row in ranked]
-    return total(kept) / jnp.maximum(count - 2 * f, 1)
+    added = total(kept)
+    return added / typed(jnp.maximum(count - 2 * f, 1), added)

@@ -6,20 +6,16 @@ Not here: rules that try every subset (`subsets.py`). Read next: `gram.py`.
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.gram import centred_gram, squared_distances
-from d2m_jax.aggregation.masks import (
-    Count,
-    check_f,
-    num_present,
-    present,
-    row_norms,
-    takes_rows,
-    weighted_mean,
-    whole,
-)
+from d2m_jax.aggregation.gram import centred_gram
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, weighted_mean, whole
 from d2m_jax.aggregation.nearest import around_median, nearest_to_median
 from d2m_jax.aggregation.order_stats import PRUNED_LIMIT, rank_of
 from d2m_jax.core.choices import lookup
+from d2m_jax.core.gram import squared_distances
+from d2m_jax.core.norms import row_norms
+from d2m_jax.core.rows import present
+from d2m_jax.core.trees import varying_as
+from d2m_jax.core.types import Count
 
 _UNSEEN = {"paper": 2, "byzfl": 1}  # neighbours are count - f - this many others
 
@@ -45,7 +41,7 @@ def _scores(
 ) -> tuple[jax.Array, Count, Count]:
     count = num_present(updates, mask)
     f = check_f(f, count, extra=2 if preset == "paper" else 0)
-    squares = squared_distances(centred_gram(updates, mask, f), mask)
+    squares = squared_distances(centred_gram(updates, mask, f).products, mask)
     scores = krum_scores(
         squares, present(updates, mask), count - f - lookup(_UNSEEN, preset, "preset")
     )
@@ -143,7 +139,7 @@ def bulyan(
     count = num_present(updates, mask)
     f = check_f(f, count, factor=4, extra=2)
     theta = count - 2 * f
-    squares = squared_distances(centred_gram(updates, mask, f), mask)
+    squares = squared_distances(centred_gram(updates, mask, f).products, mask)
     here = present(updates, mask)
     if one_shot:
         chosen = rank_of(krum_scores(squares, here, count - f - 2)) < theta
@@ -168,7 +164,7 @@ def _krum_without_replacement(
         return jnp.where(step < theta, left.at[best].set(False), left), None
 
     steps = jnp.arange(theta if isinstance(theta, int) else here.shape[0])
-    left, _ = jax.lax.scan(take, here, steps)
+    left, _ = jax.lax.scan(take, varying_as(here, squares, f), steps)
     return here & ~left
 
 

@@ -1,8 +1,9 @@
 """Rules that know sellers from earlier rounds (foolsgold, safeguard), and what each rule remembers.
 
 A rule itself is memoryless: its memory is an argument (`history=`, `centre=`, `radius=`). The pairs
-of `init_x(num_sellers, dim) -> state` and `x_step(state, updates, f, *, mask, indices, **hyper)
--> (aggregate, state)` below carry it from round to round; `base.make_aggregator` picks them.
+of `init_x(num_sellers, dim, dtype) -> state` and `x_step(state, updates, f, *, mask, indices,
+**numbers) -> (aggregate, state)` below carry it from round to round; `base.make_aggregator` picks
+them.
 """
 
 from typing import Any, NamedTuple
@@ -12,18 +13,13 @@ import jax.numpy as jnp
 
 from d2m_jax.aggregation.centre import centered_clipping
 from d2m_jax.aggregation.clusters import clipped_clustering
-from d2m_jax.aggregation.gram import centred_gram, cosines, inner_products, squared_distances
-from d2m_jax.aggregation.masks import (
-    Count,
-    present,
-    row_norms,
-    safe_sqrt,
-    takes_rows,
-    weighted_mean,
-    zero_absent,
-)
+from d2m_jax.aggregation.gram import centred_gram
+from d2m_jax.aggregation.masks import takes_rows, weighted_mean
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.core.rows import masked_median
+from d2m_jax.core.gram import cosines, gram_of, squared_distances
+from d2m_jax.core.norms import row_norms, safe_sqrt
+from d2m_jax.core.rows import masked_median, present, zero_absent
+from d2m_jax.core.types import Count
 
 NORMS_PER_SELLER = 64  # capacity of the memory of clipped_clustering, in norms per seller
 
@@ -58,7 +54,7 @@ def foolsgold(
     n = updates.shape[0]
     here = present(updates, mask)
     pairs = here[:, None] & here[None, :] & ~jnp.eye(n, dtype=bool)
-    similar = cosines(inner_products(updates if history is None else history, mask))
+    similar = cosines(gram_of(updates if history is None else history, mask).products)
     closest = jnp.max(jnp.where(pairs, similar, -1), axis=1)
     mine, other = closest[:, None], closest[None, :]
     pardoned = (mine < other) & (other > 0)
@@ -118,13 +114,13 @@ def near_median(
     distance is the radius (the empirical thresholds of the paper's appendix).
     """
     here = present(history, mask)
-    gaps = safe_sqrt(squared_distances(centred_gram(history, mask), mask))
+    products, lift = centred_gram(history, mask)
+    gaps = safe_sqrt(squared_distances(products, mask)) / lift
     half = rank_of(gaps) == jnp.sum(here) // 2
     radii = jnp.where(here, jnp.sum(jnp.where(half & here[:, None], gaps, 0), axis=1), jnp.inf)
     middle = jnp.argmin(radii)
-    reach = factor * jnp.maximum(radii[middle], floor) + 1e-6 * jnp.sqrt(
-        jnp.max(jnp.where(here, jnp.sum(jnp.square(zero_absent(history, mask)), axis=1), 0))
-    )
+    rounding = 1e-6 * jnp.max(row_norms(history, mask))
+    reach = factor * jnp.maximum(radii[middle], floor) + rounding
     return here & (gaps[middle] <= reach)
 
 
@@ -144,10 +140,10 @@ class Norms(NamedTuple):
     written: jax.Array  # [] int32, norms ever written
 
 
-def init_centre(num_sellers: int, dim: int) -> jax.Array:
+def init_centre(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> jax.Array:
     """The first centre of centered_clipping: zeros `[D]`."""
     del num_sellers  # unused
-    return jnp.zeros(dim)
+    return jnp.zeros(dim, dtype)
 
 
 def centre_step(
@@ -156,25 +152,25 @@ def centre_step(
     """`centered_clipping` around its previous output."""
     del indices  # unused
     centre = centered_clipping(updates, f, mask=mask, centre=state, **hyper)
-    return centre, centre
+    return centre, centre.astype(state.dtype)
 
 
-def init_sums(num_sellers: int, dim: int) -> jax.Array:
+def init_sums(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> jax.Array:
     """The empty history of foolsgold: zeros `[N, D]`."""
-    return jnp.zeros((num_sellers, dim))
+    return jnp.zeros((num_sellers, dim), dtype)
 
 
 def foolsgold_step(
     state: jax.Array, updates: jax.Array, f: Count, *, mask: Any, indices: jax.Array, **hyper: Any
 ) -> tuple[jax.Array, jax.Array]:
     """`foolsgold` on the sums of all rounds."""
-    state = state.at[indices].add(zero_absent(updates, mask))
+    state = state.at[indices].add(zero_absent(updates, mask).astype(state.dtype))
     return foolsgold(updates, f, mask=mask, history=state[indices], **hyper), state
 
 
-def init_windows(num_sellers: int, dim: int) -> Windows:
+def init_windows(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> Windows:
     """The empty windows of safeguard."""
-    zeros = jnp.zeros((num_sellers, dim))
+    zeros = jnp.zeros((num_sellers, dim), dtype)
     return Windows(zeros, zeros, jnp.ones(num_sellers, bool), jnp.zeros((), jnp.int32))
 
 
@@ -192,7 +188,7 @@ def safeguard_step(
 ) -> tuple[jax.Array, Windows]:
     """`safeguard` on windows of rounds; a seller once excluded stays so until the long one ends."""
     del f  # unused
-    rows = zero_absent(updates, mask)
+    rows = zero_absent(updates, mask).astype(state.long.dtype)
     restart = state.age % long_window == 0
     good = state.good | restart
     long = jnp.where(restart, 0, state.long).at[indices].add(rows)
@@ -205,10 +201,10 @@ def safeguard_step(
     return aggregate, Windows(long, short, good, state.age + 1)
 
 
-def init_norms(num_sellers: int, dim: int) -> Norms:
+def init_norms(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> Norms:
     """The empty memory of clipped_clustering, for the last 64 norms per seller (our choice)."""
     del dim  # unused
-    return Norms(jnp.zeros(NORMS_PER_SELLER * num_sellers), jnp.zeros((), jnp.int32))
+    return Norms(jnp.zeros(NORMS_PER_SELLER * num_sellers, dtype), jnp.zeros((), jnp.int32))
 
 
 def clipped_clustering_step(
@@ -218,9 +214,9 @@ def clipped_clustering_step(
     del indices  # unused
     size = state.values.shape[0]
     here = present(updates, mask)
-    place = (state.written + jnp.cumsum(here) - 1) % size
-    values = state.values.at[jnp.where(here, place, size)].set(
-        row_norms(updates, mask), mode="drop"
+    at = (state.written + jnp.cumsum(here, dtype=jnp.int32) - 1) % size
+    values = state.values.at[jnp.where(here, at, size)].set(
+        row_norms(updates, mask).astype(state.values.dtype), mode="drop"
     )
     count = state.written + jnp.sum(here, dtype=jnp.int32)
     radius = masked_median(values, jnp.arange(size) < count)

@@ -10,16 +10,17 @@ calls. A bare rule assumes that present rows are finite; what absent rows hold i
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.order_stats import BLOCK_VALUES, by_blocks, rows_of, sum_blocks, total
+from d2m_jax.aggregation.order_stats import rows_of, total
+from d2m_jax.core import blocks
 from d2m_jax.core.backend import choices
-from d2m_jax.core.rows import as_rows, per_row
+from d2m_jax.core.rows import as_rows, per_row, zero_absent
+from d2m_jax.core.types import Count
 
-Count: TypeAlias = int | jax.Array
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 FEW_ROWS = 32  # up to which a CPU sums masked rows one by one, which needs no second matrix
 
@@ -57,16 +58,6 @@ def num_present(updates: jax.Array, mask: jax.Array | None) -> Count:
     return updates.shape[0] if mask is None else jnp.sum(mask, dtype=jnp.int32)
 
 
-def present(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """The mask `[S]`, all True when there is none."""
-    return jnp.ones(updates.shape[0], bool) if mask is None else mask
-
-
-def zero_absent(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """`updates [S, D]` with absent rows set to 0, so that they may enter a matmul."""
-    return updates if mask is None else jnp.where(mask[:, None], updates, 0)
-
-
 def check_f(f: Count, count: Count, factor: int = 2, extra: int = 0) -> Count:
     """The number of Byzantine rows a rule may assume: `f`, with factor f + extra < count.
 
@@ -87,6 +78,11 @@ def check_f(f: Count, count: Count, factor: int = 2, extra: int = 0) -> Count:
     return jnp.clip(f, 0, most).astype(jnp.int32)
 
 
+def typed(count: Count | jax.Array, like: jax.Array) -> jax.Array:
+    """Counts or booleans as floating numbers of the type of `like`."""
+    return jnp.asarray(count).astype(like.dtype)
+
+
 def mix(weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Weighted sums of the present rows: `weights [K, S]` times `updates [S, D]`, `[K, D]`.
 
@@ -98,10 +94,10 @@ def mix(weights: jax.Array, updates: jax.Array, mask: jax.Array | None = None) -
     def product(part: jax.Array) -> jax.Array:
         return jnp.matmul(weights, zero_absent(part, mask), precision="highest")
 
-    block = max(BLOCK_VALUES // n, 1)
+    block = max(blocks.BLOCK_VALUES // n, 1)
     if mask is None or dim <= block or not choices().blocks:
         return product(updates)
-    return by_blocks(product, updates, block)
+    return blocks.by_blocks(product, updates, block)
 
 
 def weighted_sum(
@@ -130,31 +126,6 @@ def weighted_mean(
     mass = jnp.sum(weights)
     weights = jnp.where(mass > 0, weights / jnp.where(mass > 0, mass, 1), 0)
     return weighted_sum(weights, updates, mask)
-
-
-def row_norms(
-    updates: jax.Array, mask: jax.Array | None = None, centre: jax.Array | None = None
-) -> jax.Array:
-    """Euclidean norms `[S]` of the rows, or distances to a centre `[D]`; 0 for absent rows.
-
-    The derivative is 0 at 0. On a CPU a mask or a centre works block by block, so that no second
-    matrix is written. Cost: one pass.
-    """
-
-    def squares(rows: jax.Array, at: jax.Array | int = 0) -> jax.Array:
-        return jnp.square(zero_absent(rows - at, mask))
-
-    if mask is None and centre is None:
-        return safe_sqrt(jnp.sum(jnp.square(updates), axis=1))
-    arrays = [updates] if centre is None else [updates, centre[None]]
-    block = max(BLOCK_VALUES // updates.shape[0], 1)
-    return safe_sqrt(jnp.sum(sum_blocks(squares, arrays, block), axis=1))
-
-
-def safe_sqrt(x: jax.Array) -> jax.Array:
-    """Square root of x >= 0 with derivative 0 (not infinity) at 0; 0 for a NaN, too."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 def clip_factors(norms: jax.Array, radius: float | jax.Array) -> jax.Array:

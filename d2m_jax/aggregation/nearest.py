@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.coordinate import mean, middle_of, trimmed_of
-from d2m_jax.aggregation.masks import Count, check_f, num_present, takes_rows
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, typed
 from d2m_jax.aggregation.order_stats import (
     PRUNED_LIMIT,
     Ranked,
@@ -20,6 +20,7 @@ from d2m_jax.aggregation.order_stats import (
     select,
     total,
 )
+from d2m_jax.core.types import Count
 
 TRACED_LIMIT = 48  # rows above which a window of a sorted matrix is faster than a second network
 
@@ -143,13 +144,13 @@ def _nearest_traced(ranked: Sequence[Ranked], centre: jax.Array, keep: Count) ->
     last = total([jnp.where(r == keep - 1, gap, 0) for r, gap in by_gap])
     first_out = total([jnp.where(r == keep, gap, 0) for r, gap in by_gap])
     reach = jnp.where(keep >= len(rows), jnp.inf, last + 0.5 * (first_out - last))
-    nearer = total([(gap < reach).astype(centre.dtype) for gap in gaps])
+    spare = typed(keep, centre) - total([(gap < reach).astype(centre.dtype) for gap in gaps])
     ties = running([(gap == reach).astype(centre.dtype) for gap in gaps])
     kept = [
-        jnp.where((gap < reach) | ((gap == reach) & (tie < keep - nearer)), row, 0)
+        jnp.where((gap < reach) | ((gap == reach) & (tie < spare)), row, 0)
         for row, gap, tie in zip(rows, gaps, ties)
     ]
-    return total(kept) / jnp.maximum(keep, 1)
+    return total(kept) / typed(jnp.maximum(keep, 1), centre)
 
 
 def _window_traced(ordered: jax.Array, centre: jax.Array, keep: Count) -> jax.Array:
@@ -161,6 +162,6 @@ def _window_traced(ordered: jax.Array, centre: jax.Array, keep: Count) -> jax.Ar
     rank = jnp.arange(len(ordered))[:, None]
     ahead = jnp.take(ordered, jnp.minimum(rank[:, 0] + keep, len(ordered) - 1), axis=0)
     farther = (rank + keep < len(ordered)) & (centre - ordered > ahead - centre)
-    start = total([farther.astype(centre.dtype)])
+    start = total([farther.astype(centre.dtype)]).astype(rank.dtype)
     kept = jnp.where((rank >= start) & (rank < start + keep), ordered, 0)
-    return total([kept]) / jnp.maximum(keep, 1)
+    return total([kept]) / typed(jnp.maximum(keep, 1), centre)

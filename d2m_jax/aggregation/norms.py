@@ -4,18 +4,18 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.aggregation.masks import (
-    Count,
     check_f,
     clip_factors,
     num_present,
-    present,
-    row_norms,
     takes_rows,
+    typed,
     weighted_mean,
     weighted_sum,
 )
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.core.rows import masked_median
+from d2m_jax.core.norms import row_norms
+from d2m_jax.core.rows import masked_median, present
+from d2m_jax.core.types import Count
 
 
 @takes_rows
@@ -80,8 +80,8 @@ def norm_clipping(
     del f  # unused
     norms = row_norms(updates, mask)
     radius = masked_median(norms, mask) if radius is None else radius
-    weights = present(updates, mask) * clip_factors(norms, radius)
-    share = weights / jnp.maximum(num_present(updates, mask), 1)
+    weights = jnp.where(present(updates, mask), clip_factors(norms, radius), 0)
+    share = weights / typed(jnp.maximum(num_present(updates, mask), 1), updates)
     clipped = weighted_sum(share, updates, mask)
     if key is None:
         if isinstance(noise, jax.Array) or noise != 0:

@@ -7,20 +7,21 @@ any number of them can be put before any rule (`base.chain`). Read next: `base.p
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.gram import centred_gram, squared_distances
+from d2m_jax.aggregation.gram import centred_gram
 from d2m_jax.aggregation.masks import (
-    Count,
     check_f,
     clip_factors,
     mix,
     num_present,
-    present,
-    row_norms,
     takes_rows,
+    typed,
     whole,
-    zero_absent,
 )
 from d2m_jax.aggregation.order_stats import rank_of
+from d2m_jax.core.gram import squared_distances
+from d2m_jax.core.norms import row_norms
+from d2m_jax.core.rows import present, zero_absent
+from d2m_jax.core.types import Count
 
 Mixed = tuple[jax.Array, Count, jax.Array | None]
 
@@ -51,11 +52,11 @@ def nnm(
     n = updates.shape[0]
     count = num_present(updates, mask)
     keep = count - check_f(f, count, factor=1)
-    squares = squared_distances(centred_gram(updates, mask, f), mask)
+    squares = squared_distances(centred_gram(updates, mask, f).products, mask)
     squares = jnp.where(jnp.eye(n, dtype=bool), -1, squares)  # itself before any copy of it
     here = present(updates, mask)
     near = (rank_of(squares) < keep) & here[:, None] & here[None, :]
-    weights = near / jnp.maximum(jnp.asarray(keep), 1).astype(updates.dtype)
+    weights = typed(near, updates) / typed(jnp.maximum(keep, 1), updates)
     return mix(weights, updates, mask), f, mask
 
 
@@ -97,7 +98,7 @@ def bucketing(
     place = rank_of(draws if mask is None else jnp.where(mask, draws, 2.0))  # absent rows last
     member = (place[None] // size == jnp.arange(buckets)[:, None]) & present(updates, mask)[None]
     filled = jnp.sum(member, axis=1)
-    weights = member / jnp.maximum(filled, 1)[:, None].astype(updates.dtype)
+    weights = typed(member, updates) / typed(jnp.maximum(filled, 1), updates)[:, None]
     return mix(weights, updates, mask), f, None if mask is None else filled > 0
 
 

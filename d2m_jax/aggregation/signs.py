@@ -6,17 +6,10 @@ Not here: signguard, which clusters sign statistics (`clusters.py`).
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import (
-    Count,
-    check_f,
-    num_present,
-    present,
-    takes_rows,
-    weighted_mean,
-    zero_absent,
-)
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, typed, weighted_mean
 from d2m_jax.aggregation.order_stats import rows_of, total
-from d2m_jax.core.rows import masked_median
+from d2m_jax.core.rows import masked_median, present, zero_absent
+from d2m_jax.core.types import Count
 
 
 def _votes(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -50,7 +43,9 @@ def robust_learning_rate(
     f = check_f(f, num_present(updates, mask))
     threshold = 2 * f if threshold is None else threshold
     average = weighted_mean(present(updates, mask), updates, mask)
-    return jnp.where(jnp.abs(_votes(updates, mask)) >= threshold - 0.5, average, -average)
+    return jnp.where(
+        jnp.abs(_votes(updates, mask)) >= typed(threshold, updates) - 0.5, average, -average
+    )
 
 
 @takes_rows

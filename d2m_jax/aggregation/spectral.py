@@ -6,19 +6,16 @@ Not here: smea, which compares subsets (`subsets.py`). Read next: `gram.py`.
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.gram import centred_gram, top_eigenpair
-from d2m_jax.aggregation.masks import (
-    Count,
-    check_f,
-    num_present,
-    present,
-    safe_sqrt,
-    takes_rows,
-    weighted_mean,
-    whole,
-)
+from d2m_jax.aggregation.gram import centred_gram
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, typed, weighted_mean, whole
 from d2m_jax.aggregation.order_stats import rank_of
+from d2m_jax.core.gram import top_eigenpair
+from d2m_jax.core.norms import safe_sqrt
+from d2m_jax.core.rows import present
+from d2m_jax.core.trees import varying_as
+from d2m_jax.core.types import Count
 
+TIE = 3e-5  # rows this close to the one that sticks out most, relatively, tie with it
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -45,7 +42,7 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
-    gram = centred_gram(updates, mask, f)
+    gram = centred_gram(updates, mask, f).products
     weights = present(updates, mask).astype(updates.dtype)
 
     def lighten(carry: Carry) -> Carry:
@@ -59,16 +56,18 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
         tau = jnp.where(c > 0, jnp.matmul(products, root * u, precision="highest"), 0)
         size = jnp.max(jnp.abs(tau))
         ratio = jnp.where(size > 0, tau / jnp.where(size > 0, size, 1), 0)
-        lighter = jnp.where((size > 0) & (jnp.abs(tau) == size), 0, c * (1 - ratio**2))
+        most = (size > 0) & (jnp.abs(ratio) >= 1 - TIE)
+        lighter = jnp.where(most, 0, c * (1 - ratio**2))
         better = top < least
         return jnp.maximum(lighter, 0), jnp.where(better, c, best), jnp.where(better, top, least)
 
     def step(carry: Carry, _: None) -> tuple[Carry, None]:
-        running = jnp.sum(carry[0]) > count - 2 * f
+        running = jnp.sum(carry[0]) > typed(count - 2 * f, updates)
         return jax.lax.cond(running, lighten, lambda done: done, carry), None
 
     steps = 2 * f if isinstance(f, int) else n
     start = (weights, weights, jnp.asarray(jnp.inf, updates.dtype))
+    start = varying_as(start, gram, f)
     (_, best, _), _ = jax.lax.scan(step, start, length=steps)
     return weighted_mean(best, updates, mask)
 
@@ -115,24 +114,25 @@ def dnc(
     count = num_present(updates, mask)
     f = check_f(f, count)
     here = present(updates, mask)
-    dropped = jnp.floor(jnp.asarray(share * f) + 1e-4).astype(jnp.int32)
+    dropped = jnp.floor(share * typed(f, updates) + 1e-4).astype(jnp.int32)
     keep = jnp.maximum(count - dropped, 1)
 
     def survivors(gram: jax.Array) -> jax.Array:
-        size = jnp.maximum(jnp.asarray(count), 1)
+        size = typed(jnp.maximum(jnp.asarray(count), 1), gram)
         to_mean = jnp.sum(gram, axis=1) / size
         products = gram - to_mean[:, None] - to_mean[None, :] + jnp.sum(to_mean) / size
         _, u = top_eigenpair(jnp.where(here[:, None] & here[None, :], products, 0))
         return rank_of(jnp.where(here, u**2, jnp.inf)) < keep
 
     if dim <= num_coordinates:
-        kept = survivors(centred_gram(updates, mask)).astype(jnp.int32)
+        kept = survivors(centred_gram(updates, mask).products).astype(jnp.int32)
     elif key is None:
         raise ValueError(f"dnc draws {num_coordinates} of {dim} coordinates: give it a key")
     else:
         draws = jax.random.randint(key, (rounds, num_coordinates), 0, dim)
         kept = jnp.zeros(n, jnp.int32)
         for r in range(rounds):
-            kept = kept + survivors(centred_gram(jnp.take(updates, draws[r], axis=1), mask))
+            drawn = jnp.take(updates, draws[r], axis=1)
+            kept = kept + survivors(centred_gram(drawn, mask).products)
     kept = jnp.where(here, kept, -1)
     return weighted_mean(kept == jnp.max(kept), updates, mask)

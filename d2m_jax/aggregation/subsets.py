@@ -12,15 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from d2m_jax.aggregation.gram import centred_gram, squared_distances
-from d2m_jax.aggregation.masks import (
-    Count,
-    check_f,
-    num_present,
-    present,
-    takes_rows,
-    weighted_mean,
-)
+from d2m_jax.aggregation.gram import centred_gram
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, typed, weighted_mean
+from d2m_jax.core.gram import squared_distances, top_eigenpair
+from d2m_jax.core.rows import present
+from d2m_jax.core.types import Count
 
 TABLE_LIMIT = 50_000  # subsets listed one by one
 DIAMETER_LIMIT = 22  # rows of which all 2^S diameters are computed, for a traced f or a mask
@@ -50,7 +46,7 @@ def mda(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
-    squares = squared_distances(centred_gram(updates, mask, f), mask)
+    squares = squared_distances(centred_gram(updates, mask, f).products, mask)
     here = present(updates, mask)
     squares = jnp.where(here[:, None] & here[None, :], squares, jnp.inf)  # also to themselves
     if n <= DIAMETER_LIMIT:
@@ -89,7 +85,7 @@ def smea(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
-    gram = centred_gram(updates, mask, f)
+    gram = centred_gram(updates, mask, f).products
     table = jnp.asarray(_subsets("smea", n, f, mask, EIGENVALUE_LIMIT, TABLE_LIMIT))
     tops = jax.lax.map(lambda row: _top_eigenvalue(gram, row), table, batch_size=512)
     here = present(updates, mask)
@@ -147,27 +143,9 @@ def _all_diameters(
 
 def _top_eigenvalue(gram: jax.Array, member: jax.Array) -> jax.Array:
     """Largest eigenvalue of the covariance of the members, from inner products alone."""
-    weights = member / jnp.maximum(jnp.sum(member), 1)
+    size = typed(jnp.maximum(jnp.sum(member), 1), gram)
+    weights = typed(member, gram) / size
     to_mean = jnp.matmul(gram, weights, precision="highest")
     products = gram - to_mean[:, None] - to_mean[None, :] + jnp.vdot(weights, to_mean)
     products = jnp.where(member[:, None] & member[None, :], products, 0)
-    return top_eigenvalue(products) / jnp.maximum(jnp.sum(member), 1)
-
-
-def top_eigenvalue(matrix: jax.Array, doublings: int = 20) -> jax.Array:
-    """Largest eigenvalue of a positive semi-definite matrix [n, n], by squaring it again and again.
-
-        P = A^(2^k) / |A^(2^k)|,   lambda = <A, P> / tr P
-
-    A relative gap g to the next eigenvalue leaves an error of g (1 - g)^(2^k), at most 2^-k / e:
-    with 20 doublings it is below the rounding of float32 whatever the gap.
-
-    LAPACK's `eigvalsh` was slower, and two programs that called it at the same time on a CPU, as
-    the workers of a sweep do, waited for ever (jax 0.10).
-    """
-    tiny = jnp.finfo(matrix.dtype).tiny
-    power = matrix / jnp.maximum(jnp.abs(matrix).max(), tiny)
-    for _ in range(doublings):
-        power = jnp.matmul(power, power, precision="highest")
-        power = power / jnp.maximum(jnp.linalg.norm(power), tiny)
-    return jnp.vdot(matrix, power) / jnp.maximum(jnp.trace(power), tiny)
+    return top_eigenpair(products, squarings=20)[0] / size

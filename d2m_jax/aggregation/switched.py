@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from d2m_jax.aggregation.base import Aggregator
+from d2m_jax.core.protocols import Aggregator
 from d2m_jax.core.types import PyTree
 
 
@@ -22,20 +23,20 @@ def switched_aggregator(rules: Sequence[Aggregator], index: jax.Array) -> Aggreg
     """
     uses = tuple(sorted({name for rule in rules for name in rule.uses}))
 
-    def init(num_sellers: int, dim: int) -> PyTree:
-        return tuple(rule.init(num_sellers, dim) for rule in rules)
+    def init(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> PyTree:
+        return tuple(rule.init(num_sellers, dim, dtype=dtype) for rule in rules)
 
     def apply(
-        memory: PyTree, updates: jax.Array, f: Any, mask: jax.Array, **given: Any
+        memory: PyTree, updates: jax.Array, f: Any, mask: jax.Array | None = None, **given: Any
     ) -> tuple[jax.Array, PyTree]:
-        def branch(place: int, rule: Aggregator) -> Any:
-            def run(memory: PyTree, updates: jax.Array, f: Any, mask: jax.Array) -> Any:
-                total, new = rule.apply(memory[place], updates, f, mask, **given)
-                return total, (*memory[:place], new, *memory[place + 1 :])
+        def branch(at: int, rule: Aggregator) -> Any:
+            def run(memory: PyTree, updates: jax.Array, f: Any, mask: Any) -> Any:
+                total, new = rule.apply(memory[at], updates, f, mask, **given)
+                return total, (*memory[:at], new, *memory[at + 1 :])
 
             return run
 
-        branches = [branch(place, rule) for place, rule in enumerate(rules)]
+        branches = [branch(at, rule) for at, rule in enumerate(rules)]
         return jax.lax.switch(index, branches, memory, updates, f, mask)
 
     return Aggregator(init, apply, uses)

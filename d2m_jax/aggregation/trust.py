@@ -6,19 +6,11 @@ The root and validation sets must be disjoint from the test set.
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.aggregation.masks import (
-    Count,
-    check_f,
-    num_present,
-    present,
-    row_norms,
-    safe_sqrt,
-    takes_rows,
-    weighted_mean,
-    weighted_sum,
-)
+from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, weighted_mean, weighted_sum
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.core.rows import finite_mask, per_row
+from d2m_jax.core.norms import lift_of, row_norms
+from d2m_jax.core.rows import finite_mask, per_row, present
+from d2m_jax.core.types import Count
 
 
 @takes_rows
@@ -50,10 +42,12 @@ def fltrust(
         raise ValueError(f"root must have shape {updates.shape[1:]}, got {root.shape}")
     root = jnp.where(finite_mask(root[None])[0], root, 0)
     norms = row_norms(updates, mask)
-    length = safe_sqrt(jnp.sum(jnp.square(root)))
-    inner = jnp.matmul(updates, root, precision="highest")
+    lift = lift_of(root[None], usual=0, most=100)  # a product of two tiny rows would vanish
+    length = row_norms(root[None] * lift)[0]
+    inner = jnp.matmul(updates, root * lift, precision="highest")
     inner = inner if mask is None else jnp.where(mask, inner, 0)
     scale = norms * length
+    length = length / lift
     trust = jnp.where(scale > 0, jax.nn.relu(inner) / jnp.where(scale > 0, scale, 1), 0)
     total = jnp.sum(trust)
     weights = trust * jnp.where(norms > 0, length / jnp.where(norms > 0, norms, 1), 0)

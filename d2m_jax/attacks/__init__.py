@@ -13,137 +13,68 @@ from d2m_jax.attacks import (
     updates,
     whitebox,
 )
-from d2m_jax.attacks.base import Attack, AttackContext, bind
+from d2m_jax.attacks.base import NEEDS_OF_DATA, Attack, AttackContext, as_attack, bind
 from d2m_jax.attacks.data import attack_success_rate, stamp
-from d2m_jax.attacks.schedules import Schedule
+from d2m_jax.attacks.schedules import Schedule, as_schedule
 
-ALL = {"knowledge": "omniscient"}
-CRAFTED = {**ALL, "perturbation": "std", "preset": "paper"}
-SEARCH = {**ALL, "objective": "distance", "search": "exact", "evaluations": 20, "grid": 21}
-SEARCH_NUMBERS = {"start": 0.0, "delta": 10.0, "ratio": 0.8, "low": -10.0, "high": 10.0}
-TAILORED = {
-    **ALL,
-    "objective": "distance",
-    "perturbations": ("unit", "std", "sign"),
-    "preset": "paper",
-    "grid": 21,
-}
-ASCENT = {**ALL, "objective": "descent", "constraint": "norm", "steps": 20}
-ASCENT_NUMBERS = {"radius": 1.0, "cosine": 0.1, "rate": 0.3, "jitter": 0.01}
-TRIGGER = {"target": 0, "fraction": 0.5, "size": 4, "value": 255.0, "offset": 1, "boost": 1.0}
+SEARCHES = ("defence",)
 
 ATTACKS: dict[str, Attack] = {
     "none": Attack(),
     # a formula on the update
-    "sign_flip": Attack(updates.sign_flip, hyper={"scale": 1.0}),
-    "sign_flip_mean": Attack(
-        updates.sign_flip_mean, hyper={"scale": 1.0}, options=ALL, knowledge="omniscient"
-    ),
-    "ipm": Attack(updates.ipm, hyper={"epsilon": 2.0}, options=ALL, knowledge="omniscient"),
-    "alie": Attack(
-        updates.alie, hyper={"z": 1.5, "sign": 1.0}, options=ALL, knowledge="omniscient"
-    ),
-    "alie_paper": Attack(
-        partial(updates.alie, z=None), hyper={"sign": 1.0}, options=ALL, knowledge="omniscient"
-    ),
-    "gaussian": Attack(updates.gaussian, hyper={"mean": 0.0, "std": 1.0}),
-    "gaussian_add": Attack(updates.gaussian_add, hyper={"std": 1.0}),
-    "norm_inflation": Attack(updates.norm_inflation, hyper={"scale": 10.0}),
-    "norm_inflation_clip": Attack(
-        updates.norm_inflation_clip,
-        hyper={"radius": 1.5, "margin": 0.99},
-        options=ALL,
-        knowledge="omniscient",
-    ),
+    "sign_flip": Attack(updates.sign_flip),
+    "sign_flip_mean": Attack(updates.sign_flip_mean),
+    "ipm": Attack(updates.ipm),
+    "alie": Attack(updates.alie),
+    "alie_paper": Attack(partial(updates.alie, z=None)),
+    "gaussian": Attack(updates.gaussian),
+    "gaussian_add": Attack(updates.gaussian_add),
+    "norm_inflation": Attack(updates.norm_inflation),
+    "norm_inflation_clip": Attack(updates.norm_inflation_clip),
     "nan": Attack(updates.nan, finite=False),
-    "inf": Attack(updates.inf, hyper={"sign": 1.0}, finite=False),
-    "huge": Attack(updates.huge, hyper={"value": 1e30}, finite=False),
+    "inf": Attack(updates.inf, finite=False),
+    "huge": Attack(updates.huge, finite=False),
     # copies instead of work
     "free_rider_zero": Attack(imitation.free_rider_zero),
     "free_rider_replay": Attack(imitation.free_rider_replay, needs=("previous",)),
     "free_rider_disguised": Attack(
-        imitation.free_rider_disguised,
-        hyper={"sigma": 1.0, "gamma": 1.0},
-        needs=("previous", "round_index"),
+        imitation.free_rider_disguised, needs=("previous", "round_index")
     ),
-    "sybil_copies": Attack(imitation.sybil_copies, hyper={"scale": 1.0, "jitter": 0.0}),
-    "mimic": Attack(imitation.mimic, hyper={"target": 0}, options=ALL, knowledge="omniscient"),
+    "sybil_copies": Attack(imitation.sybil_copies),
+    "mimic": Attack(imitation.mimic),
     "mimic_variance": Attack(
         imitation.mimic_variance,
-        hyper={"warmup": 20},
-        options=ALL,
         needs=("state",),
-        knowledge="omniscient",
         init_state=imitation.mimic_init,
         observe=imitation.mimic_observe,
     ),
     # bounded by distances between honest rows
-    "min_max": Attack(
-        perturbation.min_max, hyper={"fraction": 1.0}, options=CRAFTED, knowledge="omniscient"
-    ),
-    "min_sum": Attack(
-        perturbation.min_sum, hyper={"fraction": 1.0}, options=CRAFTED, knowledge="omniscient"
-    ),
+    "min_max": Attack(perturbation.min_max),
+    "min_sum": Attack(perturbation.min_sum),
     # against a known rule
-    "fang_krum": Attack(
-        fang.fang_krum,
-        hyper={"threshold": 1e-5},
-        options={**ALL, "halvings": 40},
-        knowledge="omniscient",
-    ),
-    "fang_trimmed": Attack(
-        fang.fang_trimmed,
-        hyper={"stretch": 2.0},
-        options={**ALL, "shared": False},
-        knowledge="omniscient",
-    ),
-    "opt_alie": Attack(
-        optimised.opt_alie,
-        hyper=SEARCH_NUMBERS,
-        options=SEARCH,
-        needs=("defence",),
-        knowledge="omniscient",
-    ),
-    "opt_ipm": Attack(
-        optimised.opt_ipm,
-        hyper=SEARCH_NUMBERS,
-        options=SEARCH,
-        needs=("defence",),
-        knowledge="omniscient",
-    ),
-    "agr_tailored": Attack(
-        optimised.agr_tailored,
-        hyper={"reach": 2.0},
-        options=TAILORED,
-        needs=("defence",),
-        knowledge="omniscient",
-    ),
-    "whitebox": Attack(
-        whitebox.whitebox,
-        hyper=ASCENT_NUMBERS,
-        options=ASCENT,
-        needs=("defence",),
-        knowledge="omniscient",
-    ),
+    "fang_krum": Attack(fang.fang_krum),
+    "fang_trimmed": Attack(fang.fang_trimmed),
+    "opt_alie": Attack(optimised.opt_alie, needs=SEARCHES),
+    "opt_ipm": Attack(optimised.opt_ipm, needs=SEARCHES),
+    "agr_tailored": Attack(optimised.agr_tailored, needs=SEARCHES),
+    "whitebox": Attack(whitebox.whitebox, needs=SEARCHES),
     # on the data
-    "label_flip": Attack(poison=data.label_flip),
-    "relabel_targeted": Attack(
-        poison=data.relabel_targeted, hyper={"source": 1, "target": 7, "fraction": 1.0}
-    ),
-    "relabel_random": Attack(poison=data.relabel_random, hyper={"fraction": 1.0}),
-    "backdoor": Attack(data.boosted_update, poison=data.backdoor, hyper=TRIGGER),
+    "label_flip": Attack(poison=data.label_flip, data=("classes",)),
+    "relabel_targeted": Attack(poison=data.relabel_targeted, data=("classes",)),
+    "relabel_random": Attack(poison=data.relabel_random, data=("classes",)),
+    "backdoor": Attack(data.boosted_update, data.backdoor, data=NEEDS_OF_DATA),
     "backdoor_distributed": Attack(
-        data.boosted_update, poison=data.backdoor_distributed, hyper=TRIGGER
+        data.boosted_update, data.backdoor_distributed, data=NEEDS_OF_DATA
     ),
-    "off_topic": Attack(poison=data.off_topic, hyper={"fraction": 1.0, "domain": 0}),
+    "off_topic": Attack(poison=data.off_topic),
 }
 
 SCHEDULES: dict[str, Schedule] = {
     "fixed": Schedule(schedules.fixed),
     "resampled": Schedule(schedules.resampled),
-    "dormant": Schedule(schedules.dormant, {"start": 10}),
-    "intermittent": Schedule(schedules.intermittent, {"period": 5, "duty": 1}),
-    "sporadic": Schedule(schedules.sporadic, {"probability": 0.5}),
+    "dormant": Schedule(schedules.dormant),
+    "intermittent": Schedule(schedules.intermittent),
+    "sporadic": Schedule(schedules.sporadic),
 }
 
 __all__ = [
@@ -152,6 +83,8 @@ __all__ = [
     "Attack",
     "AttackContext",
     "Schedule",
+    "as_attack",
+    "as_schedule",
     "attack_success_rate",
     "bind",
     "data",

@@ -3,21 +3,34 @@
 Not here: the attacks. Read next: `updates.py`, then the registry in `__init__.py`.
 """
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.choices import lookup
+from d2m_jax.core import choices
+from d2m_jax.core.norms import lift_of, lifted
 from d2m_jax.core.rows import MAX_NORM, as_rows, finite_mask, per_row
+from d2m_jax.core.rows import present as present_rows
 from d2m_jax.core.types import Key, Number, PyTree
 
 KNOWLEDGE = ("own", "byzantine", "omniscient")
+NEEDS_OF_DATA = ("classes", "images")
 
-Defence = Callable[[jax.Array, jax.Array], jax.Array]  # (updates [S, D], mask [S]) -> [D]
-Damage = Callable[[jax.Array], jax.Array]  # aggregate [D] -> scalar, larger is worse for the buyer
+
+class Rehearsal(Protocol):
+    """The buyer's defence as an attacker may call it, with the memory it has now."""
+
+    def __call__(self, updates: jax.Array, mask: jax.Array, /) -> jax.Array:
+        """The aggregate `[D]` of updates `[S, D]` of which `mask` `[S]` bool are present."""
+
+
+class Damage(Protocol):
+    """What a white-box attack maximises."""
+
+    def __call__(self, aggregate: jax.Array, /) -> jax.Array:
+        """A scalar of the aggregate `[D]`; larger is worse for the buyer."""
 
 
 class AttackContext(NamedTuple):
@@ -32,12 +45,76 @@ class AttackContext(NamedTuple):
     ids: jax.Array | None = None  # [S] int32, which seller each row is (None: the row number)
     tolerated_f: jax.Array | int | None = None  # what the defence was told (None: the real number)
     state: PyTree = None  # what `Attack.observe` returned, for attacks that remember
-    defence: Defence | None = None  # the buyer's rule, for attacks that know it
+    defence: Rehearsal | None = None  # the buyer's rule, for attacks that know it
     damage: Damage | None = None  # what a white-box attack maximises (None: its own measure)
     max_norm: Number = MAX_NORM  # longer updates are refused before the defence, honest ones too
 
 
 EMPTY = AttackContext()
+
+
+class Forge(Protocol):
+    """An attack on the updates: what bad sellers send."""
+
+    def __call__(
+        self, key: Key, updates: jax.Array, byzantine: jax.Array, /, *given: Any, **numbers: Any
+    ) -> jax.Array:
+        """The updates `[S, D]` with the rows of the attackers forged.
+
+        Args:
+            key: of this round.
+            updates: `[S, D]`, everybody's honest work.
+            byzantine: `[S]` bool, who attacks.
+            given: nothing.
+            numbers: `context`, an `AttackContext`; numbers and static choices of the attack.
+        """
+
+
+class Poison(Protocol):
+    """An attack on the data: what one bad seller makes of one batch; `vmap` it over sellers."""
+
+    def __call__(
+        self,
+        key: Key,
+        inputs: jax.Array,
+        labels: jax.Array,
+        num_classes: int,
+        /,
+        *given: Any,
+        **numbers: Any,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Inputs `[B, ...]` and labels `[B, ...]` to train on.
+
+        Args:
+            key: of this seller and step.
+            inputs: `[B, ...]`, raw.
+            labels: `[B, ...]`.
+            num_classes: L; 0 where labels are no classes.
+            given: nothing.
+            numbers: `seller` `[]` int32, its id; numbers of the attack.
+        """
+
+
+class InitState(Protocol):
+    """The memory of an attack before the first round."""
+
+    def __call__(self, num_params: int, /) -> PyTree:
+        """The memory for updates `[S, num_params]`."""
+
+
+class Observe(Protocol):
+    """What an attack that remembers learns from a round, once, before it forges."""
+
+    def __call__(
+        self,
+        state: PyTree,
+        updates: jax.Array,
+        byzantine: jax.Array,
+        /,
+        *given: Any,
+        **numbers: Any,
+    ) -> PyTree:
+        """The next memory; `context=` and numbers as `Forge`."""
 
 
 class Attack(NamedTuple):
@@ -46,23 +123,32 @@ class Attack(NamedTuple):
     Called like a function, `ATTACKS["alie"](key, updates, byzantine, z=2.0)`, it forges with its
     default numbers where none are given. (To `jax.jit`, a tuple is no function: give it a lambda.)
 
-    `forge(key, updates [S, D], byzantine [S], *, context, **options, **hyper) -> updates [S, D]`
-    `poison(key, images, labels, num_classes, *, seller, **hyper) -> (images, labels)`
-    `init_state(num_params) -> state` and `observe(state, updates, byzantine, *, context, **hyper)
-    -> state`, called once a round before `forge`, only for attacks that remember.
-
-    Both parts take the same `hyper`: numbers, which may be traced. `options` are static choices.
+    What it can be told stands in the signatures of its functions and nowhere else: `numbers` may be
+    traced, `options` are static (`bind` sets them). It is hashable.
     """
 
-    forge: Callable[..., jax.Array] | None = None
-    poison: Callable[..., tuple[jax.Array, jax.Array]] | None = None
-    hyper: Mapping[str, float] = {}  # default numbers; these keys are what a config may set
-    options: Mapping[str, Any] = {}  # default static choices: knowledge, preset, number of steps
+    forge: Forge | None = None
+    poison: Poison | None = None
     needs: tuple[str, ...] = ()  # fields of the context that must be given
-    knowledge: str = "own"  # what the attacker sees with the default options
-    init_state: Callable[[int], PyTree] | None = None
-    observe: Callable[..., PyTree] | None = None
+    data: tuple[str, ...] = ()  # of "classes", "images": what the data must be for `poison`
+    init_state: InitState | None = None
+    observe: Observe | None = None
     finite: bool = True  # False: sends NaN, inf or values that overflow on purpose
+
+    @property
+    def numbers(self) -> dict[str, Number]:
+        """What may be traced and swept, with defaults, of all functions of the attack."""
+        return choices.numbers(tuple(self))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Static choices that are not bound yet, with defaults."""
+        return choices.options(self)
+
+    @property
+    def knowledge(self) -> str:
+        """What the attacker sees: "own" update, "byzantine" ones or all, "omniscient"."""
+        return choices.default_of(self.forge, "knowledge", "own")
 
     def __call__(
         self,
@@ -71,7 +157,7 @@ class Attack(NamedTuple):
         byzantine: jax.Array,
         *,
         context: AttackContext = EMPTY,
-        **hyper: Any,
+        **numbers: Any,
     ) -> jax.Array:
         """The updates `[S, D]` with the attackers' rows forged; as they were if only data is bad.
 
@@ -80,43 +166,72 @@ class Attack(NamedTuple):
             updates: `[S, D]`, everybody's honest work.
             byzantine: `[S]` bool, who attacks.
             context: what else the attacker knows.
-            hyper: numbers, in place of the defaults.
+            numbers: in place of the defaults.
 
         Raises:
             ValueError: a number that the attack does not have, something missing in the context, or
                 a shape that does not fit.
         """
-        for name in hyper:
-            lookup(self.hyper, name, "number of the attack")
+        known = self.numbers
+        for name in numbers:
+            choices.lookup(known, name, "number of the attack")
         updates, _ = as_rows(updates, context.mask)
         byzantine = per_row("byzantine", byzantine, updates).astype(bool)
         if self.forge is None:
             return updates
-        return self.forge(key, updates, byzantine, context=context, **{**self.hyper, **hyper})
+        return self.forge(
+            key, updates, byzantine, context=context, **choices.taken(self.forge, numbers)
+        )
+
+
+def as_attack(part: Attack | Forge) -> Attack:
+    """An attack from a function of the user's own; an `Attack` stays what it is.
+
+    Example: `as_attack(lambda key, updates, byzantine, *, context, size=1.0: size * updates)` has
+    the number `size`.
+
+    Args:
+        part: an `Attack`, or `forge(key, updates, byzantine, *, context, **numbers)`.
+
+    Raises:
+        ValueError: neither, or a field of the record that does not exist.
+    """
+    if not callable(part):
+        raise ValueError(f"an attack must be an Attack or a function, not {part!r}")
+    attack = part if isinstance(part, Attack) else Attack(part)
+    for name in attack.needs:
+        choices.lookup(dict.fromkeys(AttackContext._fields), name, "field of the attack's context")
+    for name in attack.data:
+        choices.lookup(dict.fromkeys(NEEDS_OF_DATA), name, "need of an attack on data")
+    return attack
 
 
 def bind(attack: Attack, **options: Any) -> Attack:
     """Returns the attack with other static choices, e.g. `bind(ALIE, knowledge="byzantine")`.
 
+    What is bound is no option any more.
+
     Raises:
         ValueError: the attack has no such option; the message lists those it has.
     """
-    unknown = sorted(set(options) - set(attack.options))
+    known = attack.options
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        known = ", ".join(sorted(attack.options)) or "none"
-        raise ValueError(f"unknown attack option {unknown[0]!r}; this attack has: {known}")
-    if not options:
-        return attack
-    knowledge = options.get("knowledge", attack.knowledge)
-    if knowledge not in KNOWLEDGE:
-        raise ValueError(f"unknown knowledge {knowledge!r}; valid: {', '.join(KNOWLEDGE)}")
-    bound = {
-        name: partial(part, **options)
-        if part is not None and name in ("forge", "observe")
-        else part
-        for name, part in attack._asdict().items()
-    }
-    return Attack(**{**bound, "options": {**attack.options, **options}, "knowledge": knowledge})
+        names = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"unknown attack option {unknown[0]!r}; this attack has: {names}")
+    if "knowledge" in options and options["knowledge"] not in KNOWLEDGE:
+        valid = ", ".join(KNOWLEDGE)
+        raise ValueError(f"unknown knowledge {options['knowledge']!r}; valid: {valid}")
+    return attack._replace(
+        forge=_bound(attack.forge, options),
+        poison=_bound(attack.poison, options),
+        observe=_bound(attack.observe, options),
+    )
+
+
+def _bound(part: Any, options: dict[str, Any]) -> Any:
+    own = choices.taken(part, options) if part is not None else {}
+    return partial(part, **own) if own else part
 
 
 def required(value: Any, name: str, attack: str) -> Any:
@@ -128,9 +243,10 @@ def required(value: Any, name: str, attack: str) -> Any:
 
 def present(updates: jax.Array, context: AttackContext) -> jax.Array:
     """Returns the rows that take part, [S] bool."""
-    if context.mask is None:
-        return jnp.ones(updates.shape[0], bool)
-    return per_row("context.mask", context.mask, updates).astype(bool)
+    mask = context.mask
+    if mask is not None:
+        mask = per_row("context.mask", mask, updates).astype(bool)
+    return present_rows(updates, mask)
 
 
 def known_rows(
@@ -156,24 +272,23 @@ def known_rows(
 def masked_mean(updates: jax.Array, rows: jax.Array) -> jax.Array:
     """Returns the mean of the chosen rows, [D]; zero when there are none. A matmul: O(S D)."""
     weights = rows.astype(updates.dtype)
-    total = jnp.matmul(weights, jnp.where(rows[:, None], updates, 0.0), precision="highest")
-    return total / jnp.maximum(weights.sum(), 1.0)
+    total = jnp.matmul(weights, jnp.where(rows[:, None], updates, 0), precision="highest")
+    return total / jnp.maximum(weights.sum(), 1)
 
 
 def masked_std(updates: jax.Array, rows: jax.Array, mean: jax.Array, ddof: int = 1) -> jax.Array:
-    """Returns the coordinate standard deviation of the chosen rows, [D]; zero for one row."""
+    """Returns the coordinate standard deviation of the chosen rows, [D]; zero for one row.
+
+    Tiny rows are lifted before they are squared.
+    """
     weights = rows.astype(updates.dtype)
-    centred = jnp.where(rows[:, None], updates - mean[None, :], 0.0)
+    lift = lift_of(updates, rows)
+    centred = jnp.where(rows[:, None], lifted(updates - mean[None, :], lift), 0)
     squares = jnp.matmul(weights, centred * centred, precision="highest")
-    return jnp.sqrt(squares / jnp.maximum(weights.sum() - ddof, 1.0))
+    return jnp.sqrt(squares / jnp.maximum(weights.sum() - ddof, 1)) / lift
 
 
-def norms(updates: jax.Array) -> jax.Array:
-    """Returns the Euclidean norm of each row, [S]."""
-    return jnp.sqrt(jnp.sum(updates * updates, axis=1))
-
-
-def place(
+def write_rows(
     updates: jax.Array,
     byzantine: jax.Array,
     forged: jax.Array,

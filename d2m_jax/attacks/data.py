@@ -2,28 +2,34 @@
 
 Not here: attacks on the update itself (`updates.py`). Read next: `schedules.py`.
 
-`poison(key, images [B, H, W, Ch], labels [B], num_classes, *, seller, **hyper)` is what one bad
-seller does to one batch; `vmap` it over sellers. Images are raw, 0..255, uint8 or float: poison
-*before* normalising. `seller` is the seller's id, for attacks that share out the work.
+`poison(key, inputs [B, ...], labels [B, ...], num_classes, *, seller, **numbers)` is what one bad
+seller does to one batch; `vmap` it over sellers. Inputs are raw (images 0..255, uint8 or float):
+poison *before* normalising. `seller` is the seller's id, for attacks that share out the work. What
+an attack asks of the data stands in `Attack.data`: relabelling needs classes, a trigger images.
 """
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import EMPTY, AttackContext, place
+from d2m_jax.attacks.base import EMPTY, AttackContext, write_rows
 from d2m_jax.core.types import Key, Number
 
 ALL_PARTS = -1
 Batch = tuple[jax.Array, jax.Array]
 
 
-def _chosen(key: Key, labels: jax.Array, fraction: Number) -> jax.Array:
-    """Returns which samples are poisoned, [B] bool; each with that probability, all at 1."""
-    return jax.random.uniform(key, labels.shape) < fraction
+def _chosen(key: Key, shape: tuple[int, ...], fraction: Number) -> jax.Array:
+    """Returns which samples are poisoned, bool; each with that probability, all at 1."""
+    return jax.random.uniform(key, shape, jnp.float32) < fraction
+
+
+def _mix(hit: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    """`new` [B, ...] for the examples that are hit [B], `old` for the rest."""
+    return jnp.where(hit.reshape(-1, *(1,) * (old.ndim - 1)), new.astype(old.dtype), old)
 
 
 def label_flip(
-    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, *, seller: Number = 0
+    key: Key, inputs: jax.Array, labels: jax.Array, num_classes: int, *, seller: Number = 0
 ) -> Batch:
     """Trains on the mirrored label: y -> num_classes - 1 - y.
 
@@ -31,12 +37,12 @@ def label_flip(
     send the mean of the *honest* sellers' flipped gradients.
     """
     del key, seller  # unused
-    return images, num_classes - 1 - labels
+    return inputs, num_classes - 1 - labels
 
 
 def relabel_targeted(
     key: Key,
-    images: jax.Array,
+    inputs: jax.Array,
     labels: jax.Array,
     num_classes: int,
     *,
@@ -52,13 +58,13 @@ def relabel_targeted(
     """
     del seller  # unused
     old, new = (jnp.asarray(a).astype(labels.dtype) % num_classes for a in (source, target))
-    hit = (labels == old) & _chosen(key, labels, fraction)
-    return images, jnp.where(hit, new, labels)
+    hit = (labels == old) & _chosen(key, labels.shape, fraction)
+    return inputs, jnp.where(hit, new, labels)
 
 
 def relabel_random(
     key: Key,
-    images: jax.Array,
+    inputs: jax.Array,
     labels: jax.Array,
     num_classes: int,
     *,
@@ -72,8 +78,8 @@ def relabel_random(
     del seller  # unused
     pick, draw = jax.random.split(key)
     shift = jax.random.randint(draw, labels.shape, 1, max(num_classes, 2), labels.dtype)
-    return images, jnp.where(
-        _chosen(pick, labels, fraction), (labels + shift) % num_classes, labels
+    return inputs, jnp.where(
+        _chosen(pick, labels.shape, fraction), (labels + shift) % num_classes, labels
     )
 
 
@@ -95,11 +101,14 @@ def stamp(
         part: 0..3 stamps only that quadrant (distributed backdoor), -1 the whole square.
     """
     height, width = images.shape[1:3]
-    row = jnp.arange(height) - (height - offset - size)
-    column = jnp.arange(width) - (width - offset - size)
+    size, offset = (jnp.asarray(x).astype(jnp.float32) for x in (size, offset))
+    row = jnp.arange(height, dtype=jnp.float32) - (height - offset - size)
+    column = jnp.arange(width, dtype=jnp.float32) - (width - offset - size)
     inside = ((row >= 0) & (row < size))[:, None] & ((column >= 0) & (column < size))[None, :]
-    quadrant = 2 * (2 * row >= size)[:, None] + (2 * column >= size)[None, :]
-    here = inside & ((quadrant == part) | (jnp.asarray(part) < 0))
+    low, right = (2 * row >= size)[:, None], (2 * column >= size)[None, :]
+    part = jnp.asarray(part).astype(jnp.int32)
+    quadrant = 2 * low.astype(jnp.int32) + right.astype(jnp.int32)
+    here = inside & ((quadrant == part) | (part < 0))
     return jnp.where(here[None, :, :, None], jnp.asarray(value).astype(images.dtype), images)
 
 
@@ -123,9 +132,9 @@ def backdoor(
     in BadNets, Gu et al. 2017).
     """
     del seller, num_classes, boost  # unused
-    hit = _chosen(key, labels, fraction)
+    hit = _chosen(key, labels.shape[:1], fraction)
     stamped = stamp(images, size=size, value=value, offset=offset)
-    return _mix(hit, stamped, images, target, labels)
+    return _mix(hit, stamped, images), _mix(hit, jnp.full_like(labels, target), labels)
 
 
 def backdoor_distributed(
@@ -147,21 +156,10 @@ def backdoor_distributed(
     Success is measured with the whole trigger. Source: Xie et al., ICLR 2020 (DBA).
     """
     del num_classes, boost  # unused
-    hit = _chosen(key, labels, fraction)
+    hit = _chosen(key, labels.shape[:1], fraction)
     part = jnp.asarray(seller) % 4
     stamped = stamp(images, size=size, value=value, offset=offset, part=part)
-    return _mix(hit, stamped, images, target, labels)
-
-
-def _mix(
-    hit: jax.Array,
-    stamped: jax.Array,
-    images: jax.Array,
-    target: Number,
-    labels: jax.Array,
-) -> Batch:
-    poisoned = jnp.where(hit[:, None, None, None], stamped, images)
-    return poisoned, jnp.where(hit, jnp.asarray(target).astype(labels.dtype), labels)
+    return _mix(hit, stamped, images), _mix(hit, jnp.full_like(labels, target), labels)
 
 
 def boosted_update(
@@ -178,7 +176,7 @@ def boosted_update(
     gamma (X - G) + G in models is gamma u in updates. Source: Bagdasaryan et al., AISTATS 2020.
     """
     del key, trigger  # unused
-    return place(updates, byzantine, boost * updates, context)
+    return write_rows(updates, byzantine, boost * updates, context)
 
 
 def attack_success_rate(
@@ -207,7 +205,7 @@ def attack_success_rate(
 
 def off_topic(
     key: Key,
-    images: jax.Array,
+    inputs: jax.Array,
     labels: jax.Array,
     num_classes: int,
     *,
@@ -217,16 +215,18 @@ def off_topic(
 ) -> Batch:
     """Data that do not belong to the tags: what a seller that lies about its tags trains on.
 
-    Another domain is made out of the batch at hand: one fixed permutation of the pixels and one of
-    the classes, the same for every seller and round of that `domain`. So the data are consistent
-    and learnable (a model trained on them only would do well on them), but useless to the buyer.
-    Our formulation; the pixel histogram of each image is unchanged.
+    Another domain is made out of the batch at hand: one fixed permutation of the pixels, or of the
+    features of anything but images, and one of the classes, the same for every seller and round of
+    that `domain`. So the data are consistent and learnable (a model trained on them only would do
+    well on them), but useless to the buyer. Labels that are no classes stay: other inputs with the
+    same targets are another domain already. Our formulation; the values of each example are
+    unchanged.
 
     Args:
         key: decides which samples are off topic.
-        images: [B, H, W, Ch].
-        labels: [B].
-        num_classes: L.
+        inputs: [B, ...]; of rank 4 they are images [B, H, W, Ch], whose channels stay together.
+        labels: [B, ...].
+        num_classes: L; 0 where labels are no classes.
         seller: unused.
         fraction: share of the batch that is off topic.
         domain: which other domain, an integer.
@@ -235,11 +235,13 @@ def off_topic(
     pixel_key, class_key = jax.random.split(
         jax.random.fold_in(jax.random.key(0), jnp.asarray(domain).astype(jnp.int32))
     )
-    num_images, height, width, channels = images.shape
-    order = jax.random.permutation(pixel_key, height * width)
-    flat = images.reshape(num_images, height * width, channels)
-    other = flat[:, order].reshape(images.shape)
+    examples = inputs.shape[0]
+    channels = inputs.shape[3] if inputs.ndim == 4 else 1
+    flat = inputs.reshape(examples, -1, channels)
+    order = jax.random.permutation(pixel_key, flat.shape[1])
+    hit = _chosen(key, labels.shape[:1], fraction)
+    mixed = _mix(hit, flat[:, order].reshape(inputs.shape), inputs)
+    if num_classes < 1:
+        return mixed, labels
     classes = jax.random.permutation(class_key, num_classes).astype(labels.dtype)
-    hit = _chosen(key, labels, fraction)
-    mixed = jnp.where(hit[:, None, None, None], other, images)
-    return mixed, jnp.where(hit, classes[labels], labels)
+    return mixed, _mix(hit, classes[labels], labels)

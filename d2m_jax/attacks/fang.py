@@ -10,9 +10,17 @@ space. Previous model and learning rate cancel.
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, masked_std, place
+from d2m_jax.attacks.base import (
+    EMPTY,
+    AttackContext,
+    known_rows,
+    masked_mean,
+    masked_std,
+    write_rows,
+)
 from d2m_jax.attacks.base import present as present_rows
-from d2m_jax.attacks.geometry import believed_crowd, squared_distances
+from d2m_jax.attacks.geometry import believed_crowd, crowd_gram
+from d2m_jax.core.norms import lift_of, lifted
 from d2m_jax.core.types import Key, Number
 
 
@@ -61,6 +69,8 @@ def fang_krum(
     Source: Fang et al., USENIX Security 2020, section 4.2. Cost O(S^2 D + halvings S^2 log S).
     """
     crowd, honest = believed_crowd(key, updates, byzantine, context, knowledge)
+    lift = lift_of(crowd, honest)  # of tiny rows the squares would vanish
+    crowd = jnp.where(honest[:, None], lifted(crowd, lift), 0)
     attackers = byzantine & present_rows(updates, context)
     told = context.tolerated_f
     f = jnp.asarray(attackers.sum() if told is None else told, jnp.int32)
@@ -68,29 +78,29 @@ def fang_krum(
     num_rows = honest.sum() + attackers.sum()
 
     step = -jnp.sign(masked_mean(crowd, honest))
-    squares = jnp.sum(jnp.where(honest[:, None], crowd * crowd, 0.0), axis=1)
-    along = jnp.matmul(jnp.where(honest[:, None], crowd, 0.0), step, precision="highest")
+    squares = jnp.sum(crowd * crowd, axis=1)
+    along = jnp.matmul(crowd, step, precision="highest")
     moving = jnp.sum(step * step)
 
-    pairs = squared_distances(crowd, honest)
+    pairs = crowd_gram(crowd, honest).products
     off_diagonal = honest[None, :] & ~jnp.eye(honest.shape[0], dtype=bool)
     ranked = jnp.sort(jnp.where(off_diagonal, pairs, jnp.inf), axis=1)
     near = jnp.arange(honest.shape[0])[None, :] < num_rows - f - 2
     sums = jnp.where(near & jnp.isfinite(ranked), ranked, 0.0).sum(axis=1)
     tightest = jnp.where(honest, sums, jnp.inf).min()
-    room = jnp.maximum(num_rows - 2 * f - 1, 1) * num_params
+    room = num_params * jnp.maximum(num_rows - 2 * f - 1, 1).astype(crowd.dtype)
     first = jnp.sqrt(jnp.where(honest.any(), tightest, 0.0) / room)
     first += jnp.where(honest, jnp.sqrt(squares), 0.0).max() / jnp.sqrt(1.0 * num_params)
 
-    series = first * 0.5 ** jnp.arange(halvings, dtype=jnp.float32)
+    series = first * 0.5 ** jnp.arange(halvings, dtype=first.dtype)
 
     def chosen(size: jax.Array) -> jax.Array:
         to_attacker = jnp.maximum(squares - 2 * size * along + size * size * moving, 0.0)
         return _attacker_chosen(pairs, to_attacker, honest, attackers, f)
 
-    stop = jax.lax.map(chosen, series) | (series < threshold)
+    stop = jax.lax.map(chosen, series) | (series < threshold * lift)
     size = jnp.where(stop.any(), series[jnp.argmax(stop)], series[-1])
-    return place(updates, byzantine, size * step, context, honest.any())
+    return write_rows(updates, byzantine, size / lift * step, context, honest.any())
 
 
 def fang_trimmed(
@@ -138,4 +148,4 @@ def fang_trimmed(
     shape = (1, updates.shape[1]) if shared else updates.shape
     share = jax.random.uniform(key, shape, updates.dtype)
     forged = start[None, :] + share * (end - start)[None, :]
-    return place(updates, byzantine, forged, context, rows.any())
+    return write_rows(updates, byzantine, forged, context, rows.any())

@@ -11,9 +11,10 @@ from d2m_jax.attacks.base import (
     known_rows,
     masked_mean,
     masked_std,
-    norms,
     present,
 )
+from d2m_jax.core.gram import Gram, gram_of, squared_distances
+from d2m_jax.core.norms import row_norms, safe_norms
 from d2m_jax.core.types import Key
 
 DIRECTIONS = ("unit", "std", "sign")
@@ -28,8 +29,8 @@ def direction(name: str, updates: jax.Array, rows: jax.Array, mean: jax.Array) -
         ValueError: an unknown name.
     """
     if name == "unit":
-        length = jnp.linalg.norm(mean)
-        return -mean / jnp.where(length > 0, length, 1.0)
+        length = safe_norms(mean[None])[0]
+        return -mean / jnp.where(length > 0, length, 1)
     if name == "std":
         return -masked_std(updates, rows, mean)
     if name == "sign":
@@ -37,18 +38,15 @@ def direction(name: str, updates: jax.Array, rows: jax.Array, mean: jax.Array) -
     raise ValueError(f"unknown perturbation {name!r}; valid: {', '.join(DIRECTIONS)}")
 
 
-def squared_distances(updates: jax.Array, rows: jax.Array) -> jax.Array:
-    """Returns the squared distances between the chosen rows, [S, S]; zero for the others.
+def crowd_gram(updates: jax.Array, rows: jax.Array) -> Gram:
+    """Returns the squared distances between the chosen rows, and by what they were lifted.
 
     One Gram matrix, centred on the mean of the chosen rows: they are honest-looking, so no outlier
-    can spoil the centre. Clamped at zero. Cost O(S^2 D).
+    can spoil the centre. Zero for the other rows. Cost O(S^2 D).
     """
-    centred = jnp.where(rows[:, None], updates - masked_mean(updates, rows)[None, :], 0.0)
-    gram = jnp.matmul(centred, centred.T, precision="highest")
-    squares = jnp.diagonal(gram)
-    pairs = jnp.maximum(squares[:, None] + squares[None, :] - 2 * gram, 0.0)
-    both = rows[:, None] & rows[None, :] & ~jnp.eye(rows.shape[0], dtype=bool)
-    return jnp.where(both, pairs, 0.0)
+    products, lift = gram_of(updates, rows, masked_mean(updates, rows))
+    both = rows[:, None] & rows[None, :]
+    return Gram(jnp.where(both, squared_distances(products), 0), lift)
 
 
 def believed_crowd(
@@ -75,10 +73,11 @@ def believed_crowd(
 
 def diameter(updates: jax.Array, rows: jax.Array) -> jax.Array:
     """Returns the largest distance between two chosen rows, []."""
-    return jnp.sqrt(squared_distances(updates, rows).max())
+    squares, lift = crowd_gram(updates, rows)
+    return jnp.sqrt(squares.max()) / lift
 
 
 def mean_norm(updates: jax.Array, rows: jax.Array) -> jax.Array:
     """Returns the mean norm of the chosen rows, []; zero when there are none."""
-    lengths = jnp.where(rows, norms(updates), 0.0)
-    return lengths.sum() / jnp.maximum(rows.sum(), 1)
+    lengths = row_norms(updates, rows)
+    return lengths.sum() / jnp.maximum(rows.sum(), 1).astype(updates.dtype)

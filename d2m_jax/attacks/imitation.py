@@ -14,11 +14,11 @@ from d2m_jax.attacks.base import (
     AttackContext,
     known_rows,
     masked_mean,
-    norms,
-    place,
     present,
     required,
+    write_rows,
 )
+from d2m_jax.core.norms import lift_of, lifted, row_norms, safe_norms
 from d2m_jax.core.types import Key, Number
 
 
@@ -27,7 +27,7 @@ def free_rider_zero(
 ) -> jax.Array:
     """Sends the model back as it came: m = 0. Source: Lin et al. 2019; Fraboni et al. 2021."""
     del key  # unused
-    return place(updates, byzantine, jnp.zeros(updates.shape[1:], updates.dtype), context)
+    return write_rows(updates, byzantine, jnp.zeros(updates.shape[1:], updates.dtype), context)
 
 
 def free_rider_replay(
@@ -42,7 +42,7 @@ def free_rider_replay(
     """
     del key  # unused
     previous = required(context.previous, "previous", "free_rider_replay")
-    return place(updates, byzantine, previous, context)
+    return write_rows(updates, byzantine, previous, context)
 
 
 def free_rider_disguised(
@@ -64,10 +64,12 @@ def free_rider_disguised(
         ValueError: `context.previous` or `context.round_index` is missing.
     """
     previous = required(context.previous, "previous", "free_rider_disguised")
-    t = 1.0 + required(context.round_index, "round_index", "free_rider_disguised")
+    previous = previous.astype(updates.dtype)
+    index = required(context.round_index, "round_index", "free_rider_disguised")
+    t = 1 + jnp.asarray(index).astype(updates.dtype)
     size = sigma * jnp.sqrt(jnp.mean(previous * previous)) * jnp.power(t, -gamma)
     noise = jax.random.normal(key, updates.shape, updates.dtype)
-    return place(updates, byzantine, previous[None, :] + size * noise, context)
+    return write_rows(updates, byzantine, previous[None, :] + size * noise, context)
 
 
 def sybil_copies(
@@ -89,7 +91,7 @@ def sybil_copies(
     vector = updates[leader]
     noise = jax.random.normal(key, updates.shape, updates.dtype)
     spread = jitter * jnp.sqrt(jnp.mean(vector * vector))
-    return place(updates, byzantine, scale * vector[None, :] + spread * noise, context)
+    return write_rows(updates, byzantine, scale * vector[None, :] + spread * noise, context)
 
 
 def mimic(
@@ -109,9 +111,10 @@ def mimic(
     """
     del key  # unused
     rows = known_rows(updates, byzantine, context, knowledge)
-    wanted = rows & (_seller_ids(updates, context) == target)
+    ids = _seller_ids(updates, context)
+    wanted = rows & (ids == jnp.asarray(target).astype(ids.dtype))
     chosen = jnp.where(wanted.any(), jnp.argmax(wanted), jnp.argmax(rows))
-    return place(updates, byzantine, updates[chosen], context, rows.any())
+    return write_rows(updates, byzantine, updates[chosen], context, rows.any())
 
 
 class MimicState(NamedTuple):
@@ -148,18 +151,22 @@ def mimic_observe(
     its released code. Cost O(S D).
     """
     rows = known_rows(updates, byzantine, context, knowledge)
-    t = state.step.astype(jnp.float32)
+    updates = updates.astype(state.mean.dtype)
+    t = state.step.astype(updates.dtype)
     mean = (t * state.mean + masked_mean(updates, rows)) / (1 + t)
-    centred = jnp.where(rows[:, None], updates - mean[None, :], 0.0)
+    lift = lift_of(updates, rows)  # of tiny rows the cubes would vanish; only directions matter
+    centred = jnp.where(rows[:, None], lifted(updates - mean[None, :], lift), 0)
     first = state.step == 0
-    axis = jnp.where(first, centred[jnp.argmax(norms(centred))], state.axis)
+    axis = jnp.where(first, centred[jnp.argmax(row_norms(centred))], state.axis)
     pull = _unit(jnp.matmul(_project(centred, axis), centred, precision="highest"))
     axis = _unit(jnp.where(first, pull, (t * axis + pull) / (1 + t)))
     scores = jnp.where(rows, _project(jnp.where(rows[:, None], updates, 0.0), axis), -jnp.inf)
     target = _seller_ids(updates, context)[jnp.argmax(scores)]
     learnt = MimicState(state.step + 1, mean, axis, target)
-    learning = (state.step < warmup) & rows.any()
-    return jax.tree.map(lambda new, old: jnp.where(learning, new, old), learnt, state)
+    learning = (t < jnp.asarray(warmup).astype(t.dtype)) & rows.any()
+    return jax.tree.map(
+        lambda new, old: jnp.where(learning, new.astype(old.dtype), old), learnt, state
+    )
 
 
 def mimic_variance(
@@ -184,10 +191,11 @@ def mimic_variance(
     state: MimicState = required(context.state, "state", "mimic_variance")
     rows = known_rows(updates, byzantine, context, knowledge)
     wanted = rows & (_seller_ids(updates, context) == state.target)
-    scores = _project(jnp.where(rows[:, None], updates, 0.0), state.axis)
+    axis = state.axis.astype(updates.dtype)
+    scores = _project(jnp.where(rows[:, None], updates, 0.0), axis)
     stand_in = jnp.argmax(jnp.where(rows, scores, -jnp.inf))
     chosen = jnp.where(wanted.any(), jnp.argmax(wanted), stand_in)
-    return place(updates, byzantine, updates[chosen], context, rows.any())
+    return write_rows(updates, byzantine, updates[chosen], context, rows.any())
 
 
 def _seller_ids(updates: jax.Array, context: AttackContext) -> jax.Array:
@@ -199,5 +207,5 @@ def _project(rows: jax.Array, axis: jax.Array) -> jax.Array:
 
 
 def _unit(vector: jax.Array) -> jax.Array:
-    length = jnp.linalg.norm(vector)
-    return vector / jnp.where(length > 0, length, 1.0)
+    length = safe_norms(vector[None])[0]
+    return vector / jnp.where(length > 0, length, 1)

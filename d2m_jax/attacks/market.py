@@ -4,32 +4,14 @@ Not here: the ledger, which decides what such claims are worth, and attacks on l
 (`updates.py`). Read next: the ledger.
 
 Pure functions from the truth and traced parameters to what an agent *says*. Money and sizes are
-int32, shares are basis points (1/10000), products are exact: (a // 10000) * b + (a % 10000) * b //
-10000, saturating at int32.
+int32, shares are basis points (1/10000), products are exact (`core/money.py`).
 """
 
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.money import scaled_amount
 from d2m_jax.core.types import Number
-
-BASIS = 10_000
-INT32_MAX = 2**31 - 1
-
-
-def scaled_amount(amount: jax.Array, bps: Number) -> jax.Array:
-    """Returns floor(amount * bps / 10000) in int32, exact; the largest int32 if it would not fit.
-
-    Args:
-        amount: int32, not negative.
-        bps: basis points, 0 to 200_000 (20 times), clipped to that range.
-    """
-    amount = jnp.asarray(amount, jnp.int32)
-    bps = jnp.clip(jnp.asarray(bps, jnp.int32), 0, 20 * BASIS)
-    whole, rest = amount // BASIS, amount % BASIS
-    small = rest * bps // BASIS  # below 10^4 * 2 * 10^5 = 2 * 10^9: fits
-    fits = whole <= (INT32_MAX - small) // jnp.maximum(bps, 1)
-    return jnp.where(fits, jnp.where(fits, whole, 0) * bps + small, INT32_MAX)
 
 
 def claimed_tags(tags: jax.Array, byzantine: jax.Array, wanted: Number) -> jax.Array:

@@ -6,7 +6,7 @@ Each needs `context.defence`, a function (updates [S, D], mask [S]) -> aggregate
 memory must be closed over its present state: rehearsals never advance it.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,24 +14,30 @@ import jax.numpy as jnp
 from d2m_jax.attacks.base import (
     EMPTY,
     AttackContext,
+    Damage,
     masked_mean,
     masked_std,
-    norms,
-    place,
     present,
     required,
+    write_rows,
 )
 from d2m_jax.attacks.geometry import believed_crowd, diameter, direction
 from d2m_jax.attacks.perturbation import halving_search
+from d2m_jax.core.norms import row_norms
 from d2m_jax.core.types import Key, Number
 
-Score = Callable[[jax.Array], jax.Array]  # strength [] -> damage []
+
+class Score(Protocol):
+    """What a line search maximises."""
+
+    def __call__(self, strength: jax.Array, /) -> jax.Array:
+        """The damage `[]` of a strength `[]`."""
+
+
 OBJECTIVES = ("distance", "descent", "loss")
 
 
-def damage_measure(
-    objective: str, context: AttackContext, mean: jax.Array
-) -> Callable[[jax.Array], jax.Array]:
+def damage_measure(objective: str, context: AttackContext, mean: jax.Array) -> Damage:
     """Returns what is maximised, a function of the aggregate [D].
 
     "distance": ||aggregate - mu|| (ByzFL, NDSS21). "descent": -<aggregate, mu> / ||mu||, how far
@@ -69,7 +75,7 @@ def line_search_byzfl(
         expanding, best, best_score, delta = carry
         first = index == 0
         tried = jnp.where(first, best, best + delta)
-        value = score(tried)
+        value = score(tried).astype(tried.dtype)
         better = value > best_score
         best, best_score = jnp.where(better, tried, best), jnp.where(better, value, best_score)
         expanding = expanding & (better | first)
@@ -97,8 +103,10 @@ def line_search_exact(
     scores.
     """
 
+    low, high = (jnp.asarray(x, jnp.float32) for x in (low, high))
+
     def safe(x: jax.Array) -> jax.Array:
-        value = score(x)
+        value = score(x).astype(x.dtype)
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
     def zoom(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
@@ -113,8 +121,8 @@ def line_search_exact(
         cell = (b - a) / (grid - 1)
         return jnp.maximum(best - cell, low), jnp.minimum(best + cell, high), best, best_score
 
-    numbers = [jnp.asarray(x, jnp.float32) for x in (low, high, low, -jnp.inf)]
-    _, _, best, best_score = jax.lax.fori_loop(0, zooms, zoom, tuple(numbers))
+    start = low, high, low, jnp.full((), -jnp.inf, jnp.float32)
+    _, _, best, best_score = jax.lax.fori_loop(0, zooms, zoom, start)
     return best, best_score
 
 
@@ -126,7 +134,7 @@ def _rehearsal(
     context: AttackContext,
     knowledge: str,
     objective: str,
-) -> tuple[jax.Array, jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
+) -> tuple[jax.Array, jax.Array, jax.Array, Damage]:
     """Returns crowd [S, D], its honest rows [S], their mean [D] and vector [D] -> damage []."""
     defence = required(context.defence, "defence", name)
     crowd, honest = believed_crowd(key, updates, byzantine, context, knowledge)
@@ -197,7 +205,7 @@ def opt_alie(
     std = masked_std(crowd, honest, mean)
     bounds = {"start": start, "delta": delta, "ratio": ratio, "low": low, "high": high}
     tau = _best_strength(search, lambda t: harm(mean + t * std), evaluations, grid, bounds)
-    return place(updates, byzantine, mean + tau * std, context, honest.any())
+    return write_rows(updates, byzantine, mean + tau * std, context, honest.any())
 
 
 def opt_ipm(
@@ -223,7 +231,7 @@ def opt_ipm(
     )
     bounds = {"start": start, "delta": delta, "ratio": ratio, "low": low, "high": high}
     tau = _best_strength(search, lambda t: harm(-t * mean), evaluations, grid, bounds)
-    return place(updates, byzantine, -tau * mean, context, honest.any())
+    return write_rows(updates, byzantine, -tau * mean, context, honest.any())
 
 
 def agr_tailored(
@@ -266,7 +274,7 @@ def agr_tailored(
     elif preset == "paper":
         width = reach * diameter(crowd, honest)
         ways = jnp.stack([direction(name, crowd, honest, mean) for name in perturbations])
-        lengths = norms(ways)[:, None]
+        lengths = row_norms(ways)[:, None]
         ways = ways / jnp.where(lengths > 0, lengths, 1.0)
 
         def strongest(p: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -277,4 +285,4 @@ def agr_tailored(
         forged = mean + gammas[top] * ways[top]
     else:
         raise ValueError(f"unknown preset {preset!r}; valid: paper, ndss21")
-    return place(updates, byzantine, forged, context, honest.any())
+    return write_rows(updates, byzantine, forged, context, honest.any())

@@ -4,20 +4,28 @@ Not here: attacks that call the defence (`optimised.py`). Read next: `fang.py`.
 """
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, place
-from d2m_jax.attacks.geometry import direction, squared_distances
+from d2m_jax.attacks.base import EMPTY, AttackContext, known_rows, masked_mean, write_rows
+from d2m_jax.attacks.geometry import crowd_gram, direction
+from d2m_jax.core.norms import lift_of
 from d2m_jax.core.types import Key, Number
 
 PRESETS = ("paper", "ndss21")
 
 
+class Accept(Protocol):
+    """Whether a strength passes."""
+
+    def __call__(self, gamma: jax.Array, memory: jax.Array, /) -> tuple[jax.Array, jax.Array]:
+        """`[]` bool for a strength `[]`, and the memory `[]` of the search, e.g. the last loss."""
+
+
 def halving_search(
-    accept: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
+    accept: Accept,
     start: float = 10.0,
     tolerance: float = 1e-5,
     memory: Number = -1.0,
@@ -38,6 +46,7 @@ def halving_search(
         gamma, jump, best, seen = carry
         done = jnp.abs(best - gamma) <= tolerance
         accepted, seen_now = accept(gamma, seen)
+        seen_now = jnp.asarray(seen_now).astype(gamma.dtype)
         moved = gamma + jnp.where(accepted, 0.5, -0.5) * jump
         new = moved, 0.5 * jump, jnp.where(accepted, gamma, best), seen_now
         old = gamma, jump, best, seen
@@ -74,10 +83,14 @@ def _crafted(
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
     rows = known_rows(updates, byzantine, context, knowledge)
-    mean = masked_mean(updates, rows)
-    p = direction(perturbation, updates, rows, mean)
-    pairs = squared_distances(updates, rows)
-    centred = jnp.where(rows[:, None], mean[None, :] - updates, 0.0)
+    # The bounds need fourth powers of the rows: brought to about 1 by a power of two.
+    lift = lift_of(updates, rows, usual=0, most=80) if preset == "paper" else 1
+    near = jnp.where(rows[:, None], updates * lift, 0)
+    mean = masked_mean(near, rows)
+    p = direction(perturbation, near, rows, mean)
+    products, again = crowd_gram(near, rows)
+    pairs = products / again**2
+    centred = jnp.where(rows[:, None], mean[None, :] - near, 0)
     # ||m - x_i||^2 = a gamma^2 + 2 b_i gamma + c_i
     a = jnp.sum(p * p)
     b = jnp.matmul(centred, p, precision="highest")
@@ -86,7 +99,7 @@ def _crafted(
         sums = pairs.sum(axis=1)
         smallest = jnp.where(rows, sums, jnp.inf).min()
         bound = sums.max() if preset == "paper" else smallest
-        a, b, c = a * rows.sum(), b.sum(), c.sum()
+        a, b, c = a * rows.sum().astype(a.dtype), b.sum(), c.sum()
     else:
         bound = pairs.max()
     if preset == "paper":
@@ -99,8 +112,8 @@ def _crafted(
             return jnp.where(rows, values, -jnp.inf).max() <= bound, memory
 
         gamma = halving_search(inside)
-    forged = mean + jnp.where(jnp.isfinite(gamma), fraction * gamma, 0.0) * p
-    return place(updates, byzantine, forged, context, rows.any())
+    forged = (mean + jnp.where(jnp.isfinite(gamma), fraction * gamma, 0) * p) / lift
+    return write_rows(updates, byzantine, forged, context, rows.any())
 
 
 def min_max(

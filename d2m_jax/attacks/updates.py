@@ -18,10 +18,10 @@ from d2m_jax.attacks.base import (
     known_rows,
     masked_mean,
     masked_std,
-    norms,
-    place,
     present,
+    write_rows,
 )
+from d2m_jax.core.norms import row_norms
 from d2m_jax.core.rows import masked_median
 from d2m_jax.core.types import Key, Number
 
@@ -40,7 +40,7 @@ def sign_flip(
     `sign_flip_mean`. Cost O(S D).
     """
     del key  # unused
-    return place(updates, byzantine, -scale * updates, context)
+    return write_rows(updates, byzantine, -scale * updates, context)
 
 
 def sign_flip_mean(
@@ -58,7 +58,7 @@ def sign_flip_mean(
     """
     del key  # unused
     rows = known_rows(updates, byzantine, context, knowledge)
-    return place(updates, byzantine, -scale * masked_mean(updates, rows), context, rows.any())
+    return write_rows(updates, byzantine, -scale * masked_mean(updates, rows), context, rows.any())
 
 
 def ipm(
@@ -78,7 +78,9 @@ def ipm(
     """
     del key  # unused
     rows = known_rows(updates, byzantine, context, knowledge)
-    return place(updates, byzantine, -epsilon * masked_mean(updates, rows), context, rows.any())
+    return write_rows(
+        updates, byzantine, -epsilon * masked_mean(updates, rows), context, rows.any()
+    )
 
 
 def alie_z(num_rows: Number, num_byzantine: Number) -> jax.Array:
@@ -90,8 +92,9 @@ def alie_z(num_rows: Number, num_byzantine: Number) -> jax.Array:
     Source: Baruch et al., NeurIPS 2019, section 3.
     """
     n = jnp.asarray(num_rows, jnp.float32)
-    honest = jnp.maximum(n - num_byzantine, 1.0)
-    supporters = jnp.floor(n / 2 + 1) - num_byzantine
+    bad = jnp.asarray(num_byzantine, jnp.float32)
+    honest = jnp.maximum(n - bad, 1.0)
+    supporters = jnp.floor(n / 2 + 1) - bad
     edge = 0.5 / honest
     return ndtri(jnp.clip((honest - supporters) / honest, edge, 1 - edge))
 
@@ -128,7 +131,7 @@ def alie(
         z = alie_z(here.sum(), (byzantine & here).sum())
     mean = masked_mean(updates, rows)
     shift = sign * z * masked_std(updates, rows, mean)
-    return place(updates, byzantine, mean + shift, context, rows.any())
+    return write_rows(updates, byzantine, mean + shift, context, rows.any())
 
 
 def gaussian(
@@ -145,7 +148,7 @@ def gaussian(
     Source: Xie et al. 2018 (generalized Byzantine-tolerant SGD). Defaults of ByzFL. Cost O(S D).
     """
     noise = jax.random.normal(key, updates.shape, updates.dtype)
-    return place(updates, byzantine, mean + std * noise, context)
+    return write_rows(updates, byzantine, mean + std * noise, context)
 
 
 def gaussian_add(
@@ -158,7 +161,7 @@ def gaussian_add(
 ) -> jax.Array:
     """Noise on top of the attacker's own update: m_i = g_i + N(0, std^2 I) (as in FLANDERS)."""
     noise = jax.random.normal(key, updates.shape, updates.dtype)
-    return place(updates, byzantine, updates + std * noise, context)
+    return write_rows(updates, byzantine, updates + std * noise, context)
 
 
 def norm_inflation(
@@ -175,7 +178,7 @@ def norm_inflation(
     f c / (f c + 1 - f) for scale c. Our formulation. Cost O(S D).
     """
     del key  # unused
-    return place(updates, byzantine, scale * updates, context)
+    return write_rows(updates, byzantine, scale * updates, context)
 
 
 def norm_inflation_clip(
@@ -195,10 +198,10 @@ def norm_inflation_clip(
     """
     del key  # unused
     rows = known_rows(updates, byzantine, context, knowledge)
-    lengths = norms(updates)
+    lengths = row_norms(updates)
     target = margin * radius * masked_median(lengths, rows)
     factor = jnp.where(lengths > 0, target / jnp.where(lengths > 0, lengths, 1.0), 0.0)
-    return place(updates, byzantine, factor[:, None] * updates, context, rows.any())
+    return write_rows(updates, byzantine, factor[:, None] * updates, context, rows.any())
 
 
 def nan(
@@ -206,7 +209,7 @@ def nan(
 ) -> jax.Array:
     """Every coordinate is NaN: must be excluded and counted before any rule."""
     del key  # unused
-    return place(updates, byzantine, jnp.full(updates.shape[1:], jnp.nan), context)
+    return write_rows(updates, byzantine, jnp.full(updates.shape[1:], jnp.nan), context)
 
 
 def inf(
@@ -220,7 +223,7 @@ def inf(
     """Every coordinate is +inf (sign 1, as in ByzFL) or -inf (sign -1)."""
     del key  # unused
     value = jnp.where(jnp.asarray(sign) < 0, -jnp.inf, jnp.inf)
-    return place(updates, byzantine, jnp.full(updates.shape[1:], value), context)
+    return write_rows(updates, byzantine, jnp.full(updates.shape[1:], value), context)
 
 
 def huge(
@@ -233,4 +236,4 @@ def huge(
 ) -> jax.Array:
     """Every coordinate is `value`: finite itself, but its square overflows float32."""
     del key  # unused
-    return place(updates, byzantine, jnp.full(updates.shape[1:], value), context)
+    return write_rows(updates, byzantine, jnp.full(updates.shape[1:], value), context)

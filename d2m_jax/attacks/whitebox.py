@@ -11,10 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.attacks.base import EMPTY, AttackContext, masked_std, norms, place, present, required
+from d2m_jax.attacks.base import EMPTY, AttackContext, masked_std, present, required, write_rows
 from d2m_jax.attacks.base import masked_mean as mean_of
 from d2m_jax.attacks.geometry import believed_crowd, mean_norm
 from d2m_jax.attacks.optimised import damage_measure
+from d2m_jax.core.norms import row_norms
 from d2m_jax.core.types import Key, Number
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]  # rows, best rows, best damage
@@ -23,7 +24,7 @@ CONSTRAINTS = ("norm", "distance", "cosine")
 
 def _shrink(rows: jax.Array, limit: jax.Array) -> jax.Array:
     """Projects each row onto the ball of that radius around zero."""
-    lengths = norms(rows)
+    lengths = row_norms(rows)
     factor = jnp.where(lengths > limit, limit / jnp.where(lengths > 0, lengths, 1.0), 1.0)
     return rows * factor[:, None]
 
@@ -33,7 +34,7 @@ def _into_cone(rows: jax.Array, axis: jax.Array, cosine: jax.Array) -> jax.Array
     sine = jnp.sqrt(jnp.maximum(1.0 - cosine * cosine, 0.0))
     along = jnp.matmul(rows, axis, precision="highest")
     across = rows - along[:, None] * axis[None, :]
-    height = norms(across)
+    height = row_norms(across)
     edge = jnp.maximum(cosine * along + sine * height, 0.0)
     unit = across / jnp.where(height > 0, height, 1.0)[:, None]
     nearest = edge[:, None] * (cosine * axis[None, :] + sine * unit)
@@ -98,7 +99,7 @@ def whitebox(
     axis = mean / jnp.where(length > 0, length, 1.0)
     damage = damage_measure(objective, context, mean)
     if constraint == "distance":
-        spread = jnp.where(honest, norms(crowd - mean[None, :]), 0.0)
+        spread = jnp.where(honest, row_norms(crowd - mean[None, :]), 0.0)
         limit = radius * spread.max()
     else:
         limit = radius * mean_norm(crowd, honest)
@@ -115,7 +116,7 @@ def whitebox(
         return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
     def to_limit(rows: jax.Array) -> jax.Array:
-        lengths = norms(rows)[:, None]
+        lengths = row_norms(rows)[:, None]
         return limit * rows / jnp.where(lengths > 0, lengths, 1.0)
 
     own = jnp.where(byzantine[:, None] & jnp.isfinite(updates), updates, 0.0)
@@ -145,10 +146,10 @@ def whitebox(
         better = value > best_value
         best, best_value = jnp.where(better, rows, best), jnp.where(better, value, best_value)
         gradient = jnp.where(jnp.isfinite(gradient), gradient, 0.0)
-        move = rate * (1.0 - index / max(steps, 1)) * to_limit(gradient)
+        move = rate * (1 - index.astype(rows.dtype) / max(steps, 1)) * to_limit(gradient)
         return (project(rows + move), best, best_value), None
 
     carry = project(best + jitter * shake), best, best_value
     # One step more than moves: the last only judges, its move has length zero.
     (_, best, _), _ = jax.lax.scan(step, carry, jnp.arange(steps + 1))
-    return place(updates, byzantine, best, context, honest.any())
+    return write_rows(updates, byzantine, best, context, honest.any())

@@ -5,54 +5,47 @@ in `strategies.py`, auction and vote alone in `games.py`, statistics of payoffs 
 `incentives/best_response.py`.
 """
 
-import dataclasses
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax import ledger as books
+from d2m_jax.attacks import Attack
 from d2m_jax.audit.strategies import HONEST
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import HParams
-from d2m_jax.config.population import Population
-from d2m_jax.core.types import Key
-from d2m_jax.data import Examples, FederatedData
+from d2m_jax.core.types import Batch, Key
+from d2m_jax.data import FederatedData
 from d2m_jax.ledger import Layout
 from d2m_jax.ledger.rules import BPS
-from d2m_jax.market.engine import Market
-from d2m_jax.market.roles import Profile
+from d2m_jax.market.engine import Market, market_of
+from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import MarketOutcome
 
 
-def play(
-    hparams: HParams,
+def roles_of(
     sellers: jax.Array,
     nodes: jax.Array,
     tag_liars: jax.Array | None = None,
     strangers: jax.Array | None = None,
-) -> HParams:
-    """`hparams` (as arrays) in which everybody's strategy is given by name.
+) -> Roles:
+    """Everybody's role when everybody's strategy is given by name.
 
     Args:
-        hparams: of a market made with a `repertoire` or with `led`, whose other numbers are kept;
-            its declared f is kept if it is given.
         sellers: [N] int32, entries of the repertoire, or `strategies.LEAD`.
         nodes: [C] int32, `cone.Behaviour`.
         tag_liars: [N] bool, sellers of other data that claim the requested tags; default nobody.
         strangers: [N] bool, sellers of other data that say so; default nobody.
     """
-    bad, nobody = sellers != HONEST, jnp.zeros(sellers.shape, bool)
-    profile = Profile(
-        bad,
-        nobody if tag_liars is None else tag_liars,
-        nobody if strangers is None else strangers,
-        nodes,
+    nobody = jnp.zeros(sellers.shape, bool)
+    return Roles(
+        byzantine=sellers != HONEST,
+        tag_liar=nobody if tag_liars is None else tag_liars,
+        stranger=nobody if strangers is None else strangers,
+        behaviour=nodes,
     )
-    attack = dict(hparams.attack)
-    if "strategy" in attack:
-        attack["strategy"] = sellers.astype(jnp.float32)
-    return dataclasses.replace(hparams, population=cast(Population, profile), attack=attack)
 
 
 class Payoffs(NamedTuple):
@@ -82,7 +75,7 @@ def payoffs(outcome: MarketOutcome, layout: Layout) -> Payoffs:
         buyers=change[: layout.num_buyers],
         winner=outcome.ledger.jobs.buyer[0],
         settled=outcome.phase == books.Phase.SETTLED,
-        accuracy=outcome.test_accuracy,
+        accuracy=outcome.test_metric,
     )
 
 
@@ -111,7 +104,7 @@ class Play(NamedTuple):
 
     sellers: jax.Array  # [N] int32, entries of the repertoire, or `strategies.LEAD`
     nodes: jax.Array  # [C] int32, `cone.Behaviour`
-    rows: jax.Array  # [N, M] int32, who holds which rows of the pool
+    starts: jax.Array  # [N] int32, where each one's examples begin among all that are held
     sizes: jax.Array  # [N] int32; 0 for an account that stays away
     deposit: jax.Array  # [] int32, locked from each seller
     size_lie_bps: jax.Array  # [N] int32, of the sellers that are not honest
@@ -128,7 +121,7 @@ def honest_play(market: Market, hparams: HParams, data: FederatedData) -> Play:
     return Play(
         sellers=jnp.zeros(spec.num_sellers, jnp.int32),
         nodes=jnp.full(spec.num_nodes, Behaviour.HONEST, jnp.int32),
-        rows=data.index,
+        starts=data.starts,
         sizes=data.sizes,
         deposit=jnp.asarray(hparams.rules["seller_deposit"], jnp.int32),
         size_lie_bps=jnp.full(spec.num_sellers, BPS, jnp.int32),
@@ -141,33 +134,43 @@ def honest_play(market: Market, hparams: HParams, data: FederatedData) -> Play:
 
 
 def market_game(
-    market: Market, key: Key, profile: Play, hparams: HParams, data: FederatedData
+    market: Market,
+    attack_of: Callable[[jax.Array], Attack],
+    key: Key,
+    profile: Play,
+    hparams: HParams,
+    data: FederatedData,
 ) -> Payoffs:
     """Payoffs of a whole market in which everybody plays as the profile says.
 
     Args:
-        market: made with `attack=repertoire(...)` or `attack=led(...)`.
+        market: whose attack is replaced.
+        attack_of: codes [N] -> what these sellers do, for instance `strategies.repertoire`.
         key: of the run; the same key means the same auction, model, draws and votes.
         profile: who does what; may be batched.
         hparams: from `as_arrays`.
         data: of all parties.
     """
-    labels = (data.verdict.labels + profile.wrong_labels) % market.model.num_classes
-    data = dataclasses.replace(
-        data,
-        index=profile.rows,
+    data = data.replace(
+        starts=profile.starts,
         sizes=profile.sizes,
-        verdict=Examples(data.verdict.images, labels),
+        verdict=with_wrong_labels(data.verdict, profile.wrong_labels, market.model.num_classes),
     )
-    conduct = dataclasses.replace(
-        hparams.conduct,
+    conduct = hparams.conduct.replace(
         size_lie_bps=profile.size_lie_bps,
         false_dispute=profile.false_dispute,
         withheld_metric=profile.withheld,
     )
-    hparams = dataclasses.replace(
-        play(hparams, profile.sellers, profile.nodes, profile.tag_liars, profile.strangers),
-        conduct=conduct,
-        rules={**hparams.rules, "seller_deposit": profile.deposit},
-    )
-    return payoffs(market.run(key, hparams, data), market.layout)
+    rules = {**hparams.rules, "seller_deposit": profile.deposit}
+    # The numbers of the attack that is replaced are none of the strategies'.
+    hparams = hparams.replace(conduct=conduct, rules=rules, attack={})
+    roles = roles_of(profile.sellers, profile.nodes, profile.tag_liars, profile.strangers)
+    playing = market_of(market.parts._replace(attack=attack_of(profile.sellers)))
+    return payoffs(playing.run(key, hparams, data, roles=roles), market.layout)
+
+
+def with_wrong_labels(batch: Batch, shift: jax.Array, num_classes: int) -> Batch:
+    """The examples with every label moved on: to a later class, or to a later example's number."""
+    labels = batch["labels"]
+    moved = (labels + shift) % num_classes if num_classes else jnp.roll(labels, shift, axis=0)
+    return {**batch, "labels": moved}

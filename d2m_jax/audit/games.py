@@ -15,7 +15,7 @@ from d2m_jax import cone
 from d2m_jax import ledger as books
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import Money
-from d2m_jax.core.types import Key, Number
+from d2m_jax.core.types import Count, Key, Number
 from d2m_jax.ledger import Layout, Ledger, Rules
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.market.auction import enrol, hold_auction
@@ -72,7 +72,7 @@ def node_game(
     behaviour: jax.Array,
     params: cone.ConeParams,
     rules: Rules,
-    stake: Number,
+    stake: Count,
     vigilance: Number,
     *,
     num_rounds: int,

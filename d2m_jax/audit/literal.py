@@ -13,11 +13,14 @@ import numpy as np
 
 from d2m_jax import cone
 from d2m_jax import ledger as books
-from d2m_jax.attacks import Attack
 from d2m_jax.config.hparams import HParams
 from d2m_jax.data import FederatedData
-from d2m_jax.market.engine import Market
+from d2m_jax.market.apply import apply_result
+from d2m_jax.market.engine import Market, scene_of
+from d2m_jax.market.keys import vote_key
+from d2m_jax.market.round import learn
 from d2m_jax.market.state import JOB, MarketState
+from d2m_jax.market.variants import deliver_served, stages_of
 
 Serve = Callable[[int, np.ndarray], np.ndarray]  # (node, updates [S, D]) -> what it gets [S, D]
 
@@ -36,7 +39,7 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
     1. The sellers train as in `Market.step` and publish a hash of what they deliver.
     2. All nodes fetch the updates; whoever served other bytes than it published is dropped.
     3. Every member of an execution set samples, refuses, aggregates and steps again from the
-       updates that it got (`train_round`), and votes with the SHA-256 of the quantised model.
+       updates that it got (`learn`), and votes with the SHA-256 of the quantised model.
        Colluders vote with the model that `conduct.spoil` makes of the round.
 
     The state is not advanced: `Market.step` does that. Both accept the same (a test), unless a
@@ -45,17 +48,18 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
     Args:
         market: of `make_market`, with the attack of its spec.
     """
-    spec, layout = market.spec, market.layout
+    spec, layout, parts = market.spec, market.layout, market.parts
+    stages = stages_of(parts)
 
     @jax.jit
     def deliver(
         state: MarketState, hparams: HParams, data: FederatedData
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], the nodes [C]."""
-        _, work, _ = market.train(state, hparams, data)
+        _, work = learn(parts, stages, scene_of(parts, state, hparams, data))
         assert work.evidence.updates is not None
         updates = jnp.where(work.valid[:, None], work.evidence.updates, jnp.nan)
-        nodes = books.eligible_nodes(state.ledger, market.terms(hparams))
+        nodes = books.eligible_nodes(state.ledger, parts.rules(hparams))
         return updates, work.selection.indices, nodes & state.ledger.jobs.matched[JOB].any()
 
     @jax.jit
@@ -67,10 +71,11 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
         is_right: jax.Array,
     ) -> jax.Array:
         """[L, D] server memory and model after the round, or after what colluders make of it."""
-        replay = Attack(forge=lambda *args, **kwargs: updates)
-        learning, work, rate = market.train(state, hparams, data, attack=replay)
-        after = market.apply_result(
-            state.learning, learning, work, is_right, ~is_right, hparams, rate
+        served = stages._replace(attack=deliver_served(updates))
+        scene = scene_of(parts, state, hparams, data)
+        learning, work = learn(parts, served, scene)
+        after = apply_result(
+            parts, state.learning, learning, work, is_right, ~is_right, hparams, scene.rate
         )
         memory = [x for x in jax.tree.leaves(after.server) if x.shape == after.theta.shape]
         return jnp.stack([*memory, after.theta])
@@ -84,7 +89,7 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
             return np.asarray(recompute(state, hparams, data, updates, np.bool_(is_right)))
 
         vote = cone.reexecute(
-            jax.random.fold_in(jax.random.split(state.key, 3)[1], state.round),  # as `Market.step`
+            vote_key(state.key, state.round),  # as `Market.step`
             lambda node, got: checkpoints(got, True),
             np.asarray(state.roles.behaviour),
             nodes,

@@ -97,16 +97,16 @@ def account_cells(worlds: Worlds) -> list[Cell]:
 
     def sybil(k: int, others: str, how: str) -> Play:
         base, (first, second) = worlds.base, worlds.members(k, 2)
-        size, own = int(base.sizes[first]), base.rows[first]
+        size, begin = int(base.sizes[first]), int(base.starts[first])
         used = {
             "one account": (size, 0),
             "split in two": (size // 2, size - size // 2),
             "copied data": (size, size),
         }[how]
-        rows, sizes = base.rows.copy(), base.sizes.copy()
-        rows[second] = np.roll(own, -used[0]) if how == "split in two" else own
+        starts, sizes = base.starts.copy(), base.sizes.copy()
+        starts[second] = begin + used[0] if how == "split in two" else begin
         sizes[[first, second]] = used
-        return changed(worlds.deviate(k, others, HONEST, size=2), rows=rows, sizes=sizes)
+        return changed(worlds.deviate(k, others, HONEST, size=2), starts=starts, sizes=sizes)
 
     return [
         Cell(how, others, worlds.each(partial(sybil, others=others, how=how)))

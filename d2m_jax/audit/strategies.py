@@ -5,16 +5,16 @@ all attackers of a market, for attacks that are too dear to compute in vain. `le
 who deviate among others who do all kinds of things. Read next: `deviations.py`, which plays them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.attacks import ATTACKS, Attack, AttackContext
 from d2m_jax.attacks.switched import switched_attack
-from d2m_jax.core.choices import lookup
+from d2m_jax.core.choices import lookup, taken
 from d2m_jax.core.types import Key, Number
 
 HONEST, LEAD = 0, -1  # codes of sellers; the others count the entries of a repertoire
@@ -29,12 +29,12 @@ EFFORT = {  # share of the training work that a strategy still does; everything 
 
 
 def half_effort(
-    key: Key, images: jax.Array, labels: jax.Array, num_classes: int, **_: Any
+    key: Key, inputs: jax.Array, labels: jax.Array, num_classes: int, **_: Any
 ) -> tuple[jax.Array, jax.Array]:
     """A seller that computes on half of its batch only: the second half repeats the first."""
     del key, num_classes
     rows = jnp.arange(labels.shape[0]) % max(labels.shape[0] // 2, 1)
-    return images[rows], labels[rows]
+    return inputs[rows], labels[rows]
 
 
 def known() -> dict[str, Attack]:
@@ -69,133 +69,120 @@ def searches(attack: Attack) -> bool:
     return attack.observe is not None or "defence" in attack.needs
 
 
-def one_of(names: tuple[str, ...]) -> Attack:
-    """One attack whose number `code` [] says which of the names all attackers carry out.
+def one_of(names: tuple[str, ...], code: jax.Array) -> Attack:
+    """One attack for all attackers of a market: the one that `code` picks.
 
     Only the chosen one is computed as long as the code is not batched (`in_axes=None` in a `vmap`),
     so these may be the attacks that remember or search against the rule; it alone remembers.
+
+    Args:
+        names: of `known`.
+        code: [] int32, place among the names; call this inside the trace.
 
     Raises:
         ValueError: an unknown name.
     """
     attacks = [lookup(known(), name, "seller strategy") for name in names]
-    numbers = {str(place): attack.hyper for place, attack in enumerate(attacks)}
-
-    def by_code(part: str) -> Callable[..., Any]:
-        def act(*args: Any, code: jax.Array, **given: Any) -> Any:
-            chosen = switched_attack(attacks, code.astype(jnp.int32))
-            return getattr(chosen, part)(*args, **given, **numbers)
-
-        return act
-
-    parts = switched_attack(attacks, jnp.int32(0))._asdict()
-    acting = {part: by_code(part) for part in ("forge", "poison", "observe") if parts[part]}
-    return Attack(**{**parts, **acting, "hyper": {"code": 0.0}})
+    return switched_attack(attacks, code)
 
 
 def repertoire(
-    strategies: Mapping[str, Attack], numbers: Mapping[str, Mapping[str, Number]] | None = None
+    strategies: Mapping[str, Attack],
+    codes: jax.Array,
+    changed: Mapping[str, Mapping[str, Number]] | None = None,
 ) -> Attack:
-    """One attack whose number `strategy` [N] says which entry each seller plays.
+    """One attack for all sellers of a market: each plays the entry that its code says.
 
     Every entry is computed in every round and the right row taken, so that one program serves all
     profiles; with the strategies of the default list that costs about as much as the round itself.
 
     Args:
         strategies: name to attack, honest first.
-        numbers: other numbers than the defaults of each attack.
+        codes: [N] int32, places among the strategies; call this inside the trace.
+        changed: other numbers than the defaults of each attack.
     """
-    hyper = {
-        name: {**attack.hyper, **(numbers or {}).get(name, {})}
-        for name, attack in strategies.items()
-    }
+    given = changed or {}
 
     def forge(
-        key: Key,
-        updates: jax.Array,
-        byzantine: jax.Array,
-        *,
-        context: AttackContext,
-        strategy: jax.Array,
+        key: Key, updates: jax.Array, byzantine: jax.Array, *, context: AttackContext
     ) -> jax.Array:
-        code = strategy[context.ids]
+        code = codes[context.ids]
         result = updates
         for index, (name, attack) in enumerate(strategies.items()):
             if attack.forge is not None:
                 mine = byzantine & (code == index)
                 key_k = jax.random.fold_in(key, index)
-                forged = attack.forge(key_k, updates, mine, context=context, **hyper[name])
+                own = taken(attack.forge, given.get(name, {}))
+                forged = attack.forge(key_k, updates, mine, context=context, **own)
                 result = jnp.where(mine[:, None], forged, result)
         return result
 
     def poison(
-        key: Key,
-        images: jax.Array,
-        labels: jax.Array,
-        num_classes: int,
-        *,
-        seller: jax.Array,
-        strategy: jax.Array,
+        key: Key, inputs: jax.Array, labels: jax.Array, num_classes: int, *, seller: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        result = images, labels
+        result = inputs, labels
         for index, (name, attack) in enumerate(strategies.items()):
             if attack.poison is not None:
-                bad = attack.poison(key, images, labels, num_classes, seller=seller, **hyper[name])
-                mine = strategy[seller] == index
+                own = taken(attack.poison, given.get(name, {}))
+                bad = attack.poison(key, inputs, labels, num_classes, seller=seller, **own)
+                mine = codes[seller] == index
                 result = jax.tree.map(lambda a, b, m=mine: jnp.where(m, a, b), bad, result)
         return result
 
-    return Attack(forge, poison, hyper={"strategy": 0.0})
+    return Attack(forge, poison)
 
 
-def led(lead: tuple[str, ...], crowd: tuple[str, ...]) -> Attack:
+class Lead(NamedTuple):
+    """What those who deviate together do; no leaf may be batched."""
+
+    code: jax.Array  # [] int32, place among the leaders' strategies
+    wild: jax.Array  # [] bool, whether anybody else misbehaves
+
+
+def led(lead: tuple[str, ...], crowd: tuple[str, ...], codes: jax.Array, choice: Lead) -> Attack:
     """One attack for some who deviate together (code `LEAD`) among others who play at random.
 
-    Of the leaders' list only entry `code` [] is computed, the crowd's is computed whole unless
-    `wild` [] is 0: neither may be batched. What a leader knows of the others is their honest work.
+    Of the leaders' list only one entry is computed, the crowd's is computed whole unless nobody is
+    wild. What a leader knows of the others is their honest work.
 
     Args:
         lead: names for `one_of`.
-        crowd: names for `seller_strategies`; the code of a seller [N] is its place in that list.
+        crowd: names for `seller_strategies`; the code of a seller is its place in that list.
+        codes: [N] int32; call this inside the trace.
+        choice: what the leaders do.
     """
-    leaders: Any = one_of(lead)
-    others: Any = repertoire(seller_strategies(crowd))  # always forges and poisons
+    leaders: Any = one_of(lead, choice.code)
+    others: Any = repertoire(seller_strategies(crowd), codes)  # always forges and poisons
 
     def observe(
-        memory: Any, updates: jax.Array, byzantine: jax.Array, *,
-        context: AttackContext, strategy: jax.Array, code: jax.Array, wild: jax.Array,
-    ) -> Any:  # fmt: skip
-        del wild
-        mine = byzantine & (strategy[context.ids] == LEAD)
-        return leaders.observe(memory, updates, mine, context=context, code=code)
+        memory: Any, updates: jax.Array, byzantine: jax.Array, *, context: AttackContext
+    ) -> Any:
+        mine = byzantine & (codes[context.ids] == LEAD)
+        return leaders.observe(memory, updates, mine, context=context)
 
     def forge(
-        key: Key, updates: jax.Array, byzantine: jax.Array, *,
-        context: AttackContext, strategy: jax.Array, code: jax.Array, wild: jax.Array,
-    ) -> jax.Array:  # fmt: skip
+        key: Key, updates: jax.Array, byzantine: jax.Array, *, context: AttackContext
+    ) -> jax.Array:
         lead_key, crowd_key = jax.random.split(key)
-        mine = byzantine & (strategy[context.ids] == LEAD)
-        given = {"context": context, "strategy": strategy}
-        act = partial(others.forge, crowd_key, updates, byzantine & ~mine, **given)
-        rest = jax.lax.cond(wild > 0, act, lambda: updates)
+        mine = byzantine & (codes[context.ids] == LEAD)
+        act = partial(others.forge, crowd_key, updates, byzantine & ~mine, context=context)
+        rest = jax.lax.cond(choice.wild, act, lambda: updates)
         if leaders.forge is None:
             return rest
-        forged = leaders.forge(lead_key, updates, mine, context=context, code=code)
+        forged = leaders.forge(lead_key, updates, mine, context=context)
         return jnp.where(mine[:, None], forged, rest)
 
     def poison(
-        key: Key, images: jax.Array, labels: jax.Array, num_classes: int, *,
-        seller: jax.Array, strategy: jax.Array, code: jax.Array, wild: jax.Array,
-    ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
-        batch = images, labels
-        act = partial(others.poison, key, *batch, num_classes, seller=seller, strategy=strategy)
-        rest = jax.lax.cond(wild > 0, act, lambda: batch)
+        key: Key, inputs: jax.Array, labels: jax.Array, num_classes: int, *, seller: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        batch = inputs, labels
+        act = partial(others.poison, key, *batch, num_classes, seller=seller)
+        rest = jax.lax.cond(choice.wild, act, lambda: batch)
         if leaders.poison is None:
             return rest
-        bad = leaders.poison(key, *batch, num_classes, seller=seller, code=code)
-        mine = strategy[seller] == LEAD
+        bad = leaders.poison(key, *batch, num_classes, seller=seller)
+        mine = codes[seller] == LEAD
         return jax.tree.map(lambda a, b: jnp.where(mine, a, b), bad, rest)
 
-    hyper = {"strategy": 0.0, "code": 0.0, "wild": 0.0}
     remembers = observe if leaders.observe else None
-    return Attack(forge, poison, hyper=hyper, init_state=leaders.init_state, observe=remembers)
+    return Attack(forge, poison, init_state=leaders.init_state, observe=remembers)

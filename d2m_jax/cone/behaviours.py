@@ -1,6 +1,7 @@
-"""What compute nodes do, and how a node ended a unit of work. Read next: `consensus.py`.
+"""What compute nodes do when they are drawn. Read next: `consensus.py`.
 
-Not here: how nodes are drawn (`sortition.py`) and when a result is accepted (`stop_rules.py`).
+Not here: how nodes are drawn (`sortition.py`), when a result is accepted (`stop_rules.py`), how a
+node ended (`core/outcomes.py`).
 """
 
 import enum
@@ -17,15 +18,6 @@ class Behaviour(enum.IntEnum):
     SILENT = 3  # commits, never reveals
     COPY = 4  # free-loader: from the second set on, copies the leading digest it saw revealed
     ADAPTIVE = 5  # honest until lying makes its coalition (group 1) win at once
-
-
-class Outcome(enum.IntEnum):
-    """How a node ended a unit of work: the codes that the ledger's round settlement reads."""
-
-    NOT_DRAWN = 0
-    MATCHED = 1  # voted for the accepted digest: paid
-    WRONG = 2  # voted for another digest, or its salted digest was not its own work: slashed
-    NO_REVEAL = 3  # a small slash
 
 
 def split_stakes(

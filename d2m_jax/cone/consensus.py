@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.cone.params import ConeParams
-from d2m_jax.cone.schedules import default_attempts
-from d2m_jax.cone.sortition import draw_sets, max_voters
-from d2m_jax.cone.stop_rules import STOP_RULES, Tally, top_two
+from d2m_jax.cone.schedules import Schedule, default_attempts, schedule_of
+from d2m_jax.cone.sortition import SortitionChoice, draw_sets, max_voters
+from d2m_jax.cone.stop_rules import StopChoice, Tally, apply_rule, top_two
 from d2m_jax.cone.voting import cast, lie, outcomes
-from d2m_jax.core.choices import lookup
 from d2m_jax.core.types import Key
 
 
@@ -35,9 +34,9 @@ def decide(
     eligible: jax.Array,
     params: ConeParams,
     *,
-    schedule: str = "exponential",
-    stop_rule: str = "lead",
-    sortition: str = "uniform",
+    schedule: Schedule = "exponential",
+    stop_rule: StopChoice = "lead",
+    sortition: SortitionChoice = "uniform",
     rice: bool = True,
     max_attempts: int | None = None,
     stake: jax.Array | None = None,
@@ -57,11 +56,11 @@ def decide(
         behaviour: `[C] int32`, codes of `Behaviour`.
         eligible: `[C] bool`, nodes that may be drawn.
         params: traced numbers.
-        schedule: "exponential", "fixed" or "independent" (YODA).
-        stop_rule: "lead", "hypergeometric", "miracle" or "majority_last" (unsafe).
-        sortition: "uniform", a seat is a node's; or "stake", a seat is a lot of stake.
+        schedule: "exponential", "fixed" or "independent" (YODA); or a function of your own.
+        stop_rule: "lead", "hypergeometric", "miracle" or "majority_last" (unsafe); or your own.
+        sortition: "uniform", a seat is a node's; "stake", a seat is a lot of stake; or your own.
         rice: a salt per set, which makes a copied digest worthless.
-        max_attempts: A, static; None takes enough to exhaust the pool (exponential), else 32.
+        max_attempts: A, static; None: see `default_attempts`.
         stake: `[C]` integer units, needed by stake-weighted sortition.
         group: `[C] int32` in 1..num_groups, the group of each colluder; None puts all in group 1.
         num_groups: static.
@@ -70,10 +69,11 @@ def decide(
         A `Consensus`. Cost: a sort of C integers; 5 us at C = 64 in a batch on one CPU core.
 
     Raises:
-        ValueError: an unknown name, or stake-weighted sortition without stakes.
+        ValueError: an unknown name, stake-weighted sortition without stakes, or a part of your own
+            that gives what it must not.
     """
-    attempts = max_attempts or default_attempts(schedule, max_voters(sortition, behaviour.shape[0]))
-    rule = lookup(STOP_RULES, stop_rule, "stop rule")
+    voters = max_voters(sortition, behaviour.shape[0])
+    attempts = max_attempts or default_attempts(schedule, voters, params)
     sets = draw_sets(key, eligible, params, attempts, schedule, sortition, stake)
     group = None if group is None else jnp.clip(group, 1, num_groups)
     ballots = cast(sets, behaviour, group, num_groups, rice)
@@ -81,12 +81,12 @@ def decide(
     def verdict(last: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Accepted digest or -1, whether the unit ends here, and the lead, at every attempt."""
         tally = Tally(ballots.votes, last, ballots.lone, sets.size, sets.share, sets.pool, redrawn)
-        leader, accept = rule(tally, params)
+        leader, accept = apply_rule(stop_rule, tally, params)
         plurality, first, second = top_two(tally.running(lambda votes: votes))
         left_over = jnp.where(sets.exhausted & (first > second), plurality, -1)
         return jnp.where(accept, leader, left_over), accept | sets.exhausted, first - second
 
-    redrawn = schedule == "independent"
+    redrawn = schedule_of(schedule).seats is None
     honest, lying = verdict(ballots.votes), verdict(lie(ballots))
     lied = (ballots.adaptive > 0) & (lying[0] == 1)  # it pays at once
     accepted, ends, lead = (jnp.where(lied, b, a) for a, b in zip(honest, lying))

@@ -8,19 +8,17 @@ and a finer one moved no error that we tried by more than 6e-4 of itself.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import hypergeom
 
-from d2m_jax.cone import exact_rules as rules
 from d2m_jax.cone.exact_independent import walk_independent
+from d2m_jax.cone.exact_rules import Counts, Judge
 from d2m_jax.cone.params import ConeParams
-from d2m_jax.cone.schedules import SCHEDULES, default_attempts
-from d2m_jax.cone.stop_rules import STOP_RULES
-from d2m_jax.core.choices import lookup
+from d2m_jax.cone.schedules import Schedule, default_attempts, schedule_of, totals
+from d2m_jax.cone.sortition import SORTITIONS, SortitionChoice, sortition_of
+from d2m_jax.cone.stop_rules import StopChoice, stop_rule_of
+from d2m_jax.core.choices import label
 
 GRID = 5e-3  # nats, to which MiRACLE's running score is rounded after each set
 NEGLIGIBLE = 1e-40  # states less likely than this are dropped; errors below 1e-30 are lost
@@ -51,8 +49,9 @@ def exact_vote(
     bad: int,
     params: ConeParams,
     *,
-    schedule: str = "exponential",
-    stop_rule: str = "lead",
+    schedule: Schedule = "exponential",
+    stop_rule: StopChoice = "lead",
+    sortition: SortitionChoice = "uniform",
     adaptive: bool = False,
     max_attempts: int | None = None,
 ) -> ExactVote:
@@ -62,8 +61,9 @@ def exact_vote(
         pool: C, eligible nodes.
         bad: how many of them work together for one wrong digest.
         params: numbers, not arrays.
-        schedule: a name of `SCHEDULES`.
-        stop_rule: a name of `STOP_RULES`.
+        schedule: a name of `SCHEDULES`, a record, or a function of your own.
+        stop_rule: a name of `STOP_RULES`, or a `StopRule` of your own that brings an exact form.
+        sortition: must be uniform; here so that the options of `decide` can be passed on.
         adaptive: the bad nodes are ADAPTIVE instead of COLLUDE; not for independent sets.
         max_attempts: as for `decide`.
 
@@ -71,19 +71,43 @@ def exact_vote(
         An `ExactVote`. Cost: 3 to 150 ms up to 100,000 nodes; "miracle" up to a second.
 
     Raises:
-        ValueError: an unknown name, or more bad nodes than nodes.
+        ValueError: an unknown name, more bad nodes than nodes, or a vote of which no exact
+            probability is known.
     """
-    lookup(STOP_RULES, stop_rule, "stop rule")
-    seats = lookup(SCHEDULES, schedule, "schedule")
+    rule, sets = stop_rule_of(stop_rule), schedule_of(schedule)
+    unknown = no_exact_form(schedule, stop_rule, sortition)
+    if unknown:
+        raise ValueError(unknown)
+    assert rule.exact is not None
     if not 0 <= bad <= pool:
         raise ValueError(f"bad nodes must be between 0 and the pool of {pool}, got {bad}")
-    attempts = max_attempts or default_attempts(schedule, pool)
-    if seats is None:
+    attempts = max_attempts or default_attempts(schedule, pool, params)
+    if sets.seats is None:
         if adaptive:
             raise ValueError("adaptive nodes have no exact form for independent sets")
-        return ExactVote(*walk_independent(pool, bad, params, stop_rule, attempts))
-    ends = np.minimum(np.asarray(seats(params, attempts)), pool)
-    return _walk(pool, bad, ends, _judge(stop_rule, pool, params), adaptive)
+        assert rule.exact.walk is not None
+        return ExactVote(*walk_independent(pool, bad, params, rule.exact.walk, attempts))
+    assert rule.exact.judge is not None
+    ends = np.minimum(np.asarray(totals(schedule, params, attempts)), pool)
+    return _walk(Vote(pool, params, rule.exact.judge), bad, ends, adaptive)
+
+
+def no_exact_form(schedule: Schedule, stop_rule: StopChoice, sortition: SortitionChoice) -> str:
+    """Why no exact probability of a vote is known, in one sentence; empty when one is."""
+    exact = stop_rule_of(stop_rule).exact
+    independent = schedule_of(schedule).seats is None
+    if exact is None or (exact.walk if independent else exact.judge) is None:
+        how = " for independent sets" if independent and exact is not None else ""
+        return (
+            f"No exact probability is known for the stop rule {label(stop_rule)!r}{how}: give a "
+            "StopRule with an exact form, or measure its error with cone.study.simulate."
+        )
+    if sortition_of(sortition) != SORTITIONS["uniform"]:
+        return (
+            f"No exact probability is known for the sortition {label(sortition)!r}: exact votes "
+            "are for uniform sortition."
+        )
+    return ""
 
 
 def exact_error(pool: int, bad: int, params: ConeParams, **options: Any) -> float:
@@ -116,31 +140,22 @@ def capture_probability(pool: int, bad: int, size: int, share: float = 0.5) -> f
         size: seats, drawn without replacement.
         share: 1/2 for a majority.
     """
+    from scipy.stats import hypergeom  # takes long to load
+
     return float(hypergeom.sf(np.floor(share * size + 1e-9), pool, bad, size))
 
 
-# right and wrong votes of all sets, of this set, score before -> verdict, score
-Judge = Callable[..., tuple[np.ndarray, np.ndarray]]
+class Vote(NamedTuple):
+    """What every step of a walk reads."""
+
+    pool: int
+    params: ConeParams
+    judge: Judge
 
 
-def _judge(rule: str, pool: int, params: ConeParams) -> Judge:
-    def judge(right, wrong, right_now, wrong_now, score):  # type: ignore[no-untyped-def]
-        if rule == "lead":
-            return rules.by_lead(right, wrong, params), score
-        if rule == "hypergeometric":
-            return rules.by_likelihood(right, wrong, pool, params), score
-        if rule == "majority_last":
-            return rules.by_majority(right_now, wrong_now), score
-        size = right_now + wrong_now
-        weight = rules.square_weight(float(size.flat[0]) / pool, pool, params)
-        score = score + weight * size * (right_now - wrong_now)  # x1^2 - x2^2
-        return rules.by_score(score, params), score
-
-    return judge
-
-
-def _walk(pool: int, bad: int, ends: np.ndarray, judge: Judge, adaptive: bool) -> ExactVote:
+def _walk(vote: Vote, bad: int, ends: np.ndarray, adaptive: bool) -> ExactVote:
     """Set after set; a state is (bad nodes drawn, running score) of a vote not yet ended."""
+    pool = vote.pool
     drawn, score, mass = np.zeros(1, np.int64), np.zeros(1), np.ones(1)
     error = tie = 0.0
     by_attempt = np.zeros(len(ends))
@@ -149,11 +164,11 @@ def _walk(pool: int, bad: int, ends: np.ndarray, judge: Judge, adaptive: bool) -
         new, chance = _draw(pool - start, bad - drawn, end - start)
         chance = chance * mass[:, None]
         if adaptive:  # so far all voted right; they lie if that wins with this set
-            lying, _ = _play(judge, pool, start, end, 0 * new, new, score)
-            verdict, value = _play(judge, pool, start, end, 0 * new, 0 * new, score)
+            lying, _ = _play(vote, start, end, 0 * new, new, score)
+            verdict, value = _play(vote, start, end, 0 * new, 0 * new, score)
             verdict = np.where(lying < 0, -1, verdict)
         else:
-            verdict, value = _play(judge, pool, start, end, drawn[:, None], new, score)
+            verdict, value = _play(vote, start, end, drawn[:, None], new, score)
         over = (verdict != 0) | (end >= pool)
         error += chance[verdict < 0].sum()
         tie += chance[over & (verdict == 0)].sum()
@@ -167,18 +182,14 @@ def _walk(pool: int, bad: int, ends: np.ndarray, judge: Judge, adaptive: bool) -
 
 
 def _play(
-    judge: Judge,
-    pool: int,
-    start: int,
-    end: int,
-    before: np.ndarray,
-    lies: np.ndarray,
-    score: np.ndarray,
+    vote: Vote, start: int, end: int, before: np.ndarray, lies: np.ndarray, score: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Verdict and score `[K, W]` of a set with `lies` wrong votes, after `before` wrong ones."""
     wrong = before + lies
-    verdict, value = judge(end - wrong, wrong, end - start - lies, lies, score[:, None])
-    if end >= pool:  # used up: the plurality
+    counts = Counts(end - wrong, wrong, end - start - lies, lies)
+    verdict, value = vote.judge(counts, score[:, None], vote.pool, vote.params)
+    verdict = np.broadcast_to(verdict, lies.shape)
+    if end >= vote.pool:  # used up: the plurality
         verdict = np.where(verdict == 0, np.sign(end - 2 * wrong), verdict)
     return verdict, np.broadcast_to(value, lies.shape)
 
@@ -201,6 +212,8 @@ def _draw(left: int, bad: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _choose(n: Any, k: Any) -> np.ndarray:
+    from scipy.special import gammaln  # takes long to load
+
     return gammaln(np.add(n, 1)) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n, k) + 1)
 
 

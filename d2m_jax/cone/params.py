@@ -31,9 +31,10 @@ def larger(params: ConeParams, by: ArrayLike, pool: int) -> ConeParams:
 
     Args:
         params: of the vote that is in question.
-        by: `[]` seats, at least 0.
+        by: `[]` whole seats, at least 0.
         pool: compute nodes.
     """
     share = jnp.asarray(by, jnp.float32) / pool
     q: jax.Array = jnp.minimum(jnp.asarray(params.q, jnp.float32) + share, 1.0)
-    return dataclasses.replace(params, base=params.base + by, size=params.size + by, q=q)
+    base, size, more = (jnp.asarray(x, jnp.int32) for x in (params.base, params.size, by))
+    return dataclasses.replace(params, base=base + more, size=size + more, q=q)

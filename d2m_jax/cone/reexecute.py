@@ -9,13 +9,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from d2m_jax.cone.behaviours import Behaviour, Outcome
+from d2m_jax.cone.behaviours import Behaviour
 from d2m_jax.cone.hashing import (
     commitment,
     equivocators,
@@ -25,14 +25,16 @@ from d2m_jax.cone.hashing import (
     sha,
 )
 from d2m_jax.cone.params import ConeParams
-from d2m_jax.cone.schedules import default_attempts
-from d2m_jax.cone.sortition import Sets, draw_sets, max_voters
-from d2m_jax.cone.stop_rules import STOP_RULES, Tally
-from d2m_jax.core.choices import lookup
+from d2m_jax.cone.schedules import Schedule, default_attempts, schedule_of
+from d2m_jax.cone.sortition import Sets, SortitionChoice, draw_sets, max_voters
+from d2m_jax.cone.stop_rules import StopChoice, StopRule, Tally, apply_rule, stop_rule_of
+from d2m_jax.core.outcomes import Outcome
 from d2m_jax.core.types import Key
 
 # node -> checkpoints [L, D] of the round, last = result; `(node, updates)` where they are served
-Compute = Callable[..., np.ndarray]
+Compute: TypeAlias = Callable[..., np.ndarray]
+# votes of the sets so far -> accepted digest or None, whether it is over, the lead
+Referee: TypeAlias = Callable[[list[Counter[bytes]]], tuple[bytes | None, bool, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +71,9 @@ def reexecute(
     *,
     job: int = 0,
     unit: int = 0,
-    schedule: str = "exponential",
-    stop_rule: str = "lead",
-    sortition: str = "uniform",
+    schedule: Schedule = "exponential",
+    stop_rule: StopChoice = "lead",
+    sortition: SortitionChoice = "uniform",
     rice: bool = True,
     max_attempts: int | None = None,
     stake: np.ndarray | None = None,
@@ -123,10 +125,13 @@ def reexecute(
     if served is not None:
         caught = equivocators(published, (served(n) for n in np.flatnonzero(eligible).tolist()))
         compute = _from_what_is_left(compute, served, caught)
-    attempts = max_attempts or default_attempts(schedule, max_voters(sortition, len(behaviour)))
+    voters = max_voters(sortition, len(behaviour))
+    attempts = max_attempts or default_attempts(schedule, voters, params)
     weights = None if stake is None else jnp.asarray(stake)
     sets = _draw(key, jnp.asarray(eligible), params, attempts, schedule, sortition, weights)
-    verdict = _referee(stop_rule, sets, params, redrawn=schedule == "independent")
+    verdict = _referee(
+        stop_rule_of(stop_rule), sets, params, redrawn=schedule_of(schedule).seats is None
+    )
     seats, sizes = np.asarray(sets.seat), np.asarray(sets.size)
     randomness = np.asarray(jax.random.key_data(key)).tobytes()
     lots = np.ones_like(seats) if sets.votes is None else np.asarray(sets.votes)
@@ -259,19 +264,16 @@ _draw = jax.jit(draw_sets, static_argnames=("attempts", "schedule", "sortition")
 
 @partial(jax.jit, static_argnums=(3, 4))
 def _apply(
-    votes: jax.Array, sets: Sets, params: ConeParams, stop_rule: str, redrawn: bool
+    votes: jax.Array, sets: Sets, params: ConeParams, stop_rule: StopRule, redrawn: bool
 ) -> tuple[jax.Array, jax.Array]:
     """The stop rule on votes `[A, K]`; a lone liar's digest has a column like any other."""
     none = jnp.zeros(votes.shape[:1], jnp.int32)
     tally = Tally(votes, votes, none, sets.size, sets.share, sets.pool, redrawn)
-    return STOP_RULES[stop_rule](tally, params)
+    return apply_rule(stop_rule, tally, params)
 
 
-def _referee(
-    stop_rule: str, sets: Sets, params: ConeParams, *, redrawn: bool
-) -> Callable[..., Any]:
-    """Votes of the sets so far -> accepted digest or None, whether it is over, the lead."""
-    lookup(STOP_RULES, stop_rule, "stop rule")
+def _referee(stop_rule: StopRule, sets: Sets, params: ConeParams, *, redrawn: bool) -> Referee:
+    """Applies the stop rule to the digests revealed so far."""
     exhausted = np.asarray(sets.exhausted)
 
     def verdict(history: list[Counter[bytes]]) -> tuple[bytes | None, bool, int]:
@@ -300,7 +302,7 @@ def _outcomes(
     outcome = np.full(num_nodes, Outcome.NOT_DRAWN, np.int32)
     for node, ballot in ballots.items():
         if ballot is None:
-            outcome[node] = Outcome.NO_REVEAL
+            outcome[node] = Outcome.SILENT
         elif winner is not None:
             empty = ballot.salted and ballot.checkpoints is None
             right = ballot.digest == winner and not empty

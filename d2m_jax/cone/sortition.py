@@ -2,19 +2,21 @@
 
 Sets of exact size are slices of one random order. Uniform sortition orders the nodes, so no node
 sits twice in a unit of work. Stake-weighted sortition orders lots, equal units of stake, each of
-which is one vote: k nodes with one lot each are then the same as one node with k.
+which is one vote: k nodes with one lot each are then the same as one node with k. A sortition of
+your own is a function `(key, eligible, stake, ends) -> Sets`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from d2m_jax.cone.params import ConeParams
-from d2m_jax.cone.schedules import SCHEDULES
-from d2m_jax.core.choices import lookup
+from d2m_jax.cone.parts import resolve
+from d2m_jax.cone.schedules import Schedule, schedule_of, totals
+from d2m_jax.core.choices import label
 from d2m_jax.core.types import Key
 
 
@@ -29,13 +31,33 @@ class Sets(NamedTuple):
     votes: jax.Array | None = None  # [A, C] int32, lots of a node in a set; None: one each
 
 
+class Draw(Protocol):
+    """`(key, eligible [C], stake [C] or None, ends [A]) -> Sets`; `ends` are running totals."""
+
+    def __call__(
+        self, key: Key, eligible: jax.Array, stake: jax.Array | None, ends: jax.Array, /
+    ) -> Sets:
+        """Fills the seats of all sets."""
+
+
+class Sortition(NamedTuple):
+    """Who has a seat, and how many voters that makes of the nodes."""
+
+    draw: Draw
+    voters: Callable[[int], int] | None = None  # nodes -> most voters; None: one each
+    by_stake: bool = False  # needs the argument `stake`
+
+
+SortitionChoice: TypeAlias = str | Sortition | Draw
+
+
 def draw_sets(
     key: Key,
     eligible: jax.Array,
     params: ConeParams,
     attempts: int,
-    schedule: str = "exponential",
-    sortition: str = "uniform",
+    schedule: Schedule = "exponential",
+    sortition: SortitionChoice = "uniform",
     stake: jax.Array | None = None,
 ) -> Sets:
     """Draws the sets of all attempts; the last one is truncated to the nodes that are left.
@@ -45,26 +67,39 @@ def draw_sets(
         eligible: `[C] bool`.
         params: `base`, `size` or `q`, by schedule.
         attempts: A, static.
-        schedule: a name of `SCHEDULES`.
-        sortition: a name of `SORTITIONS`.
+        schedule: a name of `SCHEDULES`, a record, or a function of your own.
+        sortition: a name of `SORTITIONS`, a record, or a function of your own.
         stake: `[C]` integer units, for stake-weighted sortition.
 
     Raises:
-        ValueError: an unknown name, or stake-weighted sortition without stakes.
+        ValueError: an unknown name, stake-weighted sortition without stakes, or a part of your own
+            that gives what it must not.
     """
-    seats = lookup(SCHEDULES, schedule, "schedule")
-    draw = lookup(SORTITIONS, sortition, "sortition")
-    if sortition == "stake" and stake is None:
+    chosen = sortition_of(sortition)
+    if chosen.by_stake and stake is None:
         raise ValueError("stake-weighted sortition needs the argument stake [C]")
-    if seats is None:
+    if schedule_of(schedule).seats is None:
+        check_independent(chosen)
         pool = eligible.sum(dtype=jnp.int32)
-        weight = stake if sortition == "stake" else None
+        weight = stake if chosen.by_stake else None
         member = independent_seats(key, eligible, params.q, attempts, weight)
-        seat = jnp.where(member, jnp.arange(attempts)[:, None], attempts)
-        share = jnp.full((attempts,), params.q, jnp.float32)
+        seat = jnp.where(member, jnp.arange(attempts, dtype=jnp.int32)[:, None], attempts)
+        share = jnp.broadcast_to(jnp.asarray(params.q, jnp.float32), (attempts,))
         exhausted = jnp.broadcast_to(pool == 0, (attempts,))
         return Sets(seat, member.sum(axis=-1, dtype=jnp.int32), share, pool, exhausted)
-    return draw(key, eligible, stake, seats(params, attempts))
+    sets = chosen.draw(key, eligible, stake, totals(schedule, params, attempts))
+    if not isinstance(sets, Sets):
+        raise ValueError(f"sortition {label(sortition)!r} must give Sets, got {type(sets)}")
+    return sets
+
+
+def check_independent(sortition: Sortition) -> None:
+    """Raises a ValueError unless independent sets know what to do with a sortition."""
+    if sortition not in SORTITIONS.values():
+        raise ValueError(
+            "sets of the independent schedule draw every node on its own, which a sortition of "
+            f"your own ({label(sortition)}) cannot change; take uniform or stake"
+        )
 
 
 def by_node(key: Key, eligible: jax.Array, stake: jax.Array | None, ends: jax.Array) -> Sets:
@@ -89,29 +124,37 @@ def by_lot(key: Key, eligible: jax.Array, stake: jax.Array | None, ends: jax.Arr
     """
     assert stake is not None  # `draw_sets` refuses earlier
     num_nodes, attempts = eligible.shape[0], ends.shape[0]
-    lots, most = lots_of(stake, eligible), max_voters("stake", num_nodes)
-    owner = jnp.repeat(jnp.arange(num_nodes), lots, total_repeat_length=most)
-    seat, size, share, pool, exhausted = deal(key, jnp.arange(most) < lots.sum(), ends)
+    lots, most = lots_of(stake, eligible), most_lots(num_nodes)
+    nodes = jnp.arange(num_nodes, dtype=jnp.int32)
+    owner = jnp.repeat(nodes, lots, total_repeat_length=most)
+    there = jnp.arange(most, dtype=jnp.int32) < lots.sum(dtype=jnp.int32)
+    seat, size, share, pool, exhausted = deal(key, there, ends)
     votes = jnp.zeros((attempts + 1, num_nodes), jnp.int32).at[seat, owner].add(1)[:-1]
-    sits = jnp.where(votes > 0, jnp.arange(attempts)[:, None], attempts)
+    sits = jnp.where(votes > 0, jnp.arange(attempts, dtype=jnp.int32)[:, None], attempts)
     return Sets(sits, size, share, pool, exhausted, votes)
 
 
 def lots_of(stake: jax.Array, eligible: jax.Array) -> jax.Array:
     """Lots of every node, `[C] int32`: whole multiples of a quantum of stake.
 
-    `floor(stake / quantum)`, quantum = ceil(total eligible stake / `max_voters`). What is left over
+    `floor(stake / quantum)`, quantum = ceil(total eligible stake / `most_lots`). What is left over
     votes for nobody; splitting can only leave more over. Assumes a total below 2^31.
     """
     units = jnp.where(eligible, stake, 0).astype(jnp.int32)
-    most = max_voters("stake", eligible.shape[0])
-    quantum = jnp.maximum((units.sum() - 1) // most + 1, 1)
+    most = most_lots(eligible.shape[0])
+    quantum = jnp.maximum((units.sum(dtype=jnp.int32) - 1) // most + 1, 1)
     return units // quantum
 
 
-def max_voters(sortition: str, num_nodes: int) -> int:
-    """How many voters may be drawn: the nodes; by stake 1,024 lots, or 4 per node above 256."""
-    return max(1024, 4 * num_nodes) if sortition == "stake" else num_nodes
+def most_lots(num_nodes: int) -> int:
+    """Lots that all stake is cut into: 1,024, or 4 per node above 256 nodes."""
+    return max(1024, 4 * num_nodes)
+
+
+def max_voters(sortition: SortitionChoice, num_nodes: int) -> int:
+    """How many voters may be drawn: the nodes, or what the sortition makes of them."""
+    voters = sortition_of(sortition).voters
+    return num_nodes if voters is None else voters(num_nodes)
 
 
 Dealt: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
@@ -121,7 +164,7 @@ def deal(key: Key, eligible: jax.Array, ends: jax.Array) -> Dealt:
     """Slices one random order of the voters: seat [V], size [A], share [A], pool, exhausted [A]."""
     pool = eligible.sum(dtype=jnp.int32)
     ends = jnp.minimum(ends, pool)
-    size = jnp.diff(ends, prepend=0)
+    size = jnp.diff(ends, prepend=jnp.int32(0))
     rank = uniform_order(key, eligible)
     seat = (rank[None, :] >= ends[:, None]).sum(axis=0, dtype=jnp.int32)
     share = size.astype(jnp.float32) / jnp.maximum(pool, 1).astype(jnp.float32)
@@ -183,11 +226,18 @@ def independent_seats(
     chance = jnp.broadcast_to(jnp.asarray(q, jnp.float32), eligible.shape)
     if stake is not None:
         weight = jnp.where(eligible, stake, 0).astype(jnp.float32)
-        mean = weight.sum() / jnp.maximum(eligible.sum(), 1).astype(jnp.float32)
+        mean = weight.sum() / jnp.maximum(eligible.sum(dtype=jnp.int32), 1).astype(jnp.float32)
         chance = jnp.minimum(chance * weight / jnp.maximum(mean, 1e-30), 1.0)
-    lot = jax.random.uniform(key, (attempts, eligible.shape[0]))
+    lot = jax.random.uniform(key, (attempts, eligible.shape[0]), jnp.float32)
     return (lot < chance[None, :]) & eligible[None, :]
 
 
-Draw: TypeAlias = Callable[[Key, jax.Array, jax.Array | None, jax.Array], Sets]
-SORTITIONS: dict[str, Draw] = {"uniform": by_node, "stake": by_lot}
+SORTITIONS: dict[str, Sortition] = {
+    "uniform": Sortition(by_node),
+    "stake": Sortition(by_lot, most_lots, by_stake=True),
+}
+
+
+def sortition_of(choice: SortitionChoice) -> Sortition:
+    """The sortition of a name, a record or a function of the user's own."""
+    return resolve(SORTITIONS, choice, Sortition, "sortition")

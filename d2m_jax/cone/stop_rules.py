@@ -1,18 +1,24 @@
 """When is a digest accepted: sequential tests over the votes of the sets so far.
 
 A rule sees, for each attempt, the votes per digest of every earlier set and of this one, and says
-which digest leads and whether to accept it. Read next: `consensus.py`; `exact.py` for their errors.
+which digest leads and whether to accept it. One of your own is a function `(tally, params) ->
+(leader, accept)`, its numbers bound by `functools.partial`; `StopRule(fn, exact)` gives it exact
+probabilities too. Read next: `consensus.py`; `exact.py` for their errors.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jax.typing import ArrayLike
 
+from d2m_jax.cone import exact_rules
+from d2m_jax.cone.exact_rules import ExactForm
 from d2m_jax.cone.params import ConeParams
+from d2m_jax.cone.parts import resolve
+from d2m_jax.core.choices import label
 
 
 class Tally(NamedTuple):
@@ -45,11 +51,27 @@ class Tally(NamedTuple):
         return jnp.maximum(seen - 1, 1)
 
 
-Verdict: TypeAlias = tuple[jax.Array, jax.Array]  # leader [A] int32, accept [A] bool
-StopRule: TypeAlias = Callable[[Tally, ConeParams], Verdict]
+Accepted: TypeAlias = tuple[jax.Array, jax.Array]  # leader [A] int32, accept [A] bool
 
 
-def lead(tally: Tally, params: ConeParams) -> Verdict:
+class Accept(Protocol):
+    """`(tally, params) -> (leader [A] int32, accept [A] bool)`, at every attempt."""
+
+    def __call__(self, tally: Tally, params: ConeParams, /) -> Accepted:
+        """Which digest leads, and whether to accept it."""
+
+
+class StopRule(NamedTuple):
+    """A rule, and if it has one its form for two digests on the host (`exact_rules.py`)."""
+
+    fn: Accept
+    exact: ExactForm | None = None
+
+
+StopChoice: TypeAlias = str | StopRule | Accept
+
+
+def lead(tally: Tally, params: ConeParams) -> Accepted:
     """Accepts when the leader is d* votes ahead of the runner-up, over all sets (default).
 
     Wald's test: votes are Bernoulli with odds (1-f_max)/f_max between the right digest and the
@@ -62,7 +84,7 @@ def lead(tally: Tally, params: ConeParams) -> Verdict:
     return leader, margin >= lead_needed(params.f_max, params.beta, tally.rivals())
 
 
-def hypergeometric(tally: Tally, params: ConeParams) -> Verdict:
+def hypergeometric(tally: Tally, params: ConeParams) -> Accepted:
     """Wald's test with the exact likelihood of a finite pool, H honest and B bad nodes.
 
     `ln[C(H,x1) C(B,x2) / (C(H,x2) C(B,x1))] >= ln((1-beta)/beta)`, B = floor(f_max pool). For sets
@@ -82,16 +104,19 @@ def hypergeometric(tally: Tally, params: ConeParams) -> Verdict:
         return jnp.where(first > bad, jnp.inf, honest - colluding)
 
     if tally.redrawn:
-        score = tally.running(lambda x: weight(x.astype(jnp.float32), jnp.zeros(x.shape)))
+        score = tally.running(
+            lambda x: weight(x.astype(jnp.float32), jnp.zeros(x.shape, jnp.float32))
+        )
         leader, first, second = top_two(score)
-        ratio = jnp.where(jnp.isinf(second), -jnp.inf, first - second)
+        known = jnp.where(jnp.isinf(second), 0, second)  # inf - inf would be NaN on the way
+        ratio = jnp.where(jnp.isinf(second), -jnp.inf, first - known)
     else:
         leader, first, second = top_two(tally.running(lambda x: x.astype(jnp.float32)))
         ratio = jnp.where(second > bad, -jnp.inf, weight(first, second))
     return leader, ratio >= threshold(params.beta, tally.rivals())
 
 
-def miracle(tally: Tally, params: ConeParams) -> Verdict:
+def miracle(tally: Tally, params: ConeParams) -> Accepted:
     """YODA's rule on sums of squares, MiRACLE.
 
     `sum_i (x1_i^2 - x2_i^2) / (N q_i (1-q_i)) * (1-2f) / (2f(1-f)) >= ln((1-beta)/beta)`, where f
@@ -110,7 +135,7 @@ def miracle(tally: Tally, params: ConeParams) -> Verdict:
     return leader, first - second >= threshold(params.beta, tally.rivals())
 
 
-def majority_last(tally: Tally, params: ConeParams) -> Verdict:
+def majority_last(tally: Tally, params: ConeParams) -> Accepted:
     """Two-thirds of the seats of the last set. For comparison only: it is UNSAFE.
 
     Small early sets have a bad two-thirds with a probability that no beta controls: 5 % per unit of
@@ -173,8 +198,31 @@ def log_rising(start: jax.Array, steps: jax.Array) -> jax.Array:
 
 
 STOP_RULES: dict[str, StopRule] = {
-    "lead": lead,
-    "hypergeometric": hypergeometric,
-    "miracle": miracle,
-    "majority_last": majority_last,
+    "lead": StopRule(lead, exact_rules.LEAD),
+    "hypergeometric": StopRule(hypergeometric, exact_rules.HYPERGEOMETRIC),
+    "miracle": StopRule(miracle, exact_rules.MIRACLE),
+    "majority_last": StopRule(majority_last, exact_rules.MAJORITY_LAST),
 }
+
+
+def stop_rule_of(choice: StopChoice) -> StopRule:
+    """The stop rule of a name, a record or a function of the user's own."""
+    return resolve(STOP_RULES, choice, StopRule, "stop rule")
+
+
+def apply_rule(choice: StopChoice, tally: Tally, params: ConeParams) -> Accepted:
+    """Leader `[A] int32` and acceptance `[A] bool` by a stop rule, checked.
+
+    Raises:
+        ValueError: a rule of the user's own gives something else.
+    """
+    shape = tally.size.shape
+    leader, accept = map(jnp.asarray, stop_rule_of(choice).fn(tally, params))
+    kinds = jnp.issubdtype(leader.dtype, jnp.integer), accept.dtype == jnp.bool_
+    if (leader.shape, accept.shape) != (shape, shape) or not all(kinds):
+        raise ValueError(
+            f"stop rule {label(choice)!r} must give the leading digest and whether it is accepted, "
+            f"integers and booleans for {shape[0]} attempts, got {leader.dtype} of shape "
+            f"{leader.shape} and {accept.dtype} of shape {accept.shape}"
+        )
+    return leader.astype(jnp.int32), accept

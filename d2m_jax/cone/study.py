@@ -1,6 +1,6 @@
 """Rows of a study of the vote: exact and simulated error, attempts, executions, latency.
 
-Used by `scripts/cone_study.py`. Read first: `exact.py`, `consensus.py`.
+Used by `cli/cone_study.py`. Read first: `exact.py`, `consensus.py`.
 """
 
 import dataclasses
@@ -11,14 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import binomtest
 
 from d2m_jax.cone.behaviours import Behaviour
 from d2m_jax.cone.consensus import Consensus, decide
 from d2m_jax.cone.exact import exact_vote
 from d2m_jax.cone.exact_rules import number
 from d2m_jax.cone.params import ConeParams
-from d2m_jax.cone.stop_rules import STOP_RULES
+from d2m_jax.cone.schedules import Schedule
+from d2m_jax.cone.stop_rules import STOP_RULES, StopChoice
+from d2m_jax.core.choices import label
 from d2m_jax.core.types import Key
 
 CONFIDENCE = 0.99  # of the Clopper-Pearson intervals around simulated errors
@@ -31,8 +32,8 @@ class Point:
     pool: int
     asked: float  # share of bad nodes, before rounding to whole nodes
     params: ConeParams
-    schedule: str = "exponential"
-    stop_rule: str = "lead"
+    schedule: Schedule = "exponential"
+    stop_rule: StopChoice = "lead"
     adaptive: bool = False
     max_attempts: int | None = None
 
@@ -44,7 +45,10 @@ class Point:
     @property
     def sets(self) -> str:
         """The schedule with its number, for legends: "base 4", "fixed 20", "q 0.1"."""
-        value = {"exponential": "base", "fixed": "size", "independent": "q"}[self.schedule]
+        schedule = label(self.schedule)
+        value = {"exponential": "base", "fixed": "size", "independent": "q"}.get(schedule)
+        if value is None:
+            return schedule
         name = "fixed" if value == "size" else value
         return f"{name} {number(getattr(self.params, value)):g}"
 
@@ -78,9 +82,9 @@ def study_row(point: Point, runs: int = 0, key: Key | None = None) -> dict[str, 
         "bad": point.bad,
         "asked": point.asked,
         "share": point.bad / point.pool,
-        "schedule": point.schedule,
+        "schedule": label(point.schedule),
         "sets": point.sets,
-        "stop_rule": point.stop_rule,
+        "stop_rule": label(point.stop_rule),
         "adaptive": point.adaptive,
         "base": number(params.base),
         "size": number(params.size),
@@ -112,6 +116,8 @@ def _simulated(point: Point, runs: int, key: Key, error: float) -> dict[str, Any
         adaptive=point.adaptive,
         max_attempts=point.max_attempts,
     )
+    from scipy.stats import binomtest  # takes long to load
+
     wrong = int((np.asarray(votes.accepted) > 0).sum())
     low, high = binomtest(wrong, runs).proportion_ci(CONFIDENCE, "exact")
     return {
@@ -131,8 +137,8 @@ def simulate(
     params: ConeParams,
     *,
     pool: int,
-    schedule: str,
-    stop_rule: str,
+    schedule: Schedule,
+    stop_rule: StopChoice,
     adaptive: bool = False,
     max_attempts: int | None = None,
 ) -> Consensus:

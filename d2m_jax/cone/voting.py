@@ -8,9 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.cone.behaviours import Behaviour, Outcome
+from d2m_jax.cone.behaviours import Behaviour
 from d2m_jax.cone.sortition import Sets
 from d2m_jax.cone.stop_rules import running_sum
+from d2m_jax.core.outcomes import Outcome
 
 NOTHING = -1  # no reveal
 COPIED = -2  # a digest that is not the voter's own work: revealed, worth nothing
@@ -145,7 +146,7 @@ def outcomes(
     matched = (vote == accepted) & (~lone | in_last | alone)
     outcome = jnp.select(
         [seat < 0, vote == NOTHING, accepted < 0, matched],
-        [Outcome.NOT_DRAWN, Outcome.NO_REVEAL, Outcome.NOT_DRAWN, Outcome.MATCHED],
+        [Outcome.NOT_DRAWN, Outcome.SILENT, Outcome.NOT_DRAWN, Outcome.MATCHED],
         Outcome.WRONG,
     )
     return outcome.astype(jnp.int32)

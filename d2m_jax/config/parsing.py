@@ -2,37 +2,32 @@
 
 A configuration has four parts: `data` (DataSpec), `spec` (Spec), `hparams` (HParams, nested) and
 `seed`. Files in `configs/` call `default_config` with what they change; scripts let any field be
-overridden on the command line. The numbers of every attack, schedule and rule stand under its name
-(`hparams.attack.alie.z`), so that a name and its numbers can be chosen together; only those of the
-chosen one reach `HParams`.
+overridden on the command line. The numbers of every part stand under its name
+(`hparams.attack.alie.z`), those of an own part under the name of its function, so that a part and
+its numbers can be chosen together; only those of the chosen one reach `HParams`.
 """
 
 import dataclasses
-import inspect
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from ml_collections import ConfigDict
 
-from d2m_jax.aggregation import AGGREGATORS, Rule
-from d2m_jax.attacks import ATTACKS, SCHEDULES
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import DataSpec, Spec
+from d2m_jax.core.choices import digest, is_own, label
+from d2m_jax.market.choices import CHOICES, part_numbers
 
 T = TypeVar("T")
 
 
-def _rule_numbers(rule: Rule) -> dict[str, float]:
-    """The keywords of a rule whose default is a float: its numbers that may be traced."""
-    parameters = inspect.signature(rule.step or rule.fn).parameters.values()
-    return {p.name: p.default for p in parameters if isinstance(p.default, float)}
-
-
-NUMBERS: dict[str, dict[str, dict[str, float]]] = {
-    "attack": {name: dict(attack.hyper) for name, attack in ATTACKS.items()},
-    "schedule": {name: dict(schedule.hyper) for name, schedule in SCHEDULES.items()},
-    "aggregator": {name: _rule_numbers(rule) for name, rule in AGGREGATORS.items()},
-}
+@functools.cache
+def named_numbers(field: str) -> Mapping[str, Mapping[str, Any]]:
+    """The default numbers of every part that has a name and numbers, by name."""
+    choice = CHOICES[field]
+    known = {name: part_numbers(choice, name) for name in choice.registry}
+    return {name: values for name, values in known.items() if values}
 
 
 class Config(NamedTuple):
@@ -54,11 +49,18 @@ def _fields(value: Any) -> dict[str, Any] | None:
 
 
 def to_dict(value: Any) -> Any:
-    """Nested dictionaries of a nested struct; leaves as they are."""
+    """Nested dictionaries of a nested struct; an own part becomes name and digest.
+
+    Two configurations are the same exactly when their dictionaries are.
+    """
+    if is_own(value):
+        return {"own": label(value), "digest": digest(value)}
     fields = _fields(value)
-    if fields is None:
-        return dict(value) if isinstance(value, Mapping) else value
-    return {name: to_dict(field) for name, field in fields.items()}
+    if fields is not None:
+        return {name: to_dict(field) for name, field in fields.items()}
+    if isinstance(value, Mapping):
+        return {name: to_dict(field) for name, field in value.items()}
+    return tuple(map(to_dict, value)) if isinstance(value, list | tuple) else value
 
 
 def default_config(
@@ -79,23 +81,42 @@ def default_config(
         ValueError: an unknown field; the sentence lists the valid ones.
         TypeError: a value of another type than the default.
     """
-    numbers = to_dict(HParams())
-    for field, registry in NUMBERS.items():
-        numbers[field] = {name: dict(values) for name, values in registry.items() if values}
+    defaults: dict[str, Any] = dict(vars(Spec()))
+    numbers = {**to_dict(HParams()), **all_numbers({**defaults, **(spec or {})})}
     config = ConfigDict(
-        {"data": to_dict(DataSpec()), "spec": to_dict(Spec()), "hparams": numbers, "seed": seed}
+        {"data": dict(vars(DataSpec())), "spec": defaults, "hparams": numbers, "seed": seed}
     )
     for part, changes in (("data", data), ("spec", spec), ("hparams", hparams)):
         _update(config[part], changes or {}, part)
     return config
 
 
+def all_numbers(spec: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The default numbers of every named part and of the own parts of a spec, by `HParams` field.
+
+    Raises:
+        ValueError: an unknown name in the spec.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for field, choice in CHOICES.items():
+        if choice.numbers is None:
+            continue
+        known = {name: dict(values) for name, values in named_numbers(field).items()}
+        if is_own(spec[field]):
+            known[label(spec[field])] = part_numbers(choice, spec[field])
+        found[choice.numbers] = known
+    return found
+
+
 def _update(target: ConfigDict, changes: Mapping[str, Any], path: str) -> None:
     for name, value in changes.items():
         if name not in target:
             raise ValueError(f"unknown field {path}.{name}; valid fields: {', '.join(target)}")
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping) and isinstance(target[name], ConfigDict):
             _update(target[name], value, f"{path}.{name}")
+        elif is_own(value) or is_own(target[name]):
+            with target.ignore_type():
+                target[name] = value
         else:
             target[name] = value
 
@@ -110,19 +131,16 @@ def parse_config(config: ConfigDict | Mapping[str, Any]) -> Config:
     if not 0 <= int(tree["seed"]) < 2**31:
         raise ValueError(f"seed must lie in [0, 2**31 - 1], not {tree['seed']}")
     spec = _build(Spec(), tree["spec"], "spec")
-    chosen = {
-        "attack": spec.attack,
-        "schedule": spec.attack_schedule,
-        "aggregator": spec.aggregator,
-    }
-    numbers = {
-        **tree["hparams"],
-        **{field: tree["hparams"][field].get(name, {}) for field, name in chosen.items()},
-    }
+    given = dict(tree["hparams"])
+    for field, choice in CHOICES.items():
+        if choice.numbers is not None:
+            value = getattr(spec, field)
+            mine = given.get(choice.numbers, {}).get(label(value), {})
+            given[choice.numbers] = {**part_numbers(choice, value), **mine}
     return Config(
         data=_build(DataSpec(), tree["data"], "data"),
         spec=spec,
-        hparams=_build(HParams(), numbers, "hparams"),
+        hparams=_build(HParams(), given, "hparams"),
         seed=int(tree["seed"]),
     )
 

@@ -2,18 +2,17 @@
 
 from flax import struct
 
-from d2m_jax.core.types import Number
+from d2m_jax.core.types import Count
 
 
-@struct.dataclass
-class Population:
+class Population(struct.PyTreeNode):
     """How many parties of each kind; the rest are honest. All may be traced."""
 
-    num_byzantine: Number = 0  # sellers that carry out `spec.attack`
-    num_tag_liars: Number = 0  # sellers of other data that claim the requested tags
-    num_strangers: Number = 0  # sellers of other data that say so: honest, not matched
-    num_colluding: Number = 0  # nodes that vote together for a wrong result
-    num_lone_liars: Number = 0  # nodes that each vote for a wrong result of their own
-    num_silent: Number = 0  # nodes that commit and never reveal
-    num_copying: Number = 0  # nodes that copy revealed results instead of working
-    num_adaptive: Number = 0  # nodes that collude only when that wins at once
+    num_byzantine: Count = 0  # sellers that carry out `spec.attack`
+    num_tag_liars: Count = 0  # sellers of other data that claim the requested tags
+    num_strangers: Count = 0  # sellers of other data that say so: honest, not matched
+    num_colluding: Count = 0  # nodes that vote together for a wrong result
+    num_lone_liars: Count = 0  # nodes that each vote for a wrong result of their own
+    num_silent: Count = 0  # nodes that commit and never reveal
+    num_copying: Count = 0  # nodes that copy revealed results instead of working
+    num_adaptive: Count = 0  # nodes that collude only when that wins at once

@@ -5,15 +5,17 @@ new program.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
+
+Choice: TypeAlias = Any  # the name of a part, or a part of one's own: see `core/choices.py`
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
     """Which examples there are and who holds them (host side, numpy)."""
 
-    name: str = "digits"  # digits | mnist | fashion_mnist | cifar10
-    partition: str = "dirichlet"  # see data.PARTITIONS
+    name: Choice = "digits"  # see data.SOURCES, or a function `() -> Dataset`
+    partition: Choice = "dirichlet"  # see data.PARTITIONS
     alpha: float = 0.5  # concentration of the Dirichlet partition; small is heterogeneous
     classes_per_seller: int = 2  # of the shard partition
     gamma: float = 0.5  # share of iid samples of the gamma-similarity partition
@@ -29,32 +31,34 @@ class DataSpec:
 class Spec:
     """Shapes and names of one market."""
 
-    model: str = "mlp"
+    model: Choice = "mlp"  # what is learnt: a name from tasks.MODELS, or a Task
+    metric: Choice = "default"  # held against tau: the model's own, or one of tasks.METRICS
     num_sellers: int = 20
     num_sampled: int = 10  # sellers that train in a round
     num_rounds: int = 100
     eval_every: int = 10  # rounds between test evaluations; divides num_rounds
     batch_size: int = 32
     local_steps: int = 1
-    client_momentum: str = "none"  # none | ema | heavy_ball
+    client_momentum: Choice = "none"  # none | ema | heavy_ball
     scaffold: bool = False  # control variates against drift between sellers, [N, D] more memory
-    server_optimizer: str = "sgd"  # see SERVER_OPTIMIZERS
-    sampler: str = "corrected_osmd"  # uniform | osmd | mabs | vrb | corrected_osmd
-    aggregator: str = "own"  # the sampler's own aggregate, or a name from AGGREGATORS
-    pre_aggregators: tuple[str, ...] = ()
+    server_optimizer: Choice = "sgd"  # see SERVER_OPTIMIZERS
+    sampler: Choice = "corrected_osmd"  # uniform | osmd | mabs | vrb | corrected_osmd
+    aggregator: Choice = "own"  # the sampler's own aggregate, or a name from AGGREGATORS
+    pre_aggregators: tuple[Choice, ...] = ()
     preset: str = "paper"  # definition of the rules where the literature disagrees
-    attack: str = "none"
+    attack: Choice = "none"
     attack_options: tuple[tuple[str, Any], ...] = ()  # static choices, (("search", "exact"),)
-    attack_schedule: str = "fixed"  # in which rounds
+    attack_schedule: Choice = "fixed"  # in which rounds
     privacy: str = "none"  # unit of differential privacy at the sellers: none | example | update
     partial: bool = False  # each seller gets hparams.privacy.density of the hidden units only
     secure_group: int = 0  # sellers whose updates can only be read as their sum; 0: single updates
-    contribution: str = "gain"  # how a round's work is valued, see CONTRIBUTIONS
-    payment: str = "proportional"  # how scores become shares of the pool, see PAYMENTS
+    contribution: Choice = "gain"  # how a round's work is valued, see CONTRIBUTIONS
+    payment: Choice = "proportional"  # how scores become shares of the pool, see PAYMENTS
+    auction: Choice = "ascending"  # how buyers bid, see market.AUCTIONS
     num_buyers: int = 4
     num_blocks: int = 20  # blocks of the auction in which buyers act
     num_nodes: int = 64
-    set_schedule: str = "exponential"  # execution set sizes
-    stop_rule: str = "lead"
-    sortition: str = "uniform"
+    set_schedule: Choice = "exponential"  # execution set sizes
+    stop_rule: Choice = "lead"
+    sortition: Choice = "uniform"
     rice: bool = True  # per-set salt that stops free-loading nodes

@@ -18,7 +18,8 @@ from d2m_jax.core.types import Number
 
 T = TypeVar("T")
 
-GIVEN = ("context", "key", "mask", "seller", "state")  # keywords that the market fills in itself
+# Keywords that the market fills in itself.
+GIVEN = ("context", "key", "mask", "seller", "state", "view")
 
 
 def lookup(registry: Mapping[str, T], name: str, what: str) -> T:
@@ -47,9 +48,14 @@ def pick(registry: Mapping[str, T], choice: str | T, what: str) -> T:
     """
     if isinstance(choice, str):
         return lookup(registry, choice, what)
-    if choice is None or not (callable(choice) or isinstance(choice, tuple)):
+    if not is_own(choice):
         raise ValueError(f"{what} must be a name or a function of your own, not {choice!r}")
     return choice
+
+
+def is_own(choice: Any) -> bool:
+    """Whether a choice is a part of the user's own: a function, or a record of functions."""
+    return callable(choice) or (isinstance(choice, tuple) and any(map(callable, choice)))
 
 
 def label(choice: Any) -> str:
@@ -64,6 +70,8 @@ def label(choice: Any) -> str:
     if isinstance(own, str) and own:
         return own
     for fn in _functions(choice):
+        while isinstance(fn, functools.partial):
+            fn = fn.func
         return getattr(fn, "__name__", type(fn).__name__)
     return type(choice).__name__
 
@@ -77,6 +85,9 @@ def numbers(part: Any) -> dict[str, Number]:
         part: a function, a `functools.partial` (what is bound is no number any more), or a record
             of functions, whose numbers are those of all of them.
     """
+    own = getattr(type(part), "numbers", None)
+    if isinstance(own, property):  # a record that knows better which of its functions count
+        return dict(part.numbers)
     return {
         name: default
         for fn in _functions(part)
@@ -93,6 +104,34 @@ def options(part: Any) -> dict[str, Any]:
         for name, default in _keywords(fn)
         if not _is_number(fn, name, default)
     }
+
+
+def taken(fn: Callable[..., Any], given: Mapping[str, T]) -> dict[str, T]:
+    """Those of the given keywords that a function takes: all, if it takes any."""
+    signature = _signature(fn)
+    if signature is None or any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return dict(given)
+    return {name: value for name, value in given.items() if name in signature.parameters}
+
+
+def default_of(fn: Callable[..., Any] | None, name: str, otherwise: T) -> T:
+    """What a keyword of a function is when it is not given, as bound by a `partial` if it is."""
+    signature = None if fn is None else _signature(fn)
+    parameter = signature.parameters.get(name) if signature else None
+    if parameter is None or parameter.default is parameter.empty:
+        return otherwise
+    return parameter.default
+
+
+def bound(part: Any, given: Mapping[str, Any]) -> Any:
+    """A part with its numbers bound; of a record, each function gets those that it takes."""
+    if not given:
+        return part
+    if isinstance(part, tuple):
+        fields = (field and bound(field, taken(field, given)) if callable(field) else field
+                  for field in part)  # fmt: skip
+        return type(part)(*fields)
+    return functools.partial(part, **given)
 
 
 def digest(choice: Any) -> str:

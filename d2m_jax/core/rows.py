@@ -1,6 +1,7 @@
 """What several rooms ask of the updates `[S, D]`: shape and type, which rows are finite, a median.
 
-Not here: what only rules need (`aggregation/masks.py`).
+Not here: lengths and products of rows (`norms.py`, `gram.py`), what only rules need
+(`aggregation/masks.py`). Read next: `norms.py`.
 """
 
 import jax
@@ -50,6 +51,16 @@ def per_row(name: str, values: jax.Array, updates: jax.Array) -> jax.Array:
             f"got shape {values.shape}"
         )
     return values
+
+
+def present(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The mask `[S]`, all True when there is none."""
+    return jnp.ones(updates.shape[0], bool) if mask is None else mask
+
+
+def zero_absent(updates: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """`updates [S, D]` with absent rows set to 0, so that they may enter a matmul."""
+    return updates if mask is None else jnp.where(mask[:, None], updates, 0)
 
 
 def finite_mask(

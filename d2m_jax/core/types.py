@@ -13,4 +13,5 @@ import jax
 PyTree: TypeAlias = Any
 Batch: TypeAlias = Any  # a pytree of arrays whose leading axis is that of the examples
 Number: TypeAlias = float | int | jax.Array  # on the host a number, in a program a traced array []
+Count: TypeAlias = int | jax.Array  # a whole number, int32 when traced
 Key: TypeAlias = jax.Array  # from `jax.random.key`, or a legacy uint32 [2] of `jax.random.PRNGKey`

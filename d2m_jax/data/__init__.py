@@ -1,50 +1,69 @@
-"""Data: load a named set, deal it to sellers and a buyer. Read `federated.py` first."""
+"""Data: load a named set or bring one's own, deal it to sellers and a buyer.
 
+Read `dataset.py` first, then `federated.py`.
+"""
+
+from d2m_jax.data.arrays import from_arrays
+from d2m_jax.data.batches import check_num_classes, from_batches
+from d2m_jax.data.clients import natural_clients
+from d2m_jax.data.dataset import DataError, Dataset, num_examples
+from d2m_jax.data.dealing import checked_parts
 from d2m_jax.data.federated import (
-    Examples,
     FederatedData,
     build,
-    normalize,
-    repartition,
     seller_rows,
-    stack_partitions,
 )
+from d2m_jax.data.files import from_file
+from d2m_jax.data.frame import from_frame
 from d2m_jax.data.holdings import describe, report
+from d2m_jax.data.overlap import shared_examples, shared_in
 from d2m_jax.data.partition import (
     PARTITIONS,
+    as_partition,
     dirichlet,
+    fixed_partition,
     gamma_similarity,
     iid,
     inner_dirichlet,
     lognormal_sizes,
     shards,
 )
-from d2m_jax.data.raw import DataError, RawDataset, from_arrays
+from d2m_jax.data.raw import ImageArrays, images_dataset
 from d2m_jax.data.sources import SOURCES, load
-from d2m_jax.data.splits import assert_disjoint, shared_images
+from d2m_jax.data.splits import assert_disjoint
+from d2m_jax.data.tfds import from_tfds
 
 __all__ = [
     "PARTITIONS",
     "SOURCES",
     "DataError",
-    "Examples",
+    "Dataset",
     "FederatedData",
-    "RawDataset",
+    "ImageArrays",
+    "as_partition",
     "assert_disjoint",
     "build",
+    "check_num_classes",
+    "checked_parts",
     "describe",
     "dirichlet",
+    "fixed_partition",
     "from_arrays",
+    "from_batches",
+    "from_file",
+    "from_frame",
+    "from_tfds",
     "gamma_similarity",
     "iid",
+    "images_dataset",
     "inner_dirichlet",
     "load",
     "lognormal_sizes",
-    "normalize",
-    "repartition",
+    "natural_clients",
+    "num_examples",
     "report",
     "seller_rows",
     "shards",
-    "shared_images",
-    "stack_partitions",
+    "shared_examples",
+    "shared_in",
 ]

@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from d2m_jax.data.raw import OFFICIAL, DataError, RawDataset
+from d2m_jax.data.dataset import DataError
+from d2m_jax.data.raw import OFFICIAL, ImageArrays
 
 IDX_FILES = (
     "train-images-idx3-ubyte.gz",
@@ -98,7 +99,7 @@ def read_idx(path: pathlib.Path, num_axes: int) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def read_idx_dataset(name: str, folder: pathlib.Path) -> RawDataset:
+def read_idx_dataset(name: str, folder: pathlib.Path) -> ImageArrays:
     """Reads the four IDX files of `name` in `folder` (about 0.4 s for MNIST).
 
     Raises:
@@ -113,7 +114,7 @@ def read_idx_dataset(name: str, folder: pathlib.Path) -> RawDataset:
     train_images, train_labels, test_images, test_labels = (
         read_idx(folder / file, num_axes) for file, num_axes in zip(IDX_FILES, (3, 1, 3, 1))
     )
-    return RawDataset(
+    return ImageArrays(
         name,
         train_images[..., None],
         train_labels.astype(np.int32),
@@ -187,7 +188,7 @@ def _read_batch(stream: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def read_cifar10(path: pathlib.Path) -> RawDataset:
+def read_cifar10(path: pathlib.Path) -> ImageArrays:
     """Reads CIFAR-10 from its Python tar, gz or xz (xz: about 9 s, see `cache.py`).
 
     Args:
@@ -219,7 +220,7 @@ def read_cifar10(path: pathlib.Path) -> RawDataset:
         raise DataError(f"{path} is truncated or damaged: it lacks {', '.join(missing)}")
     train = [batches[name] for name in _CIFAR_MEMBERS[:-1]]
     test_images, test_labels = batches["test_batch"]
-    return RawDataset(
+    return ImageArrays(
         "cifar10",
         np.concatenate([images for images, _ in train]),
         np.concatenate([labels for _, labels in train]),
@@ -236,3 +237,16 @@ def find(name: str, data_dir: pathlib.Path, files: Sequence[str]) -> list[pathli
         if found:
             return found
     return []
+
+
+def find_all(name: str, data_dir: pathlib.Path, files: Sequence[str]) -> list[pathlib.Path]:
+    """Returns all `files`, as `find`.
+
+    Raises:
+        DataError: some are missing.
+    """
+    found = find(name, data_dir, files)
+    missing = [file for file in files if file not in {path.name for path in found}]
+    if missing:
+        raise DataError(f"no data for {name!r}: put {', '.join(missing)} into {data_dir / name}")
+    return found

@@ -14,29 +14,32 @@ from collections.abc import Callable
 
 import numpy as np
 
-from d2m_jax.data.raw import RawDataset
+from d2m_jax.data.raw import ImageArrays
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def default_folder() -> pathlib.Path:
-    """Returns `$D2M_CACHE_DIR`, else `~/.cache/d2m_jax`."""
-    return pathlib.Path(
-        os.environ.get("D2M_CACHE_DIR") or pathlib.Path.home() / ".cache" / "d2m_jax"
-    ).expanduser()
+def default_folder() -> pathlib.Path | None:
+    """Returns `$D2M_CACHE_DIR`, else `~/.cache/d2m_jax`; None where the user has no home."""
+    try:
+        return pathlib.Path(os.environ.get("D2M_CACHE_DIR") or "~/.cache/d2m_jax").expanduser()
+    except RuntimeError:  # no HOME and no entry in passwd: then nothing is kept
+        return None
 
 
 def cached(
-    source: pathlib.Path, name: str, read: Callable[[], RawDataset], folder: pathlib.Path
-) -> RawDataset:
+    source: pathlib.Path, name: str, read: Callable[[], ImageArrays], folder: pathlib.Path | None
+) -> ImageArrays:
     """Returns `read()`, or the copy in `folder` of what it returned for the same `source`.
 
     Args:
         source: the file that changes when the data does.
         name: tells copies of different sources apart.
         read: the slow reader.
-        folder: where copies lie; made when missing. A copy of CIFAR-10 takes 184 MB.
+        folder: where copies lie; made when missing; None keeps none. CIFAR-10 takes 184 MB.
     """
+    if folder is None:
+        return read()
     stat = source.stat()
     path = folder / f"{name}-{stat.st_size}-{stat.st_mtime_ns}.npz"
     raw = _load(path)
@@ -47,11 +50,11 @@ def cached(
     return raw
 
 
-def _load(path: pathlib.Path) -> RawDataset | None:
+def _load(path: pathlib.Path) -> ImageArrays | None:
     try:
         with np.load(path, allow_pickle=False) as saved:
             arrays = {name: saved[name] for name in _ARRAYS}
-            return RawDataset(
+            return ImageArrays(
                 name=str(saved["name"]),
                 class_names=tuple(str(name) for name in saved["class_names"]),
                 **arrays,
@@ -60,7 +63,7 @@ def _load(path: pathlib.Path) -> RawDataset | None:
         return None
 
 
-def _save(path: pathlib.Path, raw: RawDataset) -> None:
+def _save(path: pathlib.Path, raw: ImageArrays) -> None:
     """Writes beside the target and renames, so that a copy is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")

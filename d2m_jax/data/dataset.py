@@ -17,8 +17,9 @@ class DataError(ValueError):
 class Dataset(NamedTuple):
     """Examples for training and for the test, in the order of their source.
 
-    A batch is any pytree of arrays with a leading axis of examples. Sets that come with the package
-    and those of `from_arrays`, `from_frame` and `from_file` are dictionaries `{"inputs", "labels"}`.
+    A batch is any pytree of arrays with a leading axis of examples. Sets that come with the
+    package and those of `from_arrays`, `from_frame` and `from_file` are dictionaries
+    `{"inputs", "labels"}`.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Dataset(NamedTuple):
     clients: np.ndarray | None = None  # [T] int32, to whom each training example belongs by nature
     client_names: tuple[str, ...] = ()
     stats: PyTree = ()  # what `Task.prepare` needs, of the training examples alone
+    notes: tuple[str, ...] = ()  # what was done to the source, a sentence each
+    columns: tuple[str, ...] = ()  # F names of a table's inputs; of a text, its tokens
 
     @property
     def num_train(self) -> int:

@@ -1,7 +1,7 @@
 """The steps that partitions share: checks, shuffles, cuts, apportionment, repair (host)."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -116,3 +116,50 @@ def repair(rng: np.random.Generator, parts: Sequence[np.ndarray], least: int) ->
 def tidy(parts: Sequence[np.ndarray]) -> Partition:
     """Returns the parts sorted, as int64."""
     return [np.sort(part).astype(np.int64) for part in parts]
+
+
+def checked_parts(dealt: object, num_sellers: int, num_rows: int) -> Partition:
+    """Returns what a partition dealt, a user's own too, as N int64 arrays of row numbers.
+
+    Args:
+        dealt: what the partition returned.
+        num_sellers: N.
+        num_rows: T; rows are 0 .. T-1. Two sellers may hold the same row.
+
+    Raises:
+        ValueError: not N non-empty arrays of integers in range, without repetition within a seller.
+    """
+    if not isinstance(dealt, list | tuple | np.ndarray):
+        raise ValueError(
+            f"the partition must give a list of arrays of row numbers, not {type(dealt).__name__}"
+        )
+    if len(dealt) != num_sellers:
+        raise ValueError(f"the partition served {len(dealt)} sellers instead of {num_sellers}")
+    return [checked_rows(part, seller, num_rows) for seller, part in enumerate(dealt)]
+
+
+def checked_rows(part: object, seller: int, num_rows: int | None) -> np.ndarray:
+    """Returns the rows of one seller as int64; see `checked_parts`. No `num_rows`: any length."""
+    rows = np.asarray(part if isinstance(part, np.ndarray) else list(_iterable(part, seller)))
+    if rows.size == 0:
+        raise ValueError(f"the partition left seller {seller} without samples")
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"the partition gave seller {seller} {rows.dtype} of shape {rows.shape} instead of an "
+            "array of row numbers"
+        )
+    last = np.iinfo(np.int64).max if num_rows is None else num_rows - 1
+    if rows.min() < 0 or rows.max() > last:
+        raise ValueError(f"the partition gave seller {seller} rows outside 0 to {last}")
+    if len(np.unique(rows)) != len(rows):
+        raise ValueError(f"the partition gave seller {seller} a row twice")
+    return rows.astype(np.int64)
+
+
+def _iterable(part: object, seller: int) -> Iterable[object]:
+    if not isinstance(part, Iterable) or isinstance(part, str | bytes | dict):
+        raise ValueError(
+            f"the partition gave seller {seller} {type(part).__name__} instead of an array of row "
+            "numbers"
+        )
+    return part

@@ -4,14 +4,13 @@ Real, tiny, inside the scikit-learn wheel: nothing to download. Read next: `sour
 """
 
 import numpy as np
-from sklearn.datasets import load_digits
 
-from d2m_jax.data.raw import OFFICIAL, RawDataset
+from d2m_jax.data.raw import OFFICIAL, ImageArrays
 
 _TEST_EVERY = 5
 
 
-def read_digits() -> RawDataset:
+def read_digits() -> ImageArrays:
     """Returns the digits with a fixed stratified split: 1,442 train, 355 test.
 
     The fifth, tenth, ... image of every class, in the order of the source, is a test image, so
@@ -20,13 +19,15 @@ def read_digits() -> RawDataset:
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (UCI), test part.
     """
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)[..., None]
     labels = bunch.target.astype(np.int32)
     is_test = np.zeros(len(labels), dtype=bool)
     for label in range(10):
         is_test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    return RawDataset(
+    return ImageArrays(
         "digits",
         images[~is_test],
         labels[~is_test],

@@ -6,9 +6,8 @@ passed through as it is; both are asserted. Arrays are JAX arrays on the default
 Not here: who gets which rows (`partition.py`), who holds what (`holdings.py`).
 """
 
-import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,67 +15,50 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from d2m_jax.core.choices import lookup
-from d2m_jax.data.dealing import Partition
-from d2m_jax.data.partition import PARTITIONS
-from d2m_jax.data.raw import RawDataset, check
-from d2m_jax.data.splits import assert_disjoint, moments, shared_images, take
+from d2m_jax.core.choices import label
+from d2m_jax.core.types import Batch, PyTree
+from d2m_jax.data.dataset import Dataset, num_examples
+from d2m_jax.data.dealing import Partition, checked_parts
+from d2m_jax.data.overlap import shared_in
+from d2m_jax.data.partition import as_partition
+from d2m_jax.data.splits import assert_disjoint, take
 
-_MAX_INDEX_BYTES = 1 << 31
-_MAX_SHARED = 0.01  # of the test images may also be training images; the official sets have none
-
-
-@struct.dataclass
-class Examples:
-    """Labelled images of one purpose."""
-
-    images: jax.Array  # [V, H, W, Ch] uint8
-    labels: jax.Array  # [V] int32
+_MAX_SHARED = 0.01  # of the test examples may also train; the official sets have none
+_FROM_BUILD = ("min_samples", "clients", "rows")  # keywords that `build` gives, if asked for
 
 
-@struct.dataclass
-class FederatedData:
+class FederatedData(struct.PyTreeNode):
     """All data of one market; a pytree of arrays.
 
-    Memory: T H W Ch bytes for the pool (MNIST 47 MB, CIFAR-10 154 MB), the test set, and 4 N M
-    bytes for `index`, where M is the size of the largest seller.
+    Batches are pytrees of arrays with a leading axis of examples. Memory: the pool, the buyer's
+    examples and the test set as they are, and 4 R bytes for who holds what, where R is what all
+    sellers hold together: a seller costs what it holds, not what the largest one does.
     """
 
-    images: jax.Array  # [T, H, W, Ch] uint8, the sellers' pool
-    labels: jax.Array  # [T] int32
-    index: jax.Array  # [N, M] int32, rows of the pool; a seller's own rows, repeated to width M
-    sizes: jax.Array  # [N] int32, how many are distinct: draw columns with randint(0, sizes[m])
-    mean: jax.Array  # [Ch] float32, of the raw uint8 values
-    std: jax.Array  # [Ch] float32
-    correction: Examples  # the buyer's, given to CONE for defence and contributions
-    verdict: Examples  # the buyer's, only for the metric that is held against tau
-    root: Examples  # the buyer's root data (FLTrust); may be empty
-    test: Examples  # the official test set, only for reports
+    pool: Batch  # [T, ...], the sellers' examples
+    rows: jax.Array  # [R] int32, rows of the pool, seller after seller
+    starts: jax.Array  # [N] int32, where each seller's begin among `rows`
+    sizes: jax.Array  # [N] int32, how many they are: draw places with randint(0, sizes[m])
+    stats: PyTree  # of the training set, for `Task.prepare`
+    correction: Batch  # [V, ...], the buyer's, given to CONE for defence and contributions
+    verdict: Batch  # the buyer's, only for the metric that is held against tau
+    root: Batch  # the buyer's root data (FLTrust); may be empty
+    test: Batch  # the official test set, only for reports
 
-
-def normalize(data: FederatedData, images: jax.Array) -> jax.Array:
-    """Returns (images - mean) / std per channel.
-
-    Args:
-        data: whose `mean` and `std` are used.
-        images: [..., H, W, Ch] uint8.
-
-    Returns:
-        [..., H, W, Ch] float32.
-    """
-    per_channel = (1,) * (images.ndim - 1) + (-1,)
-    centred = images.astype(jnp.float32) - data.mean.reshape(per_channel)
-    return centred / data.std.reshape(per_channel)
+    def examples_of(self, seller: jax.Array, places: jax.Array) -> Batch:
+        """Returns the examples at these places [B] among the seller's own, [B, ...]."""
+        rows = self.rows[self.starts[seller] + places]
+        return jax.tree.map(lambda leaf: leaf[rows], self.pool)
 
 
 def seller_rows(data: FederatedData) -> Partition:
-    """Returns the rows of the pool that each seller holds, without the padding (host)."""
-    index, sizes = np.asarray(data.index), np.asarray(data.sizes)
-    return [row[:size] for row, size in zip(index, sizes)]
+    """Returns the rows of the pool that each seller holds (host)."""
+    rows = np.asarray(data.rows)
+    return [rows[a : a + n] for a, n in zip(np.asarray(data.starts), np.asarray(data.sizes))]
 
 
 def build(
-    raw: RawDataset,
+    dataset: Dataset,
     *,
     num_sellers: int,
     partition: str | Callable[..., Partition] = "dirichlet",
@@ -85,209 +67,152 @@ def build(
     seed: int = 0,
     min_samples: int = 1,
     max_train: int | None = None,
-    width: int | None = None,
     whole_pool: bool = False,
     **options: Any,
 ) -> FederatedData:
     """Deals a data set to a buyer and N sellers.
 
-    In this order, each draw class-stratified and without replacement: keep `max_train` images of
-    the training set; take correction, verdict and root; partition what is left among the sellers.
+    In this order, each draw stratified by `dataset.strata` and without replacement: keep
+    `max_train` examples of the training set; take correction, verdict and root; partition what is
+    left among the sellers.
 
     Args:
-        raw: from `load` or `from_arrays`; not changed.
+        dataset: from `load`, `from_arrays`, `from_frame` or `from_file`; not changed.
         num_sellers: N.
-        partition: a name in `PARTITIONS` or a function with the same arguments.
-        num_validation: images of the buyer, halved into correction and verdict (verdict has the
+        partition: a name in `PARTITIONS`, a function with the same arguments, or a list of N arrays
+            of rows of what is left.
+        num_validation: examples of the buyer, halved into correction and verdict (verdict has the
             odd one); 0 for none.
-        num_root: images of root data; 0 for none.
-        seed: decides which images the buyer gets, and the partition.
-        min_samples: images that every seller gets at least, >= 1.
-        max_train: use only so many training images, all by default.
-        width: M, the width of `index`; by default the size of the largest seller. Programs are
-            compiled anew for another M.
-        whole_pool: keep all training images in the pool, though `index` names only rows that the
-            sellers were dealt: then worlds of all seeds share one pool (not for `repartition`).
+        num_root: examples of root data; 0 for none.
+        seed: decides which examples the buyer gets, and the partition.
+        min_samples: examples that every seller gets at least, >= 1.
+        max_train: use only so many training examples, all by default.
+        whole_pool: keep all training examples in the pool, though `rows` names only those that the
+            sellers were dealt: then worlds of all seeds share one pool.
         **options: of the partition, such as `alpha`, `classes_per_seller`, `gamma`, `sigma`.
 
     Returns:
-        `FederatedData` on the default device. `mean` and `std` are of the whole training set
-        (our choice: constants of the data set, the same for every seed).
+        `FederatedData` on the default device.
 
     Raises:
-        ValueError: an argument is out of range or unknown, or more than 1 % of the test images
-            are also training images; one sentence.
+        ValueError: an argument is out of range or unknown, or more than 1 % of the test examples
+            are also training examples; one sentence.
     """
-    check(raw)
-    _deal(partition, options)  # names, before any work
-    _check_counts(len(raw.train_labels), num_validation, num_root, max_train)
-    shared = shared_images(raw.train_images, raw.test_images)
-    if shared > _MAX_SHARED * len(raw.test_labels):
+    deal = _dealer(partition, options)  # names, before any work
+    _check_counts(dataset.num_train, num_validation, num_root, max_train, min_samples)
+    shared = shared_in(dataset)
+    if shared > _MAX_SHARED * dataset.num_test:
         raise ValueError(
-            f"{raw.name}: {shared} of {len(raw.test_labels)} test images are also training "
-            "images; the test set must be kept apart"
+            f"{dataset.name}: {shared} of {dataset.num_test} test examples are also training "
+            "examples; the test set must be kept apart"
         )
-
+    strata = _strata(dataset)
     rng = np.random.default_rng((seed, 1))  # not the stream of the partition
-    labels = raw.train_labels
-    rows = np.arange(len(labels))
+    rows = np.arange(dataset.num_train)
     if max_train is not None:
-        rows, _ = take(rng, labels, rows, max_train)
-    correction, rows = take(rng, labels, rows, num_validation // 2)
-    verdict, rows = take(rng, labels, rows, num_validation - num_validation // 2)
-    root, rows = take(rng, labels, rows, num_root)
+        rows, _ = take(rng, strata, rows, max_train)
+    correction, rows = take(rng, strata, rows, num_validation // 2)
+    verdict, rows = take(rng, strata, rows, num_validation - num_validation // 2)
+    root, rows = take(rng, strata, rows, num_root)
     assert_disjoint({"correction": correction, "verdict": verdict, "root": root, "pool": rows})
-    index, sizes = _table(labels[rows], num_sellers, partition, seed, min_samples, width, options)
-    if whole_pool:
-        index, rows = jnp.asarray(rows, jnp.int32)[index], np.arange(len(labels))
-    mean, std = moments(raw.train_images)
+    clients = None if dataset.clients is None else np.asarray(dataset.clients)[rows]
+    given = {"min_samples": min_samples, "clients": clients, "rows": rows}
+    parts = deal_rows(deal, seed, strata[rows], num_sellers, {**options, **given})
+    held = np.concatenate(parts)
+    sizes = np.array([len(part) for part in parts], np.int32)
+    pool = np.arange(dataset.num_train) if whole_pool else rows
 
-    def examples(images: np.ndarray, labels: np.ndarray) -> Examples:
-        return Examples(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+    def examples(of: np.ndarray) -> Batch:
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[of]), dataset.train)
 
-    pool = examples(raw.train_images[rows], labels[rows])
     return FederatedData(
-        images=pool.images,
-        labels=pool.labels,
-        index=index,
-        sizes=sizes,
-        mean=jnp.asarray(mean),
-        std=jnp.asarray(std),
-        correction=examples(raw.train_images[correction], labels[correction]),
-        verdict=examples(raw.train_images[verdict], labels[verdict]),
-        root=examples(raw.train_images[root], labels[root]),
-        test=examples(raw.test_images, raw.test_labels),
+        pool=examples(pool),
+        rows=jnp.asarray(rows[held] if whole_pool else held, jnp.int32),
+        starts=jnp.asarray(np.cumsum(sizes) - sizes, jnp.int32),
+        sizes=jnp.asarray(sizes),
+        stats=jax.tree.map(jnp.asarray, dataset.stats),
+        correction=examples(correction),
+        verdict=examples(verdict),
+        root=examples(root),
+        test=jax.tree.map(jnp.asarray, dataset.test),
     )
 
 
-def repartition(
-    data: FederatedData,
-    *,
+def deal_rows(
+    deal: Callable[..., Partition],
+    seed: int,
+    strata: np.ndarray,
     num_sellers: int,
-    partition: str | Callable[..., Partition] = "dirichlet",
-    seed: int = 0,
-    min_samples: int = 1,
-    width: int | None = None,
-    **options: Any,
-) -> FederatedData:
-    """Deals the same pool anew; the buyer's images, the pool and the test set are shared.
-
-    For sweeps over heterogeneity, number of sellers or partition seeds. Arguments as in `build`,
-    which it equals for the same seed.
-    """
-    labels = np.asarray(data.labels)
-    index, sizes = _table(labels, num_sellers, partition, seed, min_samples, width, options)
-    return dataclasses.replace(data, index=index, sizes=sizes)
-
-
-def stack_partitions(worlds: Sequence[FederatedData]) -> tuple[FederatedData, FederatedData]:
-    """Stacks worlds that differ only in who holds what, for `vmap` over heterogeneity.
+    options: Mapping[str, Any],
+) -> Partition:
+    """Partitions rows 0 .. len(strata) - 1 and holds any partition, a user's too, to its promise.
 
     Args:
-        worlds: P of them with the same number of sellers, made by `repartition` from one `build`.
-
-    Returns:
-        (data, axes): `index` [P, N, M] with the largest M and `sizes` [P, N], all else as in the
-        first world; `axes` has 0 there and None elsewhere, for `in_axes`.
+        deal: `(seed, strata, num_sellers, **options) -> N arrays`.
+        seed: of the partition.
+        strata: [T].
+        num_sellers: N.
+        options: of which it is given those that it names.
 
     Raises:
-        ValueError: the worlds have different pools or numbers of sellers.
+        ValueError: see `checked_parts`.
     """
-    first = worlds[0]
-    for world in worlds[1:]:
-        if world.images is not first.images:
-            raise ValueError("worlds to be stacked must share their pool: use `repartition`")
-        if world.sizes.shape != first.sizes.shape:
-            raise ValueError("worlds to be stacked must have the same number of sellers")
-    width = max(world.index.shape[1] for world in worlds)
-    index = np.stack([_padded(seller_rows(world), width) for world in worlds])
-    sizes = jnp.stack([world.sizes for world in worlds])
-    data = dataclasses.replace(first, index=jnp.asarray(index), sizes=sizes)
-    axes = dataclasses.replace(jax.tree.map(lambda _: None, first), index=0, sizes=0)
-    return data, axes
+    known = inspect.signature(deal).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    mine = {name: value for name, value in options.items() if takes_all or name in known}
+    return checked_parts(deal(seed, strata, num_sellers, **mine), num_sellers, len(strata))
 
 
-# ------------------------------------------------------------------------------------ helpers
+def _dealer(
+    partition: str | Callable[..., Partition] | Partition, options: Mapping[str, Any]
+) -> Callable[..., Partition]:
+    """The partition as a function, with the names of its options checked."""
+    deal = as_partition(partition)
+    parameters = inspect.signature(deal).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return deal
+    valid = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _FROM_BUILD]
+    for option in options:
+        if option not in valid:
+            raise ValueError(
+                f"partition {label(partition)!r} has no option {option!r}; "
+                f"valid options: {', '.join(valid) or 'none'}"
+            )
+    return deal
+
+
+def _strata(dataset: Dataset) -> np.ndarray:
+    if dataset.strata is None:
+        return np.zeros(dataset.num_train, np.int32)
+    strata = np.asarray(dataset.strata)
+    if strata.shape != (dataset.num_train,):
+        raise ValueError(
+            f"{dataset.name}: strata have shape {strata.shape}, there are {dataset.num_train} "
+            "training examples"
+        )
+    return strata
 
 
 def _check_counts(
-    num_train: int, num_validation: int, num_root: int, max_train: int | None
+    num_train: int, num_validation: int, num_root: int, max_train: int | None, min_samples: int
 ) -> None:
     for what, count in (("num_validation", num_validation), ("num_root", num_root)):
         if count < 0:
             raise ValueError(f"{what} must not be negative, not {count}")
     if num_validation == 1:
         raise ValueError("num_validation must be 0 or at least 2: it is cut into two halves")
+    if min_samples < 1:
+        raise ValueError(f"min_samples must be at least 1, not {min_samples}")
     if max_train is not None and not 1 <= max_train <= num_train:
         raise ValueError(f"max_train must be between 1 and {num_train}, not {max_train}")
     pool = num_train if max_train is None else max_train
     if num_validation + num_root >= pool:
         raise ValueError(
             f"num_validation={num_validation} and num_root={num_root} leave nothing of "
-            f"{pool} training images for the sellers"
+            f"{pool} training examples for the sellers"
         )
 
 
-def _deal(
-    partition: str | Callable[..., Partition], options: Mapping[str, Any]
-) -> Callable[..., Partition]:
-    """Looks the partition up and checks the names of its options."""
-    deal = lookup(PARTITIONS, partition, "partition") if isinstance(partition, str) else partition
-    parameters = inspect.signature(deal).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return deal
-    valid = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "min_samples"]
-    for option in options:
-        if option not in valid:
-            raise ValueError(
-                f"partition {partition!r} has no option {option!r}; "
-                f"valid options: {', '.join(valid) or 'none'}"
-            )
-    return deal
-
-
-def _table(
-    labels: np.ndarray,
-    num_sellers: int,
-    partition: str | Callable[..., Partition],
-    seed: int,
-    min_samples: int,
-    width: int | None,
-    options: Mapping[str, Any],
-) -> tuple[jax.Array, jax.Array]:
-    """Partitions, asserts disjointness, returns index [N, M] int32 and sizes [N] int32."""
-    if min_samples < 1:
-        raise ValueError(f"min_samples must be at least 1, not {min_samples}")
-    deal = _deal(partition, options)
-    dealt = deal(seed, labels, num_sellers, min_samples=min_samples, **options)
-    parts = [np.asarray(part, np.int64) for part in dealt]
-    _check_parts(parts, num_sellers, len(labels))
-    largest = max(len(part) for part in parts)
-    if width is None:
-        width = largest
-    if width < largest:
-        raise ValueError(f"width={width} is below the size of the largest seller, {largest}")
-    if 4 * num_sellers * width > _MAX_INDEX_BYTES:
-        raise ValueError(
-            f"the index table of {num_sellers} sellers x {width} samples would take over 2 GiB; "
-            "use fewer sellers or a partition with more even sizes"
-        )
-    sizes = np.array([len(part) for part in parts], np.int32)
-    return jnp.asarray(_padded(parts, width)), jnp.asarray(sizes)
-
-
-def _check_parts(parts: Partition, num_sellers: int, num_rows: int) -> None:
-    """Holds any partition, a user's too, to what `index` needs."""
-    if len(parts) != num_sellers:
-        raise ValueError(f"the partition served {len(parts)} sellers instead of {num_sellers}")
-    for seller, part in enumerate(parts):
-        if len(part) == 0:
-            raise ValueError(f"the partition left seller {seller} without samples")
-        if part.min() < 0 or part.max() >= num_rows:
-            raise ValueError(f"the partition gave seller {seller} rows outside 0 to {num_rows - 1}")
-    assert_disjoint({f"seller {seller}": part for seller, part in enumerate(parts)})
-
-
-def _padded(parts: Partition, width: int) -> np.ndarray:
-    """Returns [N, width] int32: each seller's rows, repeated from the start to fill the width."""
-    return np.stack([np.resize(part, width) for part in parts]).astype(np.int32)
+def is_empty(batch: Batch) -> bool:
+    """Whether a batch has no examples."""
+    return num_examples(batch) == 0

@@ -3,19 +3,25 @@
 Every partition takes `(seed, labels, num_sellers, *, min_samples=1, ...)` and returns one sorted
 array of row numbers per seller. All of them are disjoint, cover every row, and give every seller
 at least `min_samples` rows, for any parameter in range: a draw that starves a seller is repaired
-(`dealing.repair`), never drawn again. Not here: the steps they share (`dealing.py`), what a
-partition looks like (`holdings.py`), validation and test (`federated.py`).
+(`dealing.repair`), never drawn again. One that names a keyword `clients` is told to whom each row
+belongs by nature, one that names `rows` its number in the training set.
+Not here: natural clients (`clients.py`), the steps they share (`dealing.py`), what a partition
+looks like (`holdings.py`), validation and test (`federated.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from d2m_jax.core.choices import pick
+from d2m_jax.data.clients import natural_clients
 from d2m_jax.data.dealing import (
     Partition,
     apportion,
     borders,
     checked,
+    checked_rows,
     fill,
     lognormal_counts,
     not_negative,
@@ -273,4 +279,60 @@ PARTITIONS: dict[str, Callable[..., Partition]] = {
     "shards": shards,
     "gamma_similarity": gamma_similarity,
     "lognormal_sizes": lognormal_sizes,
+    "clients": natural_clients,
 }
+
+
+def as_partition(
+    choice: str | Callable[..., Partition] | Sequence[np.ndarray],
+) -> Callable[..., Partition]:
+    """Returns the partition that is chosen: by name, one's own function, or a list of rows.
+
+    Raises:
+        ValueError: an unknown name, or neither a name nor a function nor a list of arrays.
+    """
+    if isinstance(choice, list | tuple):
+        return fixed_partition(choice)
+    deal: Any = pick(PARTITIONS, choice, "partition")
+    return deal
+
+
+def fixed_partition(parts: Sequence[np.ndarray]) -> Callable[..., Partition]:
+    """Returns a partition that deals seller m the training examples `parts[m]`.
+
+    Examples of the buyer leave a seller's hand; the others are found by their number in the
+    training set, whatever the buyer took. Two sellers may hold the same example.
+
+    Args:
+        parts: N arrays of distinct row numbers of the training set.
+
+    Raises:
+        ValueError: a part is empty or no array of row numbers.
+    """
+    held = [checked_rows(part, seller, None) for seller, part in enumerate(parts)]
+
+    def fixed(
+        seed: int,
+        labels: np.ndarray,
+        num_sellers: int,
+        *,
+        rows: np.ndarray | None = None,
+        min_samples: int = 1,
+    ) -> Partition:
+        """Deals the rows as they were given; `rows` [T] are the training set's numbers."""
+        del seed
+        if len(held) != num_sellers:
+            raise ValueError(f"the list deals to {len(held)} sellers, not to {num_sellers}")
+        if rows is None:
+            parts = [checked_rows(part, m, len(labels)) for m, part in enumerate(held)]
+        else:
+            parts = [np.flatnonzero(np.isin(rows, part)) for part in held]
+        least = min(range(num_sellers), key=lambda m: len(parts[m]))
+        if len(parts[least]) < max(min_samples, 1):
+            raise ValueError(
+                f"the list leaves seller {least} {len(parts[least])} samples of the "
+                f"{max(min_samples, 1)} that each must have (the buyer's are taken out)"
+            )
+        return tidy(parts)
+
+    return fixed

@@ -1,20 +1,19 @@
-"""A data set as it lies on disk: arrays, their checks and what is known of the official ones.
+"""Sets of images as they lie on disk: arrays, their checks, what is known of the official ones.
 
 Not here: reading files (`archives.py`, `digits.py`, `tfds.py`), choosing among them
-(`sources.py`), dealing images to sellers (`federated.py`, `partition.py`).
+(`sources.py`), a user's own arrays (`arrays.py`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from d2m_jax.data.dataset import DataError, Dataset
+from d2m_jax.data.moments import moments
 
-class DataError(ValueError):
-    """Data that is missing, damaged or not what it claims to be; the message is one sentence."""
 
-
-class RawDataset(NamedTuple):
-    """Images and labels on the host, in the order of their source."""
+class ImageArrays(NamedTuple):
+    """What the readers of images return: uint8 images and labels, in the order of their source."""
 
     name: str
     train_images: np.ndarray  # [T, H, W, Ch] uint8
@@ -85,54 +84,34 @@ OFFICIAL = {
 }
 
 
-def from_arrays(
-    train_images: np.ndarray,
-    train_labels: np.ndarray,
-    test_images: np.ndarray,
-    test_labels: np.ndarray,
-    *,
-    name: str = "custom",
-    class_names: tuple[str, ...] | None = None,
-) -> RawDataset:
-    """Makes a data set of a user's own arrays, checked.
+def images_dataset(raw: ImageArrays) -> Dataset:
+    """Returns the data set of images and class labels, checked.
 
     Args:
-        train_images: [T, H, W, Ch] or [T, H, W] uint8; grey images get a channel axis.
-        train_labels: [T] integers in 0 .. L-1.
-        test_images: [E, H, W, Ch] or [E, H, W] uint8, never used for training.
-        test_labels: [E] integers.
-        name: for messages and reports.
-        class_names: L names; by default the numbers 0 .. largest label.
+        raw: uint8 images [T, H, W, Ch] and labels [T] in 0 .. L-1, of training and test.
+
+    Returns:
+        A `Dataset` of kind "images"; its strata are the labels, its `stats` the mean and the
+        standard deviation [Ch] float32 of the raw training values. The arrays are not copied.
 
     Raises:
         DataError: an array has the wrong type, shape or range.
     """
-    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
-    for split, labels in (("train", train_labels), ("test", test_labels)):
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(f"{name}: {split} labels must be integers, not {labels.dtype}")
-    if class_names is None:
-        largest = max(train_labels.max(initial=0), test_labels.max(initial=0))
-        class_names = tuple(str(label) for label in range(int(largest) + 1))
-    raw = RawDataset(
-        name,
-        _with_channel(train_images),
-        train_labels.astype(np.int32),
-        _with_channel(test_images),
-        test_labels.astype(np.int32),
-        tuple(class_names),
-    )
     check(raw)
-    return raw
+    mean, std = moments(raw.train_images)
+    return Dataset(
+        name=raw.name,
+        train={"inputs": raw.train_images, "labels": raw.train_labels},
+        test={"inputs": raw.test_images, "labels": raw.test_labels},
+        kind="images",
+        class_names=raw.class_names,
+        strata=raw.train_labels,
+        stats={"mean": mean, "std": std},
+    )
 
 
-def _with_channel(images: np.ndarray) -> np.ndarray:
-    images = np.asarray(images)
-    return images[..., None] if images.ndim == 3 else images
-
-
-def check(raw: RawDataset) -> None:
-    """Raises DataError unless shapes, types and label ranges are as `RawDataset` says."""
+def check(raw: ImageArrays) -> None:
+    """Raises DataError unless shapes, types and label ranges are as `ImageArrays` says."""
     num_classes = len(raw.class_names)
     for split, images, labels in (
         ("train", raw.train_images, raw.train_labels),
@@ -164,7 +143,7 @@ def check(raw: RawDataset) -> None:
         )
 
 
-def check_official(raw: RawDataset, where: str) -> None:
+def check_official(raw: ImageArrays, where: str) -> None:
     """Raises DataError unless `raw` has the shape and label counts published for its name.
 
     Args:

@@ -1,32 +1,34 @@
 """`load`: a named data set from the first source that has it, never from another set.
 
-Order: the official archives in the user's folder, else TFDS. The digits are built in.
+Order: the official files in the user's folder, else TFDS. Small sets are built in.
 Read next: `federated.py`, which deals a data set to sellers.
 """
 
 import functools
-import os
 import pathlib
 from collections.abc import Callable
 
 from d2m_jax.core.choices import lookup
-from d2m_jax.data import archives, cache, digits, tfds
-from d2m_jax.data.raw import DataError, RawDataset, check_official
+from d2m_jax.data import archives, cache, digits, tables, texts, tfds
+from d2m_jax.data.dataset import DataError, Dataset
+from d2m_jax.data.paths import Folder, at_home
+from d2m_jax.data.raw import ImageArrays, check_official, images_dataset
 
-Folder = str | os.PathLike[str]
+Reader = Callable[[pathlib.Path | None, pathlib.Path | None], Dataset]
+ImageReader = Callable[[pathlib.Path | None, pathlib.Path | None], tuple[ImageArrays, str]]
 
 
-def load(
-    name: str, data_dir: Folder | None = None, *, cache_dir: Folder | None = None
-) -> RawDataset:
+def load(name: str, data_dir: Folder | None = None, *, cache_dir: Folder | None = None) -> Dataset:
     """Loads a named data set, checked against its published shapes and label counts.
 
-    Looks for the official archives in `<data_dir>/<name>/`, then in `data_dir` itself; when
-    there are none, goes through TFDS (its folder: `data_dir`, else its default).
+    Looks for the official files in `<data_dir>/<name>/`, then in `data_dir` itself; when there are
+    none, the large sets of images go through TFDS (its folder: `data_dir`, else its default).
 
     Args:
-        name: "digits", "mnist", "fashion_mnist" or "cifar10".
-        data_dir: folder of archives; not needed for "digits".
+        name: in `SOURCES`: images ("digits", "mnist", "fashion_mnist", "cifar10"), tables
+            ("breast_cancer", "wine", "diabetes", "heart_disease"), texts ("shakespeare", "trec").
+        data_dir: folder of archives; not needed for "digits", "breast_cancer", "wine" and
+            "diabetes".
         cache_dir: where decoded copies of slow archives are kept (CIFAR-10, 184 MB); default
             `$D2M_CACHE_DIR`, else `~/.cache/d2m_jax`. An unwritable folder only means no copy.
 
@@ -34,32 +36,39 @@ def load(
         The data on the host: 55 MB for (Fashion-)MNIST, 184 MB for CIFAR-10.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: the name is unknown.
         DataError: no source has it, or the file that should is damaged.
     """
     reader = lookup(SOURCES, name, "data set")
-    folder = None if data_dir is None else pathlib.Path(data_dir).expanduser()
+    folder = None if data_dir is None else at_home(data_dir)
     if folder is not None and not folder.is_dir():
         raise DataError(f"the data folder {folder} does not exist")
-    copies = cache.default_folder() if cache_dir is None else pathlib.Path(cache_dir).expanduser()
-    raw, where = reader(folder, copies)
+    return reader(folder, cache.default_folder() if cache_dir is None else at_home(cache_dir))
+
+
+def _official(
+    read: ImageReader, folder: pathlib.Path | None, copies: pathlib.Path | None
+) -> Dataset:
+    raw, where = read(folder, copies)
     check_official(raw, where)
-    return raw
+    return images_dataset(raw)
 
 
-def _digits(folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawDataset, str]:
+def _digits(folder: pathlib.Path | None, copies: pathlib.Path | None) -> tuple[ImageArrays, str]:
     del folder, copies  # inside the scikit-learn wheel
     return digits.read_digits(), "scikit-learn's load_digits"
 
 
-def _idx(name: str, folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawDataset, str]:
+def _idx(
+    name: str, folder: pathlib.Path | None, copies: pathlib.Path | None
+) -> tuple[ImageArrays, str]:
     found = [] if folder is None else archives.find(name, folder, archives.IDX_FILES)
     if found:
         return archives.read_idx_dataset(name, found[0].parent), str(found[0].parent)
     return _through_tfds(name, folder, copies, "the four files " + ", ".join(archives.IDX_FILES))
 
 
-def _cifar10(folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawDataset, str]:
+def _cifar10(folder: pathlib.Path | None, copies: pathlib.Path | None) -> tuple[ImageArrays, str]:
     found = [] if folder is None else archives.find("cifar10", folder, archives.CIFAR_FILES)
     if found:
         return (
@@ -70,8 +79,8 @@ def _cifar10(folder: pathlib.Path | None, copies: pathlib.Path) -> tuple[RawData
 
 
 def _through_tfds(
-    name: str, folder: pathlib.Path | None, copies: pathlib.Path, files: str
-) -> tuple[RawDataset, str]:
+    name: str, folder: pathlib.Path | None, copies: pathlib.Path | None, files: str
+) -> tuple[ImageArrays, str]:
     try:
         return tfds.read_tfds(name, folder, copies), "TFDS"
     except DataError as error:
@@ -82,11 +91,34 @@ def _through_tfds(
         ) from error
 
 
-Reader = Callable[[pathlib.Path | None, pathlib.Path], tuple[RawDataset, str]]
+def _embedded(name: str, folder: pathlib.Path | None, copies: pathlib.Path | None) -> Dataset:
+    del folder, copies  # inside the scikit-learn wheel
+    return tables.read_sklearn(name)
+
+
+def _from_folder(
+    name: str,
+    read: Callable[[pathlib.Path], Dataset],
+    folder: pathlib.Path | None,
+    copies: pathlib.Path | None,
+) -> Dataset:
+    del copies  # read in less than a second
+    if folder is None:
+        raise DataError(
+            f"no data for {name!r}: put its files into <data_dir>/{name} and give that data_dir"
+        )
+    return read(folder)
+
 
 SOURCES: dict[str, Reader] = {
-    "digits": _digits,
-    "mnist": functools.partial(_idx, "mnist"),
-    "fashion_mnist": functools.partial(_idx, "fashion_mnist"),
-    "cifar10": _cifar10,
+    "digits": functools.partial(_official, _digits),
+    "mnist": functools.partial(_official, functools.partial(_idx, "mnist")),
+    "fashion_mnist": functools.partial(_official, functools.partial(_idx, "fashion_mnist")),
+    "cifar10": functools.partial(_official, _cifar10),
+    "breast_cancer": functools.partial(_embedded, "breast_cancer"),
+    "wine": functools.partial(_embedded, "wine"),
+    "diabetes": functools.partial(_embedded, "diabetes"),
+    "heart_disease": functools.partial(_from_folder, "heart_disease", tables.read_heart_disease),
+    "shakespeare": functools.partial(_from_folder, "shakespeare", texts.read_shakespeare),
+    "trec": functools.partial(_from_folder, "trec", texts.read_trec),
 }

@@ -1,4 +1,4 @@
-"""Host helpers of `federated.py`: stratified draws, disjointness, exact moments."""
+"""Host helpers of `federated.py`: stratified draws, disjointness."""
 
 from collections.abc import Mapping
 
@@ -48,33 +48,3 @@ def assert_disjoint(parts: Mapping[str, np.ndarray]) -> None:
         first, second = (names[owner[twice[0] + i]] for i in (0, 1))
         where = f"twice in {first}" if first == second else f"in {first} and in {second}"
         raise ValueError(f"row {rows[twice[0]]} is {where}; parts must be disjoint")
-
-
-def shared_images(first: np.ndarray, second: np.ndarray) -> int:
-    """Returns how many images of `second` [E, ...] also occur in `first` [T, ...], pixel by pixel.
-
-    By 64-bit hashes: a false hit has a chance of T E / 2^64. Cost: 0.2 s for CIFAR-10.
-    """
-    known = {hash(image.tobytes()) for image in first}
-    return sum(hash(image.tobytes()) in known for image in second)
-
-
-def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation [Ch] float32 per channel, exact from histograms.
-
-    A channel that never varies gets standard deviation 1.
-
-    Args:
-        images: [T, H, W, Ch] uint8.
-    """
-    levels = np.arange(256, dtype=np.float64)
-    counts = np.zeros((images.shape[-1], 256))
-    for start in range(0, len(images), 4096):  # bincount copies its argument to int64
-        for channel in range(images.shape[-1]):
-            block = images[start : start + 4096, ..., channel]
-            counts[channel] += np.bincount(block.ravel(), minlength=256)
-    shares = counts / counts.sum(1, keepdims=True)
-    mean = shares @ levels
-    variance = (shares * (levels - mean[:, None]) ** 2).sum(1)
-    std = np.sqrt(np.where(variance > 0, variance, 1.0))
-    return mean.astype(np.float32), std.astype(np.float32)

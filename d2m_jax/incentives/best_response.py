@@ -2,15 +2,14 @@
 
 Pure functions of tables of payoffs (strategies by seeds, common random numbers), and the closed
 conditions of section 6 of our reference. Not here: the games that give the payoffs
-(`d2m_jax/deviations.py`).
+(`audit/games.py`).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.stats import t as student
 
-VERDICTS = ("dominant", "Nash only", "fails", "undecided")
+Standing: TypeAlias = Literal["dominant", "Nash only", "fails", "undecided"]
 
 
 class Regret(NamedTuple):
@@ -39,6 +38,8 @@ def regret(payoffs: np.ndarray, honest: int = 0, confidence: float = 0.95) -> Re
         ValueError: fewer than two strategies or worlds, or a confidence outside (0, 1).
     """
     payoffs = np.asarray(payoffs, np.float64)
+    from scipy.stats import t as student  # takes long to load
+
     if payoffs.ndim != 2 or min(payoffs.shape) < 2:
         raise ValueError(
             f"a regret needs at least two strategies in two worlds, got shape {payoffs.shape}"
@@ -59,7 +60,7 @@ def regret(payoffs: np.ndarray, honest: int = 0, confidence: float = 0.95) -> Re
 
 def verdict(
     given_honest: Regret, given_random: Regret, tolerance: tuple[float, float] = (0.0, 0.0)
-) -> str:
+) -> Standing:
     """Where honesty stands, up to `tolerance` units of utility given honest and random others.
 
     "dominant": no deviation pays against honest nor against random others. "Nash only": none pays
@@ -103,6 +104,8 @@ def break_even(
     Raises:
         ValueError: not the same number of worlds, or fewer than two.
     """
+    from scipy.stats import t as student  # takes long to load
+
     a = np.asarray(at_zero, np.float64)
     b = np.asarray(at_one, np.float64) - a
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-Utility: TypeAlias = Callable[[jax.Array], jax.Array]  # masks [C, S] bool -> [C] float32
+Utility: TypeAlias = Callable[[jax.Array], jax.Array]  # masks [C, S] bool -> [C] floats
 
 MAX_EXACT = 20  # sellers of an exact value: 2^20 coalitions
 
@@ -46,8 +46,8 @@ def prefixes(orders: jax.Array) -> jax.Array:
         [P, S + 1, S] bool; entry [p, k] holds the first k sellers of order p.
     """
     num_sellers = orders.shape[1]
-    place = jnp.argsort(orders, axis=1)  # when each seller enters
-    return place[:, None, :] < jnp.arange(num_sellers + 1)[None, :, None]
+    place = jnp.argsort(orders, axis=1).astype(jnp.int32)  # when each seller enters
+    return place[:, None, :] < jnp.arange(num_sellers + 1, dtype=jnp.int32)[None, :, None]
 
 
 def over_coalitions(

@@ -7,7 +7,7 @@ the default is our choice. Read next: `federated.py`, where the values of a roun
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ from d2m_jax.incentives.federated import (
 )
 from d2m_jax.incentives.sampled import permutation_shapley
 from d2m_jax.incentives.values import shapley
+
+T = TypeVar("T")
 
 
 class Evidence(NamedTuple):
@@ -38,7 +40,21 @@ class Evidence(NamedTuple):
     previous: jax.Array | None = None  # [D] float32, the aggregate that was applied before
     lr: Number = 1.0  # [] server's rate
     losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C]
-    gradient_at: Callable[..., jax.Array] | None = None  # candidate [D] -> [D]
+    gradient_at: Callable[[jax.Array], jax.Array] | None = None  # candidate [D] -> [D]
+
+
+class Contribution(Protocol):
+    """`(evidence, **numbers) -> [S]`: shares of a round that sum to one, or zeros."""
+
+    def __call__(self, evidence: Evidence, /) -> jax.Array:
+        """What each sampled seller's work was worth."""
+
+
+def _given(value: T | None, field: str) -> T:
+    """A field of the evidence that a measure needs; ValueError where it was not collected."""
+    if value is None:
+        raise ValueError(f"this measure needs {field!r} in the evidence of the round")
+    return value
 
 
 def _shares(scores: jax.Array) -> jax.Array:
@@ -78,20 +94,18 @@ def mass(evidence: Evidence) -> jax.Array:
 
 def reputation(evidence: Evidence) -> jax.Array:
     """Shares in proportion to the reputation of accepted sellers -> [S] float32."""
-    assert evidence.reputation is not None
-    return _shares(jnp.where(evidence.accepted, evidence.reputation, 0.0))
+    known = _given(evidence.reputation, "reputation")
+    return _shares(jnp.where(evidence.accepted, known, 0.0))
 
 
 def similarity(evidence: Evidence) -> jax.Array:
     """Shares by cosine with the mean direction (CGSV), accepted sellers only -> [S] float32."""
-    assert evidence.updates is not None
-    cosine = gradient_similarity(evidence.updates, evidence.accepted)
+    cosine = gradient_similarity(_given(evidence.updates, "updates"), evidence.accepted)
     return _shares(jnp.maximum(cosine, 0.0))
 
 
 def _parts(evidence: Evidence) -> jax.Array:
-    assert evidence.updates is not None
-    return clipped_parts(evidence.updates, evidence.accepted)
+    return clipped_parts(_given(evidence.updates, "updates"), evidence.accepted)
 
 
 def path(evidence: Evidence) -> jax.Array:
@@ -116,9 +130,8 @@ def fresh(evidence: Evidence) -> jax.Array:
     """
     if evidence.gradient_at is None:
         return jnp.zeros_like(evidence.gain)
-    assert evidence.previous is not None
-    parts, known = _parts(evidence), evidence.previous
-    step = jnp.ones(parts.shape[0]) @ parts
+    parts, known = _parts(evidence), _given(evidence.previous, "previous")
+    step = jnp.ones(parts.shape[0], parts.dtype) @ parts
     slope = evidence.gradient_at(0.5 * step)
     square = known @ known
     along = (known @ slope) / jnp.where(square > 0, square, 1.0)
@@ -156,10 +169,10 @@ def round_shapley(evidence: Evidence, num_orders: int = 8) -> jax.Array:
 
 
 def _game(evidence: Evidence) -> Callable[[jax.Array], jax.Array]:
-    assert evidence.losses_of is not None and evidence.updates is not None
-    num = jnp.maximum(evidence.accepted.sum(), 1)
-    rows = _parts(evidence) * num  # clipped updates
-    return round_utility(evidence.losses_of, rows, evidence.accepted.astype(jnp.float32))
+    losses_of, parts = _given(evidence.losses_of, "losses_of"), _parts(evidence)
+    weights = evidence.accepted.astype(parts.dtype)
+    rows = parts * jnp.maximum(weights.sum(), 1.0)  # clipped updates
+    return round_utility(losses_of, rows, weights)
 
 
 def to_weights(scores: jax.Array, levels: int = 100) -> jax.Array:

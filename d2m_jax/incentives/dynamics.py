@@ -1,15 +1,21 @@
 """How strategies spread: replicator and logit dynamics of a finite population. Pure functions.
 
-Not here: the game that is played (`d2m_jax/deviations.py`, `scripts/evolve.py`).
+Not here: the game that is played (`audit/deviations.py`, `audit/evolution.py`).
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.types import Key, Number
+
+
+class Dynamic(Protocol):
+    """`(shares [P], payoffs [P], rate []) -> shares [P]`."""
+
+    def __call__(self, shares: jax.Array, payoffs: jax.Array, rate: Number, /) -> jax.Array:
+        """The shares after one revision of everybody."""
 
 
 def replicator(shares: jax.Array, payoffs: jax.Array, rate: Number) -> jax.Array:
@@ -26,8 +32,9 @@ def replicator(shares: jax.Array, payoffs: jax.Array, rate: Number) -> jax.Array
         [P] shares.
     """
     score = jnp.log(jnp.maximum(shares, 1e-30)) + rate * payoffs
-    grown = jax.nn.softmax(jnp.where(shares > 0, score, -jnp.inf))
-    return jnp.where(shares.sum() > 0, grown, shares)
+    is_played = shares > 0
+    grown = jax.nn.softmax(jnp.where(is_played | ~is_played.any(), score, -jnp.inf))
+    return jnp.where(is_played.any(), grown, shares)
 
 
 def logit(shares: jax.Array, payoffs: jax.Array, rate: Number) -> jax.Array:
@@ -38,7 +45,7 @@ def logit(shares: jax.Array, payoffs: jax.Array, rate: Number) -> jax.Array:
 
 def shares_of(codes: jax.Array, alive: jax.Array, num_strategies: int) -> jax.Array:
     """[P] shares of the strategies among the parties that are alive; zeros when nobody is."""
-    counts = jnp.zeros(num_strategies).at[codes].add(alive.astype(jnp.float32))
+    counts = jnp.zeros(num_strategies, jnp.float32).at[codes].add(alive.astype(jnp.float32))
     return counts / jnp.maximum(counts.sum(), 1.0)
 
 
@@ -54,7 +61,7 @@ def payoffs_per_head(
         memory: [P] earlier means; kept for strategies that nobody played.
         weight: of this epoch, in (0, 1].
     """
-    there = alive.astype(jnp.float32)
+    there = alive.astype(memory.dtype)
     count = jnp.zeros_like(memory).at[codes].add(there)
     total = jnp.zeros_like(memory).at[codes].add(there * payoffs)
     now = memory + weight * (total / jnp.maximum(count, 1.0) - memory)
@@ -84,8 +91,12 @@ def revise(
     even = jnp.full_like(target, 1.0 / target.shape[0])
     mixed = (1 - mutation) * target + mutation * even
     drawn = jax.random.categorical(draw_key, jnp.log(mixed), shape=codes.shape).astype(jnp.int32)
-    moves = alive & (jax.random.uniform(move_key, codes.shape) >= inertia) & (target.sum() > 0)
+    moves = (
+        alive
+        & (jax.random.uniform(move_key, codes.shape, target.dtype) >= inertia)
+        & (target.sum() > 0)
+    )
     return jnp.where(moves, drawn, codes)
 
 
-DYNAMICS: dict[str, Callable[..., Any]] = {"replicator": replicator, "logit": logit}
+DYNAMICS: dict[str, Dynamic] = {"replicator": replicator, "logit": logit}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.rows import masked_median
 from d2m_jax.core.types import Number
 from d2m_jax.incentives.coalitions import Utility
 
@@ -58,8 +59,8 @@ def round_utility(
 def multi_round(values: jax.Array, decay: Number = 1.0) -> jax.Array:
     """MR: phi_i = sum_t decay^t phi_i^t of round values [R, S] -> [S]; decay < 1 is our reading of
     the truncated variant (TMR), which weighs late rounds less. Source: Song, Tong, Wei 2019."""
-    rounds = jnp.arange(values.shape[0], dtype=jnp.float32)
-    return jnp.power(jnp.float32(decay), rounds) @ values
+    rounds = jnp.arange(values.shape[0], dtype=values.dtype)
+    return jnp.power(jnp.asarray(decay, values.dtype), rounds) @ values
 
 
 def path_value(
@@ -92,8 +93,8 @@ def path_value(
     """
     if num_points < 1:
         raise ValueError(f"num_points must be at least 1, not {num_points}")
-    step = jnp.ones(parts.shape[0]) @ parts
-    ways = (jnp.arange(num_points, dtype=jnp.float32) + 0.5) / num_points
+    step = jnp.ones(parts.shape[0], parts.dtype) @ parts
+    ways = (jnp.arange(num_points, dtype=parts.dtype) + 0.5) / num_points
     mean = jax.lax.map(lambda way: gradient_at(way * step), ways).mean(0)
     return lr * jnp.matmul(parts, mean, precision="highest")
 
@@ -107,7 +108,7 @@ def gradient_similarity(updates: jax.Array, use: jax.Array) -> jax.Array:
     size = jnp.linalg.norm(updates, axis=1)
     good = use & (size > 0)
     unit = jnp.where(good[:, None], updates / jnp.where(good, size, 1.0)[:, None], 0.0)
-    centre = good.astype(jnp.float32) @ unit
+    centre = good.astype(unit.dtype) @ unit
     length = jnp.linalg.norm(centre)
     return jnp.matmul(unit, centre, precision="highest") / jnp.where(length > 0, length, 1.0)
 
@@ -119,7 +120,7 @@ def clipped_parts(updates: jax.Array, use: jax.Array, clip: Number = 1.5) -> jax
     (our choice).
     """
     size = jnp.linalg.norm(updates, axis=1)
-    typical = jnp.nanmedian(jnp.where(use, size, jnp.nan))
+    typical = masked_median(size, use)
     scale = jnp.minimum(1.0, clip * typical / jnp.where(size > 0, size, 1.0))
-    share = jnp.where(use, scale, 0.0) / jnp.maximum(use.sum(), 1)
+    share = jnp.where(use, scale, 0.0) / jnp.maximum(use.astype(size.dtype).sum(), 1.0)
     return jnp.where(use[:, None], updates * share[:, None], 0.0)

@@ -1,20 +1,49 @@
 """From scores to integer pay, and how good a payment was.
 
-A rule turns the scores of a job into integer weights; the ledger splits the pool by them so that it
-adds up exactly. Read next: `ledger/settlement.py` for the split.
+A payment turns the scores of a job into integer weights; the ledger splits the pool by them so that
+it adds up exactly. One of your own is a function `(scores [N], **numbers) -> weights [N]`; if it
+has a keyword `view` it also gets a `PaymentView`. Read next: `ledger/settlement.py` for the split.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.choices import label, numbers, options, pick
 from d2m_jax.core.types import Number
 from d2m_jax.incentives.contribution import to_weights
 
 TRAINING_COST = 100.0  # units that one round of honest training costs a seller (our choice)
 EXECUTION_COST = 20.0  # units that one execution costs a node (our choice)
+
+
+class PaymentView(NamedTuple):
+    """What the chain knows of the sellers at the end of a job."""
+
+    scores: jax.Array  # [N] float32, contributions added up over the rounds
+    sizes: jax.Array  # [N] int32, examples each says it has
+    accepted: jax.Array  # [N] int32, rounds in which its update was used
+    rounds: jax.Array  # [N] int32, rounds in which it was drawn and delivered
+
+
+class ScorePayment(Protocol):
+    """`(scores [N], **numbers) -> weights [N] int32`, 0 for those who get nothing."""
+
+    def __call__(self, scores: jax.Array, /) -> jax.Array:
+        """Weights to split the pool by."""
+
+
+class ViewPayment(Protocol):
+    """As `ScorePayment`, for who wants to see more than the scores."""
+
+    def __call__(self, scores: jax.Array, /, *, view: PaymentView) -> jax.Array:
+        """Weights to split the pool by."""
+
+
+Payment: TypeAlias = ScorePayment | ViewPayment
 
 
 def proportional(scores: jax.Array) -> jax.Array:
@@ -33,14 +62,66 @@ def tempered(scores: jax.Array) -> jax.Array:
 
     Between `proportional` and `equal`: the luck of few draws weighs less, and splitting pays more.
     """
-    return to_weights(jnp.sqrt(jnp.maximum(jnp.where(jnp.isfinite(scores), scores, 0.0), 0.0)))
+    return to_weights(jnp.sqrt(_positive(scores)))
 
 
-def capped(scores: jax.Array, most: Number = 3.0) -> jax.Array:
+def capped(scores: jax.Array, *, most: Number = 3.0) -> jax.Array:
     """As `proportional`, but nobody counts for more than `most` times the mean positive score."""
-    good = jnp.maximum(jnp.where(jnp.isfinite(scores), scores, 0.0), 0.0)
-    mean = good.sum() / jnp.maximum((good > 0).sum(), 1)
-    return to_weights(jnp.minimum(good, most * mean))
+    good = _positive(scores)
+    mean = good.sum() / jnp.maximum((good > 0).astype(good.dtype).sum(), 1.0)
+    return to_weights(jnp.minimum(good, jnp.asarray(most, good.dtype) * mean))
+
+
+def _positive(scores: jax.Array) -> jax.Array:
+    return jnp.maximum(jnp.where(jnp.isfinite(scores), scores, 0.0), 0.0)
+
+
+def asks_for_view(payment: Payment) -> bool:
+    """Whether a payment has a keyword `view`."""
+    return "view" in inspect.signature(payment).parameters
+
+
+def pay(
+    payment: str | Payment,
+    scores: jax.Array,
+    view: PaymentView | None = None,
+    **values: Number,
+) -> jax.Array:
+    """The weights that a payment makes of the scores.
+
+    Args:
+        payment: a name of `PAYMENTS` or a function of your own.
+        scores: [N] float32.
+        view: for payments that ask for it.
+        **values: numbers of the payment, which may be traced.
+
+    Returns:
+        [N] int32 weights.
+
+    Raises:
+        ValueError: an unknown name or number, a view that is not given, or weights that are not
+            [N] integers.
+    """
+    registry: Mapping[str, Payment] = PAYMENTS
+    part = pick(registry, payment, "payment")
+    name, known = label(payment), {**numbers(part), **options(part)}
+    wrong = sorted(set(values) - set(known))
+    if wrong:
+        raise ValueError(
+            f"payment {name!r} has no number {wrong[0]!r}; it has: {', '.join(known) or 'none'}"
+        )
+    given: dict[str, Any] = dict(values)
+    if asks_for_view(part):
+        if view is None:
+            raise ValueError(f"payment {name!r} asks for a view of the job, and none is given")
+        given["view"] = view
+    weights = jnp.asarray(part(scores, **given))
+    if weights.shape != scores.shape or not jnp.issubdtype(weights.dtype, jnp.integer):
+        raise ValueError(
+            f"payment {name!r} must give {scores.shape[0]} integer weights, got {weights.dtype} of "
+            f"shape {weights.shape}; `to_weights` makes them of scores"
+        )
+    return weights.astype(jnp.int32)
 
 
 class PaymentReport(NamedTuple):
@@ -50,7 +131,7 @@ class PaymentReport(NamedTuple):
     rational: jax.Array  # [] float32, share whose pay covers their cost
     jain: jax.Array  # [] float32, (sum x)^2 / (n sum x^2): 1 is equal, 1/n is one takes all
     gini: jax.Array  # [] float32, 0 is equal
-    correlation: jax.Array  # [] float32, of pay with the reference worth; NaN if either is flat
+    correlation: jax.Array  # [] float32, of pay with the reference worth; 0 if either is flat
     misplaced: jax.Array  # [] float32, half the distance of the shares from those of the reference
 
 
@@ -76,27 +157,31 @@ def payment_report(
     count = jnp.maximum(there.sum(), 1.0)
     paid = jnp.where(took_part, pay, 0).astype(jnp.float32)
     total = jnp.maximum(paid.sum(), 1e-30)
-    rational = jnp.where(took_part, paid >= cost, False).sum() / count
+    rational = (took_part & (paid >= jnp.asarray(cost, paid.dtype))).astype(
+        paid.dtype
+    ).sum() / count
     square = jnp.maximum((paid * paid).sum(), 1e-30)
     gaps = jnp.abs(paid[:, None] - paid[None, :]) * there[:, None] * there[None, :]
     worth = there if worth is None else jnp.where(took_part, jnp.maximum(worth, 0.0), 0.0)
+    worth = worth.astype(paid.dtype)
     fair = worth / jnp.maximum(worth.sum(), 1e-30)
 
     def centred(x: jax.Array) -> jax.Array:
         return jnp.where(took_part, x - (x * there).sum() / count, 0.0)
 
     a, b = centred(paid), centred(worth)
+    spread = jnp.sqrt((a * a).sum() * (b * b).sum())
     return PaymentReport(
         unbalanced=pool - pay.sum(dtype=jnp.int32) - refund,
         rational=rational,
         jain=paid.sum() ** 2 / (count * square),
         gini=gaps.sum() / (2 * count * total),
-        correlation=(a * b).sum() / jnp.sqrt((a * a).sum() * (b * b).sum()),
+        correlation=(a * b).sum() / jnp.where(spread > 0, spread, 1.0),
         misplaced=0.5 * jnp.abs(paid / total - fair).sum(),
     )
 
 
-PAYMENTS: dict[str, Callable[[jax.Array], jax.Array]] = {
+PAYMENTS: dict[str, ScorePayment] = {
     "proportional": proportional,
     "equal": equal,
     "tempered": tempered,

@@ -18,7 +18,7 @@ class Estimate(NamedTuple):
     """A sampled value."""
 
     values: jax.Array  # [S] float32
-    error: jax.Array  # [S] float32, standard error of the mean
+    error: jax.Array  # [S] float32, standard error of the mean; infinite from a single sample
     evaluations: jax.Array  # [] int32, utilities that a sequential machine would have computed
 
 
@@ -66,7 +66,7 @@ def permutation_shapley(
         beta: of Beta Shapley.
 
     Returns:
-        `Estimate`; P (S - 1) + 2 evaluations.
+        `Estimate`; P (S - 1) + 2 evaluations. One order has no spread: its error is infinite.
 
     Raises:
         ValueError: fewer than one order; alpha or beta not positive.
@@ -75,8 +75,8 @@ def permutation_shapley(
     masks = prefixes(orders)
     worth = utility(masks.reshape(-1, num_sellers))
     steps = jnp.diff(worth.reshape(num_orders, num_sellers + 1), axis=1)
-    entry = jnp.argsort(orders, axis=1)
-    marginal = jnp.take_along_axis(steps * place_weights(num_sellers, alpha, beta), entry, axis=1)
+    entry, weights = jnp.argsort(orders, axis=1), place_weights(num_sellers, alpha, beta)
+    marginal = jnp.take_along_axis(steps * weights.astype(steps.dtype), entry, axis=1)
     return _estimate(marginal, jnp.int32(num_orders * (num_sellers - 1) + 2))
 
 
@@ -133,7 +133,11 @@ def truncated_shapley(
         now = jnp.where(stopped, worth, now)
         return (now, stopped, count + (~stopped).sum(dtype=jnp.int32)), now - worth
 
-    start = jnp.full(num_orders, none), jnp.broadcast_to(worthless, (num_orders,)), jnp.int32(2)
+    start = (
+        jnp.full(num_orders, none, none.dtype),
+        jnp.broadcast_to(worthless, (num_orders,)),
+        jnp.int32(2),
+    )
     (last, stopped, count), steps = jax.lax.scan(place, start, jnp.moveaxis(masks[:, 1:-1], 1, 0))
     stopped = stopped | (jnp.abs(full - last) < tolerance)
     final = jnp.where(stopped, 0.0, full - last)  # v(all) is known: the last place is free
@@ -154,17 +158,19 @@ def banzhaf_msr(key: Key, utility: Utility, num_sellers: int, num_samples: int) 
         num_samples: C coalitions, each seller in with probability one half.
 
     Returns:
-        `Estimate`; C evaluations. A seller never seen on one of the sides gets 0.
+        `Estimate`; C evaluations. A seller never seen on one of the sides gets 0, and one not seen
+        twice on both has an infinite error: one sample tells nothing of the spread.
     """
     check_count("num_samples", num_samples)
     masks = jax.random.bernoulli(key, 0.5, (num_samples, num_sellers))
     worth = utility(masks)
 
     def mean_and_error(side: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        count = side.sum(0)
+        count = side.astype(worth.dtype).sum(0)
         mean = jnp.where(side, worth[:, None], 0.0).sum(0) / jnp.maximum(count, 1)
         square = jnp.where(side, jnp.square(worth[:, None] - mean[None, :]), 0.0).sum(0)
-        return mean, square / jnp.maximum(count * (count - 1), 1), count
+        error = jnp.where(count > 1, square / jnp.maximum(count * (count - 1), 1), jnp.inf)
+        return mean, error, count
 
     (inside, error_in, seen), (outside, error_out, missed) = map(mean_and_error, (masks, ~masks))
     known = (seen > 0) & (missed > 0)
@@ -181,5 +187,7 @@ def check_count(name: str, value: int) -> None:
 def _estimate(marginal: jax.Array, evaluations: jax.Array) -> Estimate:
     """Mean and standard error over the orders of [P, S] marginals."""
     num_orders = marginal.shape[0]
-    spread = jnp.std(marginal, axis=0, ddof=min(1, num_orders - 1))
-    return Estimate(marginal.mean(0), spread / jnp.sqrt(jnp.float32(num_orders)), evaluations)
+    if num_orders == 1:
+        return Estimate(marginal[0], jnp.full_like(marginal[0], jnp.inf), evaluations)
+    error = jnp.std(marginal, axis=0, ddof=1) / num_orders**0.5
+    return Estimate(marginal.mean(0), error, evaluations)

@@ -11,7 +11,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import betaln
 
 from d2m_jax.incentives.coalitions import check_size
 
@@ -43,7 +42,7 @@ def semivalue(v: jax.Array, size_weights: jax.Array) -> jax.Array:
     num = num_players(v)
     codes = jnp.arange(2**num, dtype=jnp.int32)
     size = jax.lax.population_count(codes)
-    weight = jnp.asarray(size_weights, jnp.float32)[jnp.minimum(size, num - 1)]
+    weight = jnp.asarray(size_weights, v.dtype)[jnp.minimum(size, num - 1)]
 
     def one(bit: jax.Array) -> jax.Array:
         marginal = v[codes | bit] - v[codes & ~bit]
@@ -93,6 +92,10 @@ def beta_weights(num_sellers: int, alpha: float, beta: float) -> jax.Array:
     """
     if not (alpha > 0 and beta > 0 and math.isfinite(alpha + beta)):
         raise ValueError(f"alpha and beta must be positive numbers, got {alpha} and {beta}")
-    size = np.arange(num_sellers)
-    log = betaln(size + beta, num_sellers - 1 - size + alpha) - betaln(alpha, beta)
-    return jnp.asarray(np.exp(log), jnp.float32)
+    whole = _log_beta(alpha, beta)
+    parts = [_log_beta(s + beta, num_sellers - 1 - s + alpha) for s in range(num_sellers)]
+    return jnp.asarray(np.exp(np.array(parts) - whole), jnp.float32)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -3,10 +3,13 @@
 Read first: `state.py` (what there is), `codes.py` (phases, receipts), then `machine.py`.
 """
 
-from d2m_jax.ledger.accounts import mul_bps, mul_div, split_pot
+from collections.abc import Callable
+
+from d2m_jax.core.money import INT_MAX, mul_bps, mul_div, split_pot
+from d2m_jax.core.outcomes import Outcome
 from d2m_jax.ledger.auction import bid, close_auction, minimum_bid
 from d2m_jax.ledger.audit import assert_valid, invariants, money_by_role, wealth
-from d2m_jax.ledger.codes import Finding, Kind, Outcome, Phase, Reason, Ruling, Verdict, describe
+from d2m_jax.ledger.codes import Finding, Kind, Phase, Reason, Ruling, Verdict, describe
 from d2m_jax.ledger.disputes import open_dispute, resolve_dispute
 from d2m_jax.ledger.escrow import advance, match, reset_job, time_out
 from d2m_jax.ledger.gas import GAS, gas_of, gas_of_job, gas_of_round, gas_spent
@@ -21,7 +24,7 @@ from d2m_jax.ledger.registry import (
     top_up,
     withdraw,
 )
-from d2m_jax.ledger.rules import DEFAULT_RULES, INT_MAX, Rules, check_rules, make_rules
+from d2m_jax.ledger.rules import DEFAULT_RULES, Rules, check_rules, make_rules
 from d2m_jax.ledger.settlement import (
     rate_sellers,
     report_metric,
@@ -35,6 +38,7 @@ from d2m_jax.ledger.state import (
     Jobs,
     Layout,
     Ledger,
+    Result,
     check_supply,
     new_ledger,
 )
@@ -55,6 +59,7 @@ __all__ = [
     "Outcome",
     "Phase",
     "Reason",
+    "Result",
     "Rules",
     "Ruling",
     "Verdict",
@@ -101,7 +106,8 @@ __all__ = [
     "withdraw",
 ]
 
-TRANSITIONS = {
+# Every transition by the name of its `Kind` in lower case, for those who walk over all of them.
+TRANSITIONS: dict[str, Callable[..., Result]] = {
     "wait": advance,
     "register_seller": register_seller,
     "register_node": register_node,

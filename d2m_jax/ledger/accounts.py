@@ -1,6 +1,7 @@
-"""Exact integer arithmetic, and the small tools every transition is written with.
+"""The small tools every transition is written with.
 
-Nothing here knows what a job is for. Read next: `auction.py`.
+Nothing here knows what a job is for; exact products are in `core/money.py`. Read next:
+`auction.py`.
 """
 
 from collections.abc import Sequence
@@ -10,79 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.ledger.codes import FINISHED, Phase, Reason
-from d2m_jax.ledger.rules import BPS
 from d2m_jax.ledger.state import Jobs, Ledger
 
 Check = tuple[Reason, jax.Array]
-
-
-def mul_bps(amount: jax.Array, bps: jax.Array) -> jax.Array:
-    """floor(amount * bps / 10000), exact for 0 <= amount < 2**31 and 0 <= bps <= 10000.
-
-    Formula: (a // 10000) * b + (a % 10000) * b // 10000, no step of which leaves int32.
-
-    Args:
-        amount: [...] int32 units.
-        bps: [...] int32 basis points.
-    """
-    return (amount // BPS) * bps + (amount % BPS) * bps // BPS
-
-
-def mul_div(amount: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """floor(amount * numerator / denominator) without a 64-bit product.
-
-    Schoolbook binary long division over the 31 bits of `amount`; quotient and remainder stay below
-    2**32. Assumes 0 <= amount, 0 <= numerator <= denominator and denominator >= 1, all below 2**31.
-
-    Args:
-        amount: [...] int32 units.
-        numerator: [...] int32.
-        denominator: [...] int32.
-
-    Returns:
-        [...] int32, at most `amount`.
-
-    Cost: 31 steps of a few operations per element.
-    """
-    amount, top, bottom = (
-        jnp.asarray(x, jnp.int32).astype(jnp.uint32) for x in (amount, numerator, denominator)
-    )
-    shape = jnp.broadcast_shapes(amount.shape, top.shape, bottom.shape)
-
-    def step(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        quotient, rest = carry
-        bit = (amount >> (jnp.uint32(30) - i.astype(jnp.uint32))) & jnp.uint32(1)
-        rest = rest * jnp.uint32(2)
-        carry_out = rest >= bottom
-        quotient = quotient * jnp.uint32(2) + carry_out.astype(jnp.uint32)
-        rest = rest - jnp.where(carry_out, bottom, jnp.uint32(0)) + bit * top
-        carry_out = rest >= bottom
-        quotient = quotient + carry_out.astype(jnp.uint32)
-        return quotient, rest - jnp.where(carry_out, bottom, jnp.uint32(0))
-
-    zero = jnp.zeros(shape, jnp.uint32)
-    quotient, _ = jax.lax.fori_loop(0, 31, step, (zero, zero))
-    return quotient.astype(jnp.int32)
-
-
-def split_pot(pot: jax.Array, weights: jax.Array) -> jax.Array:
-    """Splits a pot by integer weights so that the parts add up exactly.
-
-    Part i = floor(pot * c_i / c_N) - floor(pot * c_{i-1} / c_N), with c the cumulative weights:
-    each part is less than one unit from its exact share, and a zero weight gets nothing. With no
-    weight at all every part is zero and the caller keeps the pot.
-
-    Args:
-        pot: [] int32 units, any int32 >= 0.
-        weights: [N] int32 >= 0 with a sum below 2**31.
-
-    Returns:
-        [N] int32 parts that sum to `pot`, or zeros.
-    """
-    cumulative = jnp.cumsum(weights, dtype=jnp.int32)
-    total = cumulative[-1]
-    cut = mul_div(pot, cumulative, jnp.maximum(total, 1))
-    return jnp.diff(cut, prepend=jnp.int32(0))
 
 
 def at(index: jax.Array, amount: jax.Array, size: int) -> jax.Array:

@@ -8,6 +8,7 @@ our choice. Read next: `escrow.py`.
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.money import BPS, INT_MAX, mul_bps
 from d2m_jax.ledger.accounts import (
     check_actor,
     check_job,
@@ -18,13 +19,10 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
-    mul_bps,
 )
 from d2m_jax.ledger.codes import Phase, Reason
-from d2m_jax.ledger.rules import BPS, INT_MAX, Rules
-from d2m_jax.ledger.state import Jobs, Ledger
-
-Result = tuple[Ledger, jax.Array]
+from d2m_jax.ledger.rules import Rules
+from d2m_jax.ledger.state import Jobs, Ledger, Result
 
 
 def _raise(rules: Rules, best: jax.Array) -> jax.Array:

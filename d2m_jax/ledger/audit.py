@@ -26,6 +26,19 @@ def total(ledger: Ledger) -> jax.Array:
     return sums[0] + sums[1] + sums[2] + sums[3] + sums[4]
 
 
+def fits(ledger: Ledger) -> jax.Array:
+    """[] bool: all the money together is below 2**31, so that no sum of it has wrapped.
+
+    A sum of int32 wraps by multiples of 2**32. A supply that wrapped is negative, or the float32
+    sum is at least 2**32; its rounding error is far below the 2**30 that are left between.
+    """
+    jobs = ledger.jobs
+    held = (jobs.escrow, jobs.seller_pool, jobs.compute_pool, jobs.fee_pool, jobs.bond, jobs.locked)
+    parts = (ledger.balances, ledger.stakes, ledger.burned, *held)
+    about = jnp.stack([part.astype(jnp.float32).sum() for part in parts]).sum()
+    return (ledger.supply >= 0) & (about < 3 * 2.0**30)
+
+
 def wealth(ledger: Ledger) -> jax.Array:
     """[A] int32 units: balance plus stake of every account; also for worlds stacked, [W, A]."""
     return ledger.balances + ledger.stakes
@@ -52,7 +65,8 @@ def money_by_role(ledger: Ledger) -> dict[str, jax.Array]:
 def invariants(ledger: Ledger, before: Ledger | None = None) -> dict[str, jax.Array]:
     """[] bool facts; all are true of every ledger that transitions can reach.
 
-    conserved: balances + stakes + locked deposits + escrow + pools + bonds + burned = supply.
+    conserved: balances + stakes + locked deposits + escrow + pools + bonds + burned = supply, and
+        the supply fits into int32.
     not_negative: no money, count or weight is below zero.
     idle_is_empty: a job that is idle or finished holds no money and locks no deposit.
     escrow_is_best_bid: a running auction holds exactly its best bid, and nothing else does.
@@ -89,7 +103,7 @@ def invariants(ledger: Ledger, before: Ledger | None = None) -> dict[str, jax.Ar
     has_bond = (jobs.bond > 0) & (jobs.disputer != NOBODY) & (jobs.accused != NOBODY)
     is_buyer = (jobs.buyer >= 0) & (jobs.buyer < layout.num_buyers)
     facts = {
-        "conserved": total(ledger) == ledger.supply,
+        "conserved": (total(ledger) == ledger.supply) & fits(ledger),
         "not_negative": jnp.all(jnp.stack([jnp.all(x >= 0) for x in amounts])),
         "idle_is_empty": jnp.all(
             jnp.where(idle, (jobs.escrow + pools + jobs.bond + locked) == 0, True)

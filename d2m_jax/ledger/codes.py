@@ -5,6 +5,8 @@ No state and no money here. Read next: `state.py`.
 
 import enum
 
+from d2m_jax.core.outcomes import Outcome
+
 
 class Phase(enum.IntEnum):
     """Where a job is. The last three are final until the slot is reset."""
@@ -91,15 +93,6 @@ def describe(reason: int) -> str:
     return f"{code.name}: {REASON_TEXT[code]}"
 
 
-class Outcome(enum.IntEnum):
-    """What a compute node did in one round of CONE."""
-
-    NOT_DRAWN = 0
-    MATCHED = 1  # revealed the accepted digest
-    WRONG = 2  # revealed another digest
-    SILENT = 3  # committed or was drawn, but revealed nothing
-
-
 class Verdict(enum.IntEnum):
     """What the defence said about a seller in one round."""
 
@@ -122,10 +115,10 @@ class Finding(enum.IntEnum):
     Guilty are the nodes that were wrong in what is disputed, whatever they do the second time.
     """
 
-    NOT_DRAWN = 0
-    MATCHED = 1
-    WRONG = 2
-    SILENT = 3
+    NOT_DRAWN = Outcome.NOT_DRAWN
+    MATCHED = Outcome.MATCHED
+    WRONG = Outcome.WRONG
+    SILENT = Outcome.SILENT
     GUILTY = 4
 
 

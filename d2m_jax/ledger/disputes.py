@@ -10,6 +10,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.money import mul_bps
 from d2m_jax.ledger.accounts import (
     add_stakes,
     check_actor,
@@ -23,7 +24,6 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
-    mul_bps,
     pay_many,
 )
 from d2m_jax.ledger.codes import Finding, Phase, Reason, Ruling
@@ -31,9 +31,7 @@ from d2m_jax.ledger.escrow import finish
 from d2m_jax.ledger.registry import is_node
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.settlement import burn_share, round_money
-from d2m_jax.ledger.state import NOBODY, Jobs, Ledger
-
-Result = tuple[Ledger, jax.Array]
+from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result
 
 
 def _is_matched(ledger: Ledger, row: Jobs, account: jax.Array) -> jax.Array:

@@ -27,9 +27,7 @@ from d2m_jax.ledger.accounts import (
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.registry import eligible_sellers
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Jobs, Ledger, empty_jobs
-
-Result = tuple[Ledger, jax.Array]
+from d2m_jax.ledger.state import Jobs, Ledger, Result, empty_jobs
 
 
 def finish(

@@ -14,9 +14,7 @@ from d2m_jax.ledger import auction, disputes, escrow, registry, settlement
 from d2m_jax.ledger.accounts import integer
 from d2m_jax.ledger.codes import Kind, Reason
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Layout, Ledger
-
-Result = tuple[Ledger, jax.Array]
+from d2m_jax.ledger.state import Layout, Ledger, Result
 
 
 @struct.dataclass

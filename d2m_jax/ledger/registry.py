@@ -20,9 +20,7 @@ from d2m_jax.ledger.accounts import (
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Ledger
-
-Result = tuple[Ledger, jax.Array]
+from d2m_jax.ledger.state import Ledger, Result
 
 
 def is_seller(ledger: Ledger, account: jax.Array) -> jax.Array:

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-INT_MAX = 2**31 - 1
-BPS = 10_000  # basis points in one
+from d2m_jax.core.money import BPS, INT_MAX
 
 
 @struct.dataclass

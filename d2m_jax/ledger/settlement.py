@@ -8,6 +8,8 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.money import BPS, INT_MAX, mul_bps, mul_div, split_pot
+from d2m_jax.core.outcomes import Outcome
 from d2m_jax.ledger.accounts import (
     add_stakes,
     check_actor,
@@ -20,18 +22,13 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
-    mul_bps,
-    mul_div,
     pay_many,
-    split_pot,
 )
 from d2m_jax.ledger.auction import pools_of
-from d2m_jax.ledger.codes import Outcome, Phase, Reason, Verdict
+from d2m_jax.ledger.codes import Phase, Reason, Verdict
 from d2m_jax.ledger.escrow import finish
-from d2m_jax.ledger.rules import BPS, INT_MAX, Rules
-from d2m_jax.ledger.state import MAX_WEIGHT, Jobs, Ledger
-
-Result = tuple[Ledger, jax.Array]
+from d2m_jax.ledger.rules import Rules
+from d2m_jax.ledger.state import MAX_WEIGHT, Jobs, Ledger, Result
 
 
 def settle_round(

@@ -3,15 +3,16 @@
 No transition is here; each has its own file. Read next: `accounts.py`, then `auction.py`.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from d2m_jax.core.money import BPS, INT_MAX
+from d2m_jax.core.types import Number
 from d2m_jax.ledger.codes import Phase
-from d2m_jax.ledger.rules import BPS, INT_MAX
 
 MAX_WEIGHT = 2**15  # largest payment weight of one seller
 MAX_SELLERS = 65_535  # so that a sum of weights stays below 2**31
@@ -141,6 +142,9 @@ class Ledger:
         )
 
 
+Result: TypeAlias = tuple[Ledger, jax.Array]  # of a transition: after it, and the receipt [] int32
+
+
 def empty_jobs(num_jobs: int, num_sellers: int) -> Jobs:
     """All slots idle."""
     zero = jnp.zeros(num_jobs, jnp.int32)
@@ -178,15 +182,16 @@ def check_supply(*funds: object) -> None:
 def new_ledger(
     layout: Layout,
     *,
-    buyer_funds: int | jax.Array | np.ndarray,
-    seller_funds: int | jax.Array | np.ndarray,
-    node_funds: int | jax.Array | np.ndarray,
-    treasury_funds: int | jax.Array = 0,
-    reputation_bps: int | jax.Array = BPS // 2,
+    buyer_funds: Number | np.ndarray,
+    seller_funds: Number | np.ndarray,
+    node_funds: Number | np.ndarray,
+    treasury_funds: Number = 0,
+    reputation_bps: Number | np.ndarray = BPS // 2,
 ) -> Ledger:
     """A ledger at block 0 in which nobody is registered and every slot is idle.
 
-    Traced funds cannot be checked here: call `check_supply` on the host before.
+    Funds that are traced cannot be checked here: call `check_supply` on the host before. A supply
+    that wraps all the same is found afterwards: it is never `conserved` (`audit.invariants`).
 
     Args:
         layout: how many of each role.
@@ -209,8 +214,8 @@ def new_ledger(
         (node_funds, layout.num_nodes),
         (treasury_funds, 1),
     ]
-    if not any(isinstance(fund, jax.core.Tracer) for fund, _ in parts):
-        check_supply(*(np.broadcast_to(np.asarray(fund), (size,)) for fund, size in parts))
+    known = [part for part in parts if not isinstance(part[0], jax.core.Tracer)]
+    check_supply(*(np.broadcast_to(np.asarray(fund), (size,)) for fund, size in known))
     balances = jnp.concatenate(
         [jnp.broadcast_to(jnp.asarray(fund, jnp.int32), (size,)) for fund, size in parts]
     )

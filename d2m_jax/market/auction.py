@@ -3,7 +3,8 @@
 The rules of the auction are the ledger's; here is only what the parties do. Read next: `market.py`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,11 @@ def enrol(
     return ledger
 
 
+def limits_of(money: Money) -> jax.Array:
+    """[U] int32: how far each buyer goes, its value times its shading."""
+    return scaled_amount(jnp.stack(money.buyer_values), jnp.stack(money.buyer_shading_bps))
+
+
 def hold_auction(
     key: Key,
     ledger: Ledger,
@@ -93,7 +99,7 @@ def hold_auction(
     Returns:
         The ledger with the auction closed (if anybody bid), and what happened.
     """
-    limits = scaled_amount(jnp.stack(money.buyer_values), jnp.stack(money.buyer_shading_bps))
+    limits = limits_of(money)
 
     def turn(
         carry: tuple[Ledger, jax.Array], buyer: jax.Array
@@ -130,3 +136,24 @@ def hold_auction(
     ledger, _ = books.advance(ledger, rules, blocks=late)
     ledger, _ = books.close_auction(ledger, rules, actor=layout.treasury, job=job)
     return ledger, Auction(limits, highest, bids.sum(dtype=jnp.int32))
+
+
+def jump(
+    key: Key,
+    ledger: Ledger,
+    rules: Rules,
+    layout: Layout,
+    money: Money,
+    tau_bps: jax.Array,
+    *,
+    job: int | jax.Array,
+    num_blocks: int,
+) -> tuple[Ledger, Auction]:
+    """As `hold_auction`, but every buyer bids its whole limit at once."""
+    rest = (rules, layout, money, tau_bps)
+    return hold_auction(key, ledger, *rest, job=job, num_blocks=num_blocks, jump=True)
+
+
+# `(key, ledger, rules, layout, money, tau_bps, *, job, num_blocks, **numbers) -> (ledger, Auction)`
+HoldAuction: TypeAlias = Callable[..., tuple[Ledger, Auction]]
+AUCTIONS: dict[str, HoldAuction] = {"ascending": hold_auction, "jump": jump}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from d2m_jax import cone, incentives, sampling
 from d2m_jax import ledger as books
 from d2m_jax.config.hparams import HParams
+from d2m_jax.core.trees import choose
 from d2m_jax.core.types import Key
 from d2m_jax.ledger import Finding, Layout, Ledger, Rules, Ruling
 from d2m_jax.ledger.rules import BPS
@@ -52,7 +53,7 @@ def close_job(
         rules: the ledger's terms.
         layout: accounts.
         metric: [] float32 true accuracy of the model on the buyer's verdict examples.
-        vote: `(key, state, hparams, rules) -> Consensus`.
+        vote: `(key, state, hparams) -> Consensus`.
         job: slot.
         pay: scores [N] -> integer weights [N], one of `incentives.PAYMENTS`.
 
@@ -63,7 +64,7 @@ def close_job(
     arbiter = layout.treasury
     true_bps = jnp.floor(metric * BPS + 0.5).astype(jnp.int32)
 
-    consensus = vote(vote_key, state, hparams, rules)
+    consensus = vote(vote_key, state, hparams)
     notice, lie, keep = jax.random.uniform(notice_key, (3,))
     withheld = keep < hparams.conduct.withheld_metric
     consensus = consensus._replace(  # without examples nobody can work, and nobody is to blame
@@ -83,7 +84,7 @@ def close_job(
         ledger, rules, actor=arbiter, job=job, metric_bps=reported, weights=weights
     )
     decided = (consensus.accepted >= 0) & (receipt == books.Reason.OK)
-    ledger = _choose(decided, told, ledger)
+    ledger = choose(decided, told, ledger)
 
     # Whoever voted for an accepted wrong result can be accused.
     liars = (consensus.outcome == books.Outcome.MATCHED) & is_false & decided
@@ -104,7 +105,7 @@ def close_job(
         disputed_round=jnp.where(state.wrong_round >= 0, state.wrong_round, last),
     )
     disputed = disputes & (receipt == books.Reason.OK)
-    ledger = _choose(disputed, opened, ledger)
+    ledger = choose(disputed, opened, ledger)
 
     # A fresh and larger set; its honest nodes tell the truth of the matter.
     again = vote(
@@ -113,7 +114,6 @@ def close_job(
         dataclasses.replace(
             hparams, cone=cone.larger(hparams.cone, consensus.executions, layout.num_nodes)
         ),
-        rules,
     )
     only_metric = has_reason & (state.wrong_round < 0)
     ledger, upheld = hear(ledger, rules, again, wrong, only_metric, job=job)
@@ -122,7 +122,7 @@ def close_job(
     corrected, _ = books.report_metric(
         ledger, rules, actor=arbiter, job=job, metric_bps=true_bps, weights=weights
     )
-    ledger = _choose(corrects, corrected, ledger)
+    ledger = choose(corrects, corrected, ledger)
     ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
     ledger, _ = books.settle(ledger, rules, actor=arbiter, job=job)
     ledger, _ = books.advance(ledger, rules, blocks=rules.timeout)
@@ -176,7 +176,7 @@ def hear(
         ruling=jnp.where(upheld, won, Ruling.REJECTED),
         findings=jnp.where(upheld & wrong, Finding.GUILTY, again.outcome),
     )
-    return _choose(again.accepted >= 0, resolved, ledger), upheld
+    return choose(again.accepted >= 0, resolved, ledger), upheld
 
 
 def _loser(
@@ -195,10 +195,6 @@ def _loser(
     unpaid = ledger.jobs.matched[job] & ~(has_reason & state.roles.bad_seller)
     seller = jnp.where(unpaid.any(), layout.seller(jnp.argmax(unpaid)), books.NOBODY)
     return jnp.where(reported < ledger.jobs.tau_bps[job], seller, ledger.jobs.buyer[job])
-
-
-def _choose(condition: jax.Array, yes: Ledger, no: Ledger) -> Ledger:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def slash_harmful(
@@ -220,6 +216,6 @@ def slash_harmful(
             ledger, rules, actor=layout.treasury, job=job, target=layout.seller(seller)
         )
         slashed = evidence[seller] & (receipt == books.Reason.OK)
-        return _choose(slashed, new, ledger), slashed
+        return choose(slashed, new, ledger), slashed
 
     return jax.lax.scan(one, ledger, jnp.arange(layout.num_sellers, dtype=jnp.int32))

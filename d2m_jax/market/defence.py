@@ -37,6 +37,7 @@ def build_defence(spec: Spec, hparams: HParams, rule: Aggregator | None = None) 
         num_sampled=spec.num_sampled,
         aggregator=rule,
         horizon=spec.num_rounds,
+        **hparams.sampler,
     )
     if spec.secure_group:
         return secured(defence, spec.secure_group, hparams.privacy.resolution)

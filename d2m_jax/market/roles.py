@@ -16,9 +16,8 @@ REQUEST_TAGS = 0b0011  # what the buyers of the simulated job ask for
 OTHER_TAGS = 0b0101  # what a seller of other data holds: it covers only part of the request
 
 
-@struct.dataclass
-class Roles:
-    """The roles drawn for one world."""
+class Roles(struct.PyTreeNode):
+    """Who does what, drawn for one world or given name by name."""
 
     byzantine: jax.Array  # [N] bool
     tag_liar: jax.Array  # [N] bool
@@ -37,16 +36,6 @@ class Roles:
         return claimed_tags(truth.astype(jnp.int32), self.tag_liar, REQUEST_TAGS)
 
 
-@struct.dataclass
-class Profile:
-    """Who does what, name by name, in the place of a `Population`: for audits of single parties."""
-
-    byzantine: jax.Array  # [N] bool
-    tag_liar: jax.Array  # [N] bool
-    stranger: jax.Array  # [N] bool
-    behaviour: jax.Array  # [C] int32, codes of `cone.Behaviour`
-
-
 def _slots(rank: jax.Array, counts: list[jax.Array | int]) -> list[jax.Array]:
     """Consecutive ranks to consecutive kinds: kind i holds `counts[i]` of the ranks."""
     start: jax.Array | int = 0
@@ -57,21 +46,15 @@ def _slots(rank: jax.Array, counts: list[jax.Array | int]) -> list[jax.Array]:
     return kinds
 
 
-def draw_roles(
-    key: Key, population: Population | Profile, num_sellers: int, num_nodes: int
-) -> Roles:
+def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: int) -> Roles:
     """Draws who misbehaves, uniformly, exactly as many as asked for.
 
     Args:
         key: consumed.
-        population: counts, traced; their sums are checked by `validate`. A `Profile` is taken as it
-            is.
+        population: counts, traced; their sums are checked by `validate`.
         num_sellers: N.
         num_nodes: C.
     """
-    if isinstance(population, Profile):
-        given = population
-        return Roles(given.byzantine, given.tag_liar, given.stranger, given.behaviour)
     seller_key, node_key = jax.random.split(key)
     who = population
     byzantine, tag_liar, stranger = _slots(

@@ -5,25 +5,29 @@ theta <- theta - lr * step.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from d2m_jax.config.hparams import Learning
-from d2m_jax.core.choices import lookup
+from d2m_jax.core.choices import pick
 from d2m_jax.core.types import PyTree
 
+MakeOptimizer: TypeAlias = Callable[[Learning], optax.GradientTransformation]
 
-def server_optimizer(name: str, learning: Learning) -> optax.GradientTransformation:
+
+def server_optimizer(
+    choice: str | MakeOptimizer, learning: Learning
+) -> optax.GradientTransformation:
     """The named optimiser with its numbers bound; call it inside the traced function.
 
     Memory is a pytree of [D] arrays and counters: `init(theta) -> memory`,
     `update(direction [D], memory) -> (step [D], memory)`.
 
     Args:
-        name: in `SERVER_OPTIMIZERS`.
+        choice: in `SERVER_OPTIMIZERS`, or a function `Learning -> optax.GradientTransformation`.
         learning: `momentum` is the heavy ball of sgd, nesterov, adagrad and rmsprop and the first
             moment's decay b1 of adam, amsgrad and yogi; `server_decay` is the second moment's decay
             b2; `adaptivity` is tau, the smallest root mean square that a coordinate is divided by.
@@ -31,7 +35,7 @@ def server_optimizer(name: str, learning: Learning) -> optax.GradientTransformat
     Source: Reddi et al. 2021 (FedOpt), Algorithm 2; moments are corrected for their start, which
     that paper leaves out and optax does.
     """
-    return lookup(SERVER_OPTIMIZERS, name, "server optimiser")(learning)
+    return pick(SERVER_OPTIMIZERS, choice, "server optimiser")(learning)
 
 
 def is_finite(memory: PyTree) -> jax.Array:
@@ -56,7 +60,7 @@ def _moments(transform: Callable[..., Any]) -> Callable[..., optax.GradientTrans
     )
 
 
-SERVER_OPTIMIZERS: dict[str, Callable[[Learning], optax.GradientTransformation]] = {
+SERVER_OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": lambda learning: optax.trace(learning.momentum),
     "nesterov": lambda learning: optax.trace(learning.momentum, nesterov=True),
     "adagrad": _adagrad,

@@ -8,7 +8,7 @@ from d2m_jax.core.types import Key
 from d2m_jax.ledger import Ledger
 from d2m_jax.market.auction import Auction
 from d2m_jax.market.roles import Roles
-from d2m_jax.market.round import LearningState
+from d2m_jax.market.scene import LearningState
 from d2m_jax.sampling import DefenceState
 
 JOB = 0  # the slot of the job that a market trains
@@ -37,6 +37,8 @@ class MarketState(NamedTuple):
     ledger: Ledger
     roles: Roles
     scores: jax.Array  # [N] float32, contributions credited so far
+    drawn: jax.Array  # [N] int32, rounds in which each was drawn and delivered
+    accepted: jax.Array  # [N] int32, rounds in which its update was used
     wrong_round: jax.Array  # [] int32, first round with a wrong result accepted, -1 for none
     wrong_nodes: jax.Array  # [C] bool, nodes that voted for an accepted wrong result
     auction: Auction
@@ -70,7 +72,7 @@ class Evaluation(NamedTuple):
     """Quality of the model after some round, on examples that nothing else sees."""
 
     round: jax.Array  # [] int32
-    test_accuracy: jax.Array  # [] float32
+    test_metric: jax.Array  # [] float32
     test_loss: jax.Array  # [] float32
 
 
@@ -94,6 +96,6 @@ class MarketOutcome(NamedTuple):
         return self.ledger.jobs.phase[..., JOB]
 
     @property
-    def test_accuracy(self) -> jax.Array:
+    def test_metric(self) -> jax.Array:
         """[] float32: of the last model; [W] of worlds stacked."""
-        return self.evaluations.test_accuracy[..., -1]
+        return self.evaluations.test_metric[..., -1]

@@ -6,12 +6,12 @@ import os
 
 from d2m_jax import data
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.core.choices import lookup
-from d2m_jax.data import FederatedData, RawDataset
+from d2m_jax.core.choices import label, pick
+from d2m_jax.data import Dataset, FederatedData
 
 
 def deal(
-    raw: RawDataset, spec: DataSpec, num_sellers: int, *, whole_pool: bool = False
+    dataset: Dataset, spec: DataSpec, num_sellers: int, *, whole_pool: bool = False
 ) -> FederatedData:
     """Splits a data set into sellers' shares, the buyer's examples and the test set.
 
@@ -20,17 +20,17 @@ def deal(
     Raises:
         ValueError: an unknown partition or an impossible number.
     """
-    partition = lookup(data.PARTITIONS, spec.partition, "partition")
-    wanted = inspect.signature(partition).parameters
+    partition = spec.partition
+    wanted = inspect.signature(data.as_partition(partition)).parameters
     own = {
         f.name: getattr(spec, f.name)
         for f in dataclasses.fields(spec)
         if f.name in wanted and f.name not in ("seed", "min_samples")
     }
     return data.build(
-        raw,
+        dataset,
         num_sellers=num_sellers,
-        partition=spec.partition,
+        partition=partition,
         num_validation=spec.num_validation,
         num_root=spec.num_root,
         seed=spec.seed,
@@ -41,13 +41,30 @@ def deal(
     )
 
 
-def load_world(
-    spec: DataSpec, num_sellers: int, data_dir: str | os.PathLike[str] | None = None
-) -> tuple[RawDataset, FederatedData]:
-    """Loads the named data set and deals it; see `data.load` for where it looks.
+def load_dataset(spec: DataSpec, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """The data set of a spec: named, or made by a function of the user's own.
 
     Raises:
-        ValueError: an unknown name, missing or damaged files; the sentence says which.
+        ValueError: an unknown name, missing or damaged files, or a function that returns no data
+            set; the sentence says which.
     """
-    raw = data.load(spec.name, data_dir)
-    return raw, deal(raw, spec, num_sellers)
+    if isinstance(spec.name, str):
+        return data.load(spec.name, data_dir)
+    made = pick(data.SOURCES, spec.name, "data set")()
+    if not isinstance(made, Dataset):
+        raise ValueError(
+            f"data.name {label(spec.name)!r} must return a Dataset, not {type(made).__name__}"
+        )
+    return made
+
+
+def load_world(
+    spec: DataSpec, num_sellers: int, data_dir: str | os.PathLike[str] | None = None
+) -> tuple[Dataset, FederatedData]:
+    """The data set of a spec and what each party holds of it; see `data.load` for where it looks.
+
+    Raises:
+        ValueError: see `load_dataset`; or an impossible partition.
+    """
+    dataset = load_dataset(spec, data_dir)
+    return dataset, deal(dataset, spec, num_sellers)

@@ -1,11 +1,20 @@
 """Privacy: who sees what, differential privacy at the seller, partial models, leak probes.
 
-Read first: `visibility.py`; then `dp.py` and `accountant.py`. `accountant` needs the package
-dp-accounting and is imported on its own.
+Read first: `visibility.py`; then `dp.py`, `noise.py` and `accountant.py`, which loads the package
+dp-accounting when it is asked for an epsilon.
 """
 
+from d2m_jax.privacy.accountant import (
+    Epsilons,
+    epsilons,
+    epsilons_a_priori,
+    gaussian_epsilon,
+    participations_of,
+    zcdp_epsilon,
+)
 from d2m_jax.privacy.dp import UNITS, private_sellers, private_update
-from d2m_jax.privacy.partial import dense_groups, draw_parts, spread_parts
+from d2m_jax.privacy.noise import private_sum, sampling_delta
+from d2m_jax.privacy.partial import aggregate_parts, draw_parts, exposure, spread_parts
 from d2m_jax.privacy.secure import (
     BY_SELLER,
     GROUP_CONTRIBUTIONS,
@@ -22,16 +31,25 @@ __all__ = [
     "SUM_RULES",
     "UNITS",
     "VISIBILITY",
+    "Epsilons",
     "Party",
+    "aggregate_parts",
     "check_flows",
     "check_secure",
-    "dense_groups",
     "draw_parts",
+    "epsilons",
+    "epsilons_a_priori",
+    "exposure",
+    "gaussian_epsilon",
     "group_means",
     "masked_uploads",
+    "participations_of",
     "private_sellers",
+    "private_sum",
     "private_update",
     "release",
+    "sampling_delta",
     "spread_parts",
     "table",
+    "zcdp_epsilon",
 ]

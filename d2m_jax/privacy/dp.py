@@ -2,18 +2,18 @@
 
 Two units of protection. "example": every example's gradient is clipped and noise is added to the
 sum over a Poisson batch (DP-SGD, Abadi et al. 2016). "update": the whole update is clipped and
-noised, which protects a seller's participation. Not here: what it costs in epsilon
-(`accountant.py`).
+noised, which protects a seller's participation. Not here: the noise itself, which is drawn on a
+grid (`noise.py`), and what it costs in epsilon (`accountant.py`).
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.types import Key, Number
+from d2m_jax.core.training import Holdings, OfBatch, Tamper, Trainable
+from d2m_jax.core.types import Batch, Key, Number
+from d2m_jax.privacy.noise import private_sum
 
 UNITS = ("none", "example", "update")
 
@@ -21,11 +21,12 @@ UNITS = ("none", "example", "update")
 def clip_rows(rows: jax.Array, clip: Number) -> jax.Array:
     """[B, D] rows, each shortened to a Euclidean norm of at most `clip`."""
     size = jnp.linalg.norm(rows, axis=1, keepdims=True)
-    return rows * jnp.minimum(1.0, clip / jnp.maximum(size, 1e-30))
+    bound = jnp.asarray(clip, rows.dtype)
+    return rows * jnp.minimum(1.0, bound / jnp.maximum(size, 1e-30))
 
 
 def private_update(key: Key, update: jax.Array, clip: Number, noise: Number) -> jax.Array:
-    """clip(u) + noise * clip * N(0, I): the Gaussian mechanism on one update [D].
+    """clip(u) + noise * clip * N(0, I): the Gaussian mechanism on one update [D], on a grid.
 
     Args:
         key: consumed.
@@ -33,8 +34,7 @@ def private_update(key: Key, update: jax.Array, clip: Number, noise: Number) -> 
         clip: [] c, the sensitivity to adding or leaving out this seller.
         noise: [] multiplier, standard deviation over c; 0 only clips.
     """
-    draw = jax.random.normal(key, update.shape, update.dtype)
-    return clip_rows(update[None], clip)[0] + noise * clip * draw
+    return private_sum(key, update[None], jnp.ones(1, bool), clip, noise).astype(update.dtype)
 
 
 def batch_capacity(batch_size: int) -> int:
@@ -42,40 +42,38 @@ def batch_capacity(batch_size: int) -> int:
     return batch_size + math.ceil(6 * math.sqrt(batch_size)) + 6
 
 
-def poisson_batch(
-    key: Key, size: jax.Array, width: int, batch_size: int
-) -> tuple[jax.Array, jax.Array]:
+def poisson_batch(key: Key, size: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
     """A Poisson sample of a seller's examples in arrays of fixed shape.
 
-    Every example is in with probability q = min(1, batch_size / size). Drawn as a binomial count
-    and that many distinct examples, which is the same distribution; a count above the capacity
-    is cut.
+    Every example is in with probability q = min(1, batch_size / size), independently: the gaps
+    between those that are in are geometric, `1 + floor(ln(u) / ln(1 - q))`. A count above the
+    capacity is cut.
 
     Args:
         key: consumed.
         size: [] int32, examples of the seller.
-        width: M, columns of the index table.
         batch_size: expected size, static.
 
     Returns:
-        columns [K] int32 of the table and the [K] bool of those in the batch.
+        places [K] int32 among the seller's examples, rising, and the [K] bool of those in the
+        batch; the other places are 0. Cost: K draws, whatever the size.
     """
-    capacity = min(batch_capacity(batch_size), width)
-    count_key, order_key = jax.random.split(key)
+    capacity = batch_capacity(batch_size)
     chance = jnp.minimum(1.0, batch_size / size.astype(jnp.float32))
-    is_in = jax.random.uniform(count_key, (width,)) < chance
-    count = (is_in & (jnp.arange(width) < size)).sum()
-    lots = jnp.where(jnp.arange(width) < size, jax.random.uniform(order_key, (width,)), jnp.inf)
-    columns = jnp.argsort(lots)[:capacity].astype(jnp.int32)
-    return columns, jnp.arange(capacity) < count
+    tiny = jnp.finfo(jnp.float32).tiny
+    draws = jax.random.uniform(key, (capacity,), jnp.float32, minval=tiny)
+    skipped = jnp.floor(jnp.log(draws) / jnp.log1p(-chance))  # all in: ln(0), nothing is skipped
+    skipped = jnp.minimum(jnp.where(chance < 1, skipped, 0.0), size.astype(jnp.float32))
+    places = jnp.cumsum(skipped.astype(jnp.int32) + 1) - 1
+    inside = (places >= 0) & (places < size)
+    return jnp.where(inside, places, 0), inside
 
 
 def private_gradient(
     key: Key,
-    gradient: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    gradient: OfBatch,
     theta: jax.Array,
-    images: jax.Array,
-    labels: jax.Array,
+    batch: Batch,
     in_batch: jax.Array,
     *,
     batch_size: int,
@@ -86,10 +84,9 @@ def private_gradient(
 
     Args:
         key: consumed.
-        gradient: (theta, images [1, ...], labels [1]) -> [D].
+        gradient: (theta, batch of one example, key) -> [D].
         theta: [D].
-        images: [K, H, W, Ch].
-        labels: [K].
+        batch: [K, ...].
         in_batch: [K] bool.
         batch_size: expected size, which divides (the real one would leak).
         clip: [] bound on the gradient of one example.
@@ -97,23 +94,27 @@ def private_gradient(
 
     Cost: K gradients of single examples, memory [K, D].
     """
-    rows = jax.vmap(lambda x, y: gradient(theta, x[None], y[None]))(images, labels)
-    total = in_batch.astype(rows.dtype) @ clip_rows(rows, clip)
-    return (total + noise * clip * jax.random.normal(key, total.shape)) / batch_size
+    noise_key, model_key = jax.random.split(key)
+
+    def alone(example: Batch, place: jax.Array) -> jax.Array:
+        one = jax.tree.map(lambda leaf: leaf[None], example)
+        return gradient(theta, one, jax.random.fold_in(model_key, place))
+
+    rows = jax.vmap(alone)(batch, jnp.arange(in_batch.shape[0]))
+    return private_sum(noise_key, rows, in_batch, clip, noise) / batch_size
 
 
 def private_sellers(
-    gradient: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    model: Trainable,
     key: Key,
     theta: jax.Array,
-    data: Any,
+    data: Holdings,
     sampled: jax.Array,
     *,
-    normalize: Callable[[jax.Array], jax.Array],
     batch_size: int,
     clip: Number,
     noise: Number,
-    tamper: Callable[..., tuple[jax.Array, jax.Array]] | None = None,
+    tamper: Tamper | None = None,
 ) -> jax.Array:
     """The DP-SGD update of every sampled seller, [S, D]; arguments as in `sellers.train_sellers`.
 
@@ -122,18 +123,16 @@ def private_sellers(
 
     def one(seller: jax.Array) -> jax.Array:
         batch_key, tamper_key, noise_key = jax.random.split(jax.random.fold_in(key, seller), 3)
-        width = data.index.shape[1]
-        columns, in_batch = poisson_batch(batch_key, data.sizes[seller], width, batch_size)
-        rows = data.index[seller, columns]
-        images, labels = data.images[rows], data.labels[rows]
+        places, in_batch = poisson_batch(batch_key, data.sizes[seller], batch_size)
+        batch = data.examples_of(seller, places)
         if tamper is not None:
-            images, labels = tamper(tamper_key, seller, images, labels)
+            batch = tamper(tamper_key, seller, batch)
+        batch = model.prepare(batch, data.stats)
         return private_gradient(
             noise_key,
-            gradient,
+            model.gradient,
             theta,
-            normalize(images),
-            labels,
+            batch,
             in_batch,
             batch_size=batch_size,
             clip=clip,

@@ -31,56 +31,6 @@ def draw_parts(
     return kept[:, groups]
 
 
-def unit_groups(shapes: list[tuple[int, ...]], hidden: int) -> jax.Array:
-    """Groups of a network with one hidden layer: one per hidden unit, 0 for the output bias.
-
-    Arrays are known by their place, so that hidden = outputs or inputs does no harm.
-
-    Args:
-        shapes: of the arrays in the flat vector, in order: [hidden], [hidden, inputs], [outputs],
-            [outputs, hidden], as `ravel_pytree` orders a dense network of two layers.
-        hidden: units.
-
-    Returns:
-        [D] int32 in 0 .. hidden.
-
-    Raises:
-        ValueError: other arrays than these four.
-    """
-    wanted = "[hidden], [hidden, inputs], [outputs], [outputs, hidden]"
-    dims = [len(shape) for shape in shapes]
-    if dims != [1, 2, 1, 2] or not (
-        shapes[0][0] == shapes[1][0] == shapes[3][1] == hidden and shapes[2][0] == shapes[3][0]
-    ):
-        raise ValueError(f"shapes must be {wanted} with {hidden} hidden units, got {shapes}")
-    unit = jnp.arange(1, hidden + 1, dtype=jnp.int32)
-    (_, (_, inputs), (outputs,), _) = shapes
-    return jnp.concatenate(
-        [
-            unit,
-            jnp.repeat(unit, inputs),
-            jnp.zeros(outputs, jnp.int32),
-            jnp.tile(unit, outputs),
-        ]
-    )
-
-
-def dense_groups(num_inputs: int, num_outputs: int, num_params: int) -> tuple[jax.Array, int]:
-    """`unit_groups` of a dense network with one hidden layer, and how many groups there are.
-
-    Raises:
-        ValueError: no such network has that many parameters.
-    """
-    hidden, rest = divmod(num_params - num_outputs, num_inputs + 1 + num_outputs)
-    if rest or hidden < 1:
-        raise ValueError(
-            f"no dense network with one hidden layer has {num_params} parameters for {num_inputs} "
-            f"inputs and {num_outputs} outputs"
-        )
-    shapes = [(hidden,), (hidden, num_inputs), (num_outputs,), (num_outputs, hidden)]
-    return unit_groups(shapes, hidden), hidden + 1
-
-
 def spread_parts(updates: jax.Array, parts: jax.Array, use: jax.Array) -> jax.Array:
     """Rows whose plain mean over `use` is `aggregate_parts`: u_mj b_mj S / sum_m b_mj.
 

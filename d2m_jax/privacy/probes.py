@@ -4,12 +4,13 @@ Metrics for tables, not attacks on anybody: membership inference by losses, and 
 of one update. Read next: `docs/privacy.md`.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
+from d2m_jax.core.training import OfBatch
 from d2m_jax.core.types import Key, Number
 
 
@@ -49,15 +50,16 @@ def _auc(low: jax.Array, high: jax.Array) -> jax.Array:
     order = jnp.sort(high)
     below = jnp.searchsorted(order, low, side="left")
     upto = jnp.searchsorted(order, low, side="right")
-    return 1.0 - (0.5 * (below + upto)).mean() / high.shape[0]
+    return 1.0 - 0.5 * (below + upto).astype(low.dtype).mean() / high.shape[0]
 
 
 def _advantage(low: jax.Array, high: jax.Array) -> jax.Array:
     cuts = jnp.concatenate([low[::2], high[::2]])
-    inside = (low[None, ::2] <= cuts[:, None]).mean(1)
-    outside = (high[None, ::2] <= cuts[:, None]).mean(1)
+    inside = (low[None, ::2] <= cuts[:, None]).astype(low.dtype).mean(1)
+    outside = (high[None, ::2] <= cuts[:, None]).astype(low.dtype).mean(1)
     cut = cuts[jnp.argmax(inside - outside)]
-    return (low[1::2] <= cut).mean() - (high[1::2] <= cut).mean()
+    found, false = low[1::2] <= cut, high[1::2] <= cut
+    return found.astype(low.dtype).mean() - false.astype(low.dtype).mean()
 
 
 class Inversion(NamedTuple):
@@ -69,7 +71,7 @@ class Inversion(NamedTuple):
 
 def invert_gradient(
     key: Key,
-    gradient: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    gradient: OfBatch,
     theta: jax.Array,
     update: jax.Array,
     label: jax.Array,
@@ -80,12 +82,13 @@ def invert_gradient(
 ) -> Inversion:
     """Searches the image whose gradient points where the update does: max cos(grad(x), update).
 
-    Adam on the sign-free cosine; the label is taken as known (it shows in the last bias of a single
-    gradient). Source: Geiping et al. 2020, without their total variation (our images are small).
+    Adam with cosine decay on the sign-free cosine; the label is taken as known (it shows in the
+    last bias of a single gradient). Source: Geiping et al. 2020, without their total variation (our
+    images are small).
 
     Args:
         key: consumed; start image.
-        gradient: (theta, images [1, H, W, Ch], labels [1]) -> [D].
+        gradient: (theta, batch of one example as the model takes it) -> [D].
         theta: [D] the model the seller started from.
         update: [D] what it sent.
         label: [] int32.
@@ -96,25 +99,20 @@ def invert_gradient(
     unit = update / jnp.maximum(jnp.linalg.norm(update), 1e-30)
 
     def distance(image: jax.Array) -> jax.Array:
-        mine = gradient(theta, image[None], label[None])
+        mine = gradient(theta, {"inputs": image[None], "labels": label[None]})
         return 1.0 - (mine @ unit) / jnp.maximum(jnp.linalg.norm(mine), 1e-30)
 
-    def step(
-        carry: tuple[jax.Array, jax.Array, jax.Array], i: jax.Array
-    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
-        image, first, second = carry
-        slope = jax.grad(distance)(image)
-        first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope * slope
-        time = i.astype(jnp.float32) + 1.0
-        ahead = first / (1 - 0.9**time)
-        size = jnp.sqrt(second / (1 - 0.99**time)) + 1e-8
-        fade = 0.5 * (1 + jnp.cos(jnp.pi * time / steps))
-        return (image - rate * fade * ahead / size, first, second), None
+    adam = optax.adam(optax.cosine_decay_schedule(rate, steps), b1=0.9, b2=0.99)
 
-    start = 0.1 * jax.random.normal(key, shape)
-    (image, _, _), _ = jax.lax.scan(
-        step, (start, jnp.zeros(shape), jnp.zeros(shape)), jnp.arange(steps)
-    )
+    def step(carry: tuple[jax.Array, optax.OptState], _: None) -> tuple[Any, None]:
+        image, memory = carry
+        slope = jax.grad(distance)(image)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts in int32 and decays in floats
+            change, memory = adam.update(slope, memory)
+        return (image + jnp.asarray(change, image.dtype), memory), None
+
+    start = 0.1 * jax.random.normal(key, shape, update.dtype)
+    (image, _), _ = jax.lax.scan(step, (start, adam.init(start)), length=steps)
     return Inversion(image, 1.0 - distance(image))
 
 

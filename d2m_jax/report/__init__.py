@@ -1,23 +1,54 @@
-"""Tables, plots and the written account of a market."""
+"""What a run leaves: folder, checkpoints, tables, model, plots, the written account.
+
+`folder.py` opens the results folder, `loggers.py` and `checkpoint.py` write as the run goes,
+`results.py` writes what a finished one adds. `columns.py` says what every column means.
+"""
 
 from d2m_jax.report.account import print_account, print_header
-from d2m_jax.report.results import prepare_folder, write_results
+from d2m_jax.report.checkpoint import Checkpoint, Saved, restore
+from d2m_jax.report.files import StorageError, given_path, kept
+from d2m_jax.report.folder import config_tree, open_results, results_name, tree_digest
+from d2m_jax.report.loggers import (
+    csv_logger,
+    progress_logger,
+    tensorboard_logger,
+    wandb_logger,
+)
+from d2m_jax.report.model_file import load_model, save_model
+from d2m_jax.report.results import write_results
 from d2m_jax.report.tables import (
     evaluations_table,
     money_table,
     nodes_table,
+    phase_name,
     rounds_table,
     sellers_table,
 )
 
 __all__ = [
+    "Checkpoint",
+    "Saved",
+    "StorageError",
+    "config_tree",
+    "csv_logger",
     "evaluations_table",
+    "given_path",
+    "kept",
+    "load_model",
     "money_table",
     "nodes_table",
-    "prepare_folder",
+    "open_results",
+    "phase_name",
     "print_account",
     "print_header",
+    "progress_logger",
+    "restore",
+    "results_name",
     "rounds_table",
+    "save_model",
     "sellers_table",
+    "tensorboard_logger",
+    "tree_digest",
+    "wandb_logger",
     "write_results",
 ]

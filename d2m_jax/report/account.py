@@ -1,14 +1,20 @@
 """The account of a market that a person reads, with `rich`. Host only."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from d2m_jax.config.parsing import Config
+from d2m_jax.core.choices import label
+from d2m_jax.core.types import Number
 from d2m_jax.ledger import Layout, Phase
-from d2m_jax.market.engine import Market, MarketOutcome
+from d2m_jax.market.engine import Market
+from d2m_jax.market.state import MarketOutcome
 from d2m_jax.report import tables
 
 _ENDINGS = {
@@ -26,12 +32,14 @@ def print_header(console: Console, config: Config, market: Market) -> None:
     """Names the world in three lines."""
     spec, who = config.spec, config.hparams.population
     console.print(
-        f"[bold]D2M market[/] on {config.data.name}: {spec.model} with "
+        f"[bold]D2M market[/] on {escape(label(config.data.name))}: {label(spec.model)} with "
         f"{market.model.num_params:,} parameters, seed {config.seed}"
     )
-    defence = spec.sampler if spec.aggregator == "own" else f"{spec.sampler} + {spec.aggregator}"
+    defence = label(spec.sampler)
+    if spec.aggregator != "own":
+        defence += f" + {label(spec.aggregator)}"
     sellers = {
-        f"Byzantine ({spec.attack})": who.num_byzantine,
+        f"Byzantine ({label(spec.attack)})": who.num_byzantine,
         "lying about tags": who.num_tag_liars,
         "without the tags": who.num_strangers,
     }
@@ -47,17 +55,23 @@ def print_header(console: Console, config: Config, market: Market) -> None:
         f"defence {defence}"
     )
     console.print(
-        f"  {spec.num_nodes} compute nodes ({_kinds(nodes)}), {spec.set_schedule} execution sets, "
-        f"{spec.stop_rule} rule\n"
+        f"  {spec.num_nodes} compute nodes ({_kinds(nodes)}), {label(spec.set_schedule)} execution "
+        f"sets, {label(spec.stop_rule)} rule\n"
     )
 
 
-def _kinds(counts: dict[str, int]) -> str:
+def _kinds(counts: Mapping[str, Number]) -> str:
     """The kinds that occur, as text: "6 Byzantine (alie), 1 lying about tags"."""
     return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "all honest"
 
 
-def print_account(console: Console, config: Config, outcome: MarketOutcome, layout: Layout) -> None:
+def print_account(
+    console: Console,
+    config: Config,
+    outcome: MarketOutcome,
+    layout: Layout,
+    metric: str = "accuracy",
+) -> None:
     """Auction, training, CONE, verdict and money of a finished market."""
     job = {name: np.asarray(value)[0] for name, value in vars(outcome.ledger.jobs).items()}
     rounds = tables.rounds_table(outcome)
@@ -74,7 +88,7 @@ def print_account(console: Console, config: Config, outcome: MarketOutcome, layo
     else:
         console.print(_sellers(sellers))
         console.print(_cone(rounds))
-        console.print(_verdict(config, outcome, job))
+        console.print(_verdict(config, outcome, job, metric))
     console.print(_money(tables.money_table(outcome, layout)))
     console.print(_incomes(sellers, tables.nodes_table(outcome, layout)))
 
@@ -118,8 +132,8 @@ def _sellers(sellers: pd.DataFrame) -> Table:
             str(row.seller),
             str(row.role),
             f"{row.samples:,}",
-            str(row.accepted),
-            str(row.flagged),
+            str(row.accepted_rounds),
+            str(row.flagged_rounds),
             f"{row.mass:.3f}",
             f"{row.reputation:.2f}",
             fate,
@@ -146,20 +160,22 @@ def _cone(rounds: pd.DataFrame) -> Text:
     return text
 
 
-def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray]) -> Text:
-    closing, tau = outcome.closing, config.hparams.tau
+def _verdict(
+    config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray], metric: str
+) -> Text:
+    closing, tau = outcome.closing, float(config.hparams.tau)
     ending, colour = _ENDINGS[Phase(int(job["phase"]))]
     reached = "reaches" if round(1e4 * float(closing.metric)) >= job["tau_bps"] else "misses"
+    said, wanted = apart(float(closing.metric), tau, reached == "reaches")
     text = Text("Verdict: ", style="bold")
     text.append(
-        f"accuracy {float(closing.metric):.1%} on the buyer's examples {reached} "
-        f"tau = {100 * tau:.6g}%; "
-        f"{float(outcome.test_accuracy):.1%} on the test set\n",
+        f"{metric} {said} on the buyer's examples {reached} tau = {wanted}; "
+        f"{float(outcome.test_metric):.1%} on the test set\n",
         style="not bold",
     )
     if int(closing.accepted_digest) > 0:
-        said = int(closing.reported_bps) / 1e4
-        text.append(f"CONE accepted a false metric: {said:.1%}\n", style="not bold red")
+        claim = int(closing.reported_bps) / 1e4
+        text.append(f"CONE accepted a false metric: {claim:.1%}\n", style="not bold red")
     if int(closing.accepted_digest) < 0 and job["matched"].any():
         text.append("CONE did not decide on the metric\n", style="not bold yellow")
     if bool(closing.disputed):
@@ -170,6 +186,22 @@ def _verdict(config: Config, outcome: MarketOutcome, job: dict[str, np.ndarray])
         text.append(f"Dispute: over {why}, {fate}\n", style="not bold")
     text.append("Ending: ").append(ending + "\n", style=f"not bold {colour}")
     return text
+
+
+def apart(value: float, threshold: float, is_reached: bool) -> tuple[str, str]:
+    """Two shares in per cent, with digits until they tell what happened: ("89.96%", "90%").
+
+    Args:
+        value: in [0, 1]; at least one digit after the point is shown.
+        threshold: in [0, 1], as short as it is written.
+        is_reached: the value is shown below the threshold unless it reaches it.
+    """
+    wanted = f"{100 * threshold:.6g}%"
+    for digits in range(1, 9):
+        said = f"{value:.{digits}%}"
+        if (float(said[:-1]) >= float(wanted[:-1])) == is_reached:
+            return said, wanted
+    return f"{value:.2%}", wanted  # the ledger counts in basis points: a threshold between two
 
 
 def _money(money: pd.DataFrame) -> Table:
@@ -194,11 +226,11 @@ def _incomes(sellers: pd.DataFrame, nodes: pd.DataFrame) -> Text:
         ("seller", sellers[sellers["role"] != "not matched"], "role", "honest"),
         ("node", nodes, "behaviour", "honest"),
     ):
-        for label, rows in (
+        for kind, rows in (
             ("honest", table[table[column] == good]),
             ("misbehaving", table[table[column] != good]),
         ):
             if len(rows):
-                parts.append(f"{label} {what} {rows['change'].mean():+,.0f}")
+                parts.append(f"{kind} {what} {rows['change'].mean():+,.0f}")
     text.append(", ".join(parts), style="not bold")
     return text

@@ -27,13 +27,15 @@ def _axes() -> Axes:
     return plt.subplots(figsize=(6.4, 3.6))[1]
 
 
-def accuracy(evaluations: pd.DataFrame, tau: float, path: pathlib.Path) -> pathlib.Path:
-    """Test accuracy over the rounds, with the buyer's threshold."""
+def quality(
+    evaluations: pd.DataFrame, tau: float, path: pathlib.Path, metric: str = "accuracy"
+) -> pathlib.Path:
+    """The metric on the test set over the rounds, with the buyer's threshold."""
     ax = _axes()
-    ax.plot(evaluations["round"], evaluations["test_accuracy"], color=HONEST, label="test accuracy")
+    ax.plot(evaluations["round"], evaluations["test_metric"], color=HONEST, label=f"test {metric}")
     ax.axhline(tau, color=NEUTRAL, linestyle="--", linewidth=1, label=f"threshold tau = {tau:g}")
     ax.set_ylim(0, 1.02)
-    return _finish(ax, path, "Accuracy of the model", "round", "accuracy")
+    return _finish(ax, path, "Quality of the model", "round", metric)
 
 
 def sampling_mass(rounds: pd.DataFrame, share: float, path: pathlib.Path) -> pathlib.Path:

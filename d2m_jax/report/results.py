@@ -1,55 +1,31 @@
-"""The results folder of one run: configuration, tables, final ledger, plots."""
+"""What a finished run leaves in its folder: model, ledger, tables, plots. Host only.
+
+Not here: the folder and its configuration (`folder.py`), what is written as a run goes
+(`loggers.py`, `checkpoint.py`).
+"""
 
 import dataclasses
-import json
 import pathlib
-import platform
-import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from d2m_jax import incentives, privacy
 from d2m_jax.cone import Behaviour
-from d2m_jax.config.parsing import Config, to_dict
+from d2m_jax.config.parsing import Config
+from d2m_jax.core.choices import label
+from d2m_jax.core.types import PyTree
 from d2m_jax.ledger import Layout, Ledger, Phase, split_pot, wealth
-from d2m_jax.market.engine import MarketOutcome
-from d2m_jax.report import plots, tables
-
-
-def prepare_folder(path: str | pathlib.Path) -> pathlib.Path:
-    """Makes the results folder and checks that it can be written, before anything is computed.
-
-    Raises:
-        ValueError: the folder cannot be made or written.
-    """
-    folder = pathlib.Path(path).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"the results folder {folder} cannot be written: {error.strerror}"
-        ) from error
-    return folder
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, device and command, to be stored with every result."""
-    from d2m_jax import __version__
-
-    return {
-        "d2m_jax": __version__,
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
-        "command": " ".join(sys.argv),
-    }
+from d2m_jax.market.state import MarketOutcome
+from d2m_jax.privacy.accountant import epsilons, epsilons_a_priori, participations_of
+from d2m_jax.report import tables
+from d2m_jax.report.columns import typed
+from d2m_jax.report.files import RESUME, kept, write_whole
+from d2m_jax.report.folder import write_json
+from d2m_jax.report.model_file import MODEL, save_model
 
 
 def ledger_dict(ledger: Ledger, layout: Layout) -> dict[str, Any]:
@@ -78,22 +54,29 @@ def ledger_dict(ledger: Ledger, layout: Layout) -> dict[str, Any]:
 
 def seller_epsilons(
     config: Config, outcome: MarketOutcome, sizes: np.ndarray | jax.Array
-) -> np.ndarray:
-    """[N] epsilon of every seller after the rounds in which it was drawn, at privacy.delta.
+) -> dict[str, np.ndarray]:
+    """Privacy losses [N] of every seller at privacy.delta, by column.
 
-    `sizes` [N] are those of the data that the sellers hold and draw their batches from; the ledger
-    has what they claim.
+    `epsilon` is that of a seller drawn in every round, which is known beforehand and depends on
+    nobody's data. `epsilon_ex_post` counts the rounds in which it was drawn; a sampler that learns
+    draws by what it sees, so this one is no guarantee.
+
+    Args:
+        config: of the run.
+        outcome: of the run.
+        sizes: [N] of the data that the sellers hold; the ledger has what they claim.
     """
-    from d2m_jax.privacy.accountant import epsilons  # the only use of dp-accounting
-
-    return epsilons(
-        drawn_rounds(outcome, config.spec.num_sellers),
-        np.asarray(sizes),
-        unit=config.spec.privacy,
-        batch_size=config.spec.batch_size,
-        noise=config.hparams.privacy.noise,
-        delta=config.hparams.privacy.delta,
-    )
+    facts: dict[str, Any] = {
+        "unit": config.spec.privacy,
+        "batch_size": config.spec.batch_size,
+        "noise": float(config.hparams.privacy.noise),
+        "delta": float(config.hparams.privacy.delta),
+    }
+    held, drawn = np.asarray(sizes), drawn_rounds(outcome, config.spec.num_sellers)
+    return {
+        "epsilon": epsilons_a_priori(config.spec.num_rounds, held, **facts).values,
+        "epsilon_ex_post": epsilons(drawn, held, **facts).values,
+    }
 
 
 def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dict[str, Any]:
@@ -142,9 +125,9 @@ def _share(who: np.ndarray) -> float | None:
 
 
 def drawn_rounds(outcome: MarketOutcome, num_sellers: int) -> np.ndarray:
-    """[N] rounds in which each seller was drawn and delivered."""
-    drawn = np.asarray(outcome.rounds.sellers)[np.asarray(outcome.rounds.present)]
-    return np.bincount(drawn, minlength=num_sellers)
+    """[N] rounds in which each seller was drawn and delivered; copies of a draw count once."""
+    rounds = outcome.rounds
+    return participations_of(np.asarray(rounds.sellers), np.asarray(rounds.present), num_sellers)
 
 
 def write_results(
@@ -153,36 +136,76 @@ def write_results(
     outcome: MarketOutcome,
     layout: Layout,
     sizes: np.ndarray | jax.Array,
+    params: PyTree = None,
+    metric: str = "accuracy",
 ) -> None:
-    """Writes everything a run leaves behind into `folder`; `sizes` [N] of what sellers hold."""
-    rounds = tables.rounds_table(outcome)
-    evaluations = tables.evaluations_table(outcome)
-    sellers = tables.sellers_table(outcome, layout)
+    """Writes everything a finished run leaves in its folder, the costliest to lose first.
+
+    Args:
+        folder: from `open_results`, with the configuration in it.
+        config: of the run.
+        outcome: on the host.
+        layout: accounts.
+        sizes: [N] of the data that the sellers hold.
+        params: of the trained model, the unravelled tree; None writes no model.
+        metric: what the quality of the model is called.
+
+    Raises:
+        StorageError: the disk is full; the files that are there are whole.
+    """
+    if params is not None:
+        about = {
+            "task": label(config.spec.model),
+            "data": label(config.data.name),
+            "seed": config.seed,
+        }
+        about["metric"] = float(outcome.closing.metric)
+        save_model(folder / MODEL, params, about)
+    write_json(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
+    write_json(folder / "payments.json", payments_dict(config, outcome, layout))
+    found = {
+        "rounds": tables.rounds_table(outcome),
+        "evaluations": tables.evaluations_table(outcome),
+        "sellers": tables.sellers_table(outcome, layout),
+        "nodes": tables.nodes_table(outcome, layout),
+        "money": tables.money_table(outcome, layout),
+    }
     if config.spec.privacy != "none":
-        sellers["epsilon"] = seller_epsilons(config, outcome, sizes)
-    (folder / "visibility.txt").write_text(privacy.table() + "\n")
-    full = {part: to_dict(value) for part, value in config._asdict().items()}
-    _dump(folder / "config.json", {**full, "provenance": provenance()})
-    _dump(folder / "payments.json", payments_dict(config, outcome, layout))
-    _dump(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
-    for name, table in (
-        ("rounds", rounds),
-        ("evaluations", evaluations),
-        ("sellers", sellers),
-        ("nodes", tables.nodes_table(outcome, layout)),
-        ("money", tables.money_table(outcome, layout)),
-    ):
-        table.to_csv(folder / f"{name}.csv", index=False)
+        losses = seller_epsilons(config, outcome, sizes)
+        found["sellers"] = typed(found["sellers"].assign(**losses), "sellers")
+    for name, table in found.items():
+        write_table(folder / f"{name}.csv", table)
+    write_whole(folder / "visibility.txt", (privacy.table() + "\n").encode())
+    write_plots(folder, config, outcome, found, metric)
+
+
+def write_table(path: pathlib.Path, table: pd.DataFrame) -> None:
+    """Writes a CSV file whole.
+
+    Raises:
+        StorageError: the disk is full or the folder is gone.
+    """
+    write_whole(path, table.to_csv(index=False).encode(), f"make room, and {RESUME}")
+
+
+def write_plots(
+    folder: pathlib.Path,
+    config: Config,
+    outcome: MarketOutcome,
+    found: dict[str, pd.DataFrame],
+    metric: str,
+) -> None:
+    """Draws the four plots of a run.
+
+    Raises:
+        StorageError: the disk is full; the tables are there.
+    """
+    from d2m_jax.report import plots  # matplotlib is slow to import, and nothing else needs it
+
     share = float(np.asarray(outcome.roles.bad_seller).mean())
-    plots.accuracy(evaluations, config.hparams.tau, folder / "accuracy.png")
-    plots.sampling_mass(rounds, share, folder / "sampling_mass.png")
-    plots.income(sellers, folder / "income.png")
-    plots.execution_sets(rounds, folder / "execution_sets.png")
-
-
-def _dump(path: pathlib.Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, default=_plain) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
+    with kept(folder):
+        tau = float(config.hparams.tau)
+        plots.quality(found["evaluations"], tau, folder / "quality.png", metric)
+        plots.sampling_mass(found["rounds"], share, folder / "sampling_mass.png")
+        plots.income(found["sellers"], folder / "income.png")
+        plots.execution_sets(found["rounds"], folder / "execution_sets.png")

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from d2m_jax.report import sweep_plots
+from d2m_jax.report.files import StorageError, given_path, write_whole
 from d2m_jax.sweep.selection import choose, whole_mean, worst_case
-from d2m_jax.sweep.store import StorageError, load, write_whole
+from d2m_jax.sweep.store import load
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto;
@@ -42,12 +43,12 @@ def write_report(folder: str | os.PathLike[str], out: str | os.PathLike[str] = "
     Raises:
         StorageError: no results are there, or they cannot be read or written.
     """
-    folder = pathlib.Path(folder)
+    folder = given_path(folder)
     results = load(folder)
     if not (results.runs["status"] == "done").any():
         raise StorageError(f"{folder} holds no finished run yet")
     runs = sweep_plots.with_labels(results.runs)
-    target = pathlib.Path(out) if out else folder / "report"
+    target = given_path(out) if out else folder / "report"
     try:
         target.mkdir(parents=True, exist_ok=True)
         figures = sweep_plots.draw_all(runs, results.rounds)
@@ -114,7 +115,7 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         gap=done["bad_seller_income"] - done["honest_seller_income"],
     )
     table = facts.groupby("defence").agg(
-        accuracy=("test_accuracy", "mean"),
+        accuracy=("test_metric", "mean"),
         settled=("settled", "mean"),
         cheating_gains=("gap", "mean"),
         honest_slashed=("slashed_honest", "mean"),

@@ -57,7 +57,7 @@ def curves(runs: pd.DataFrame, rounds: pd.DataFrame) -> Figure:
     """
     done = finished(runs)
     top = done[done["byzantine"] == done["byzantine"].max()]
-    measured = rounds[rounds["test_accuracy"].notna()][["key", "round", "test_accuracy"]]
+    measured = rounds[rounds["test_metric"].notna()][["key", "round", "test_metric"]]
     seeds = [field for field in ("data.seed", "seed") if field in top]
     table = measured.merge(top[["key", "defence", "attack", "status", *seeds]], on="key")
     table = bands(table, ["attack", "defence", "round"])
@@ -228,7 +228,7 @@ def draw_all(runs: pd.DataFrame, rounds: pd.DataFrame) -> dict[str, tuple[str, F
         ),
         "by_attack": (
             "Mean test accuracy by defence and attack, over all Byzantine counts.",
-            heat_map(table_of(done, "test_accuracy", "attack", order), "test accuracy"),
+            heat_map(table_of(done, "test_metric", "attack", order), "test accuracy"),
         ),
         "best_defence": (
             "The best defence in every cell, by mean test accuracy.",

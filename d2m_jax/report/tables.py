@@ -1,46 +1,85 @@
 """The outcome of a market as tidy pandas tables. Host only; read next: `account.py`."""
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from d2m_jax.cone import Behaviour
-from d2m_jax.ledger import Layout, Ledger, gas_of_round, wealth
+from d2m_jax.ledger import Layout, Ledger, Phase, gas_of_round, wealth
 from d2m_jax.ledger.gas import FIRST_ROUND
-from d2m_jax.market.engine import MarketOutcome
-from d2m_jax.market.state import JOB
+from d2m_jax.market.roles import Roles
+from d2m_jax.market.state import JOB, Evaluation, MarketOutcome, RoundInfo
+from d2m_jax.report.columns import typed
+
+RENAMED = {"refused": "num_refused", "excluded": "num_excluded"}  # counts, fields of RoundInfo
 
 
 def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:
-    """One row per round: every scalar of `RoundInfo`, who was sampled and accepted, and the gas."""
-    info = {name: np.asarray(value) for name, value in outcome.rounds._asdict().items()}
-    table = pd.DataFrame({name: value for name, value in info.items() if value.ndim == 1})
-    bad = np.asarray(outcome.roles.bad_seller)[info["sellers"]] & info["present"]
-    table["num_accepted"] = info["accepted"].sum(1)
-    table["num_flagged"] = info["flagged"].sum(1)
-    table["bad_sampled"] = bad.sum(1)
-    table["bad_accepted"] = (info["accepted"] & bad).sum(1)
-    table["gas"] = gas_of_rounds(outcome)
-    return table
+    """One row per round: scalars of `RoundInfo`, counts of sellers, gas, quality where measured."""
+    facts = round_columns(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
+    return typed(pd.DataFrame(facts), "rounds")
 
 
-def gas_of_rounds(outcome: MarketOutcome) -> np.ndarray:
+def round_columns(
+    info: RoundInfo, evaluations: Evaluation, roles: Roles, ledger: Ledger
+) -> dict[str, np.ndarray]:
+    """What happened in some rounds, of one world or of W: the columns of every table of rounds.
+
+    Args:
+        info: [R, ...], or [W, R, ...] of W worlds.
+        evaluations: [E] or [W, E], made after some of these rounds.
+        roles: [N] or [W, N].
+        ledger: after these rounds, of one world or of W.
+
+    Returns:
+        Columns [R] or [W, R]; quality is NaN in rounds without an evaluation.
+    """
+    fields = {RENAMED.get(k, k): np.asarray(v) for k, v in info._asdict().items()}
+    rounds = fields["round"]
+    facts = {name: value for name, value in fields.items() if value.ndim == rounds.ndim}
+    accepted, flagged, present = fields["accepted"], fields["flagged"], fields["present"]
+    bad_seller = np.asarray(roles.bad_seller)
+    if rounds.ndim == 1:
+        bad = bad_seller[fields["sellers"]] & present
+    else:
+        bad = bad_seller[np.arange(len(rounds))[:, None, None], fields["sellers"]] & present
+    facts["num_accepted"] = accepted.sum(-1)
+    facts["num_flagged"] = flagged.sum(-1)
+    facts["bad_sampled"] = bad.sum(-1)
+    facts["bad_accepted"] = (bad & accepted).sum(-1)
+    facts["gas"] = gas_of_rounds(fields["round"], fields["executions"], ledger)
+    measured = {name: np.asarray(value) for name, value in evaluations._asdict().items()}
+    place = measured.pop("round") - rounds[..., :1]
+    for name, value in measured.items():
+        facts[name] = np.full(rounds.shape, np.nan, value.dtype)
+        np.put_along_axis(facts[name], place, value, -1)
+    return facts
+
+
+def gas_of_rounds(rounds: np.ndarray, executions: np.ndarray, ledger: Ledger) -> np.ndarray:
     """[R] int: what booking each round costs on the EVM (`ledger.gas`); 0 with nobody matched."""
-    matched, layout = np.asarray(outcome.ledger.jobs.matched[JOB]), outcome.ledger.layout
-    gas = np.array(
-        gas_of_round(
-            num_sellers=layout.num_sellers,
-            num_matched=int(matched.sum()),
-            num_nodes=layout.num_nodes,
-            num_drawn=outcome.rounds.executions,
-        )
+    matched = np.asarray(ledger.jobs.matched)[..., JOB, :]
+    gas = gas_of_round(
+        num_sellers=matched.shape[-1],
+        num_matched=jnp.asarray(matched.sum(-1, keepdims=True)),
+        num_nodes=ledger.num_nodes,
+        num_drawn=jnp.asarray(executions),
     )
-    gas[0] += FIRST_ROUND
-    return gas * matched.any()
+    first = FIRST_ROUND * (rounds == 1)
+    return (np.asarray(gas) + first) * np.any(matched, -1, keepdims=True)
 
 
 def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:
     """One row per evaluation: round, test accuracy, test loss."""
-    return pd.DataFrame({k: np.asarray(v) for k, v in outcome.evaluations._asdict().items()})
+    facts = {k: np.asarray(v) for k, v in outcome.evaluations._asdict().items()}
+    return typed(pd.DataFrame(facts), "evaluations")
+
+
+def phase_name(outcome: MarketOutcome) -> str | np.ndarray:
+    """How the job ended, as a word: "settled", "refunded", "aborted" or "idle"; [W] of W worlds."""
+    phases = np.asarray(outcome.phase)
+    names = np.array([Phase(int(phase)).name.lower() for phase in phases.ravel()], object)
+    return names.reshape(phases.shape) if phases.ndim else str(names[0])
 
 
 def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
@@ -58,13 +97,13 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     )
     ends = outcome.opening, outcome.ledger
     before, after = (np.asarray(wealth(books))[layout.sellers] for books in ends)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "seller": np.arange(num_sellers),
             "role": role,
             "samples": np.asarray(outcome.ledger.sizes),
-            "accepted": np.bincount(sampled[accepted], minlength=num_sellers),
-            "flagged": np.bincount(sampled[flagged], minlength=num_sellers),
+            "accepted_rounds": np.bincount(sampled[accepted], minlength=num_sellers),
+            "flagged_rounds": np.bincount(sampled[flagged], minlength=num_sellers),
             "mass": np.asarray(outcome.defence.p),
             "reputation": np.asarray(outcome.ledger.reputation_bps) / 10_000,
             "excluded": ~np.asarray(outcome.defence.active),
@@ -74,6 +113,7 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
             "change": after - before,
         }
     )
+    return typed(table, "sellers")
 
 
 def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
@@ -81,7 +121,7 @@ def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     names = {int(kind): kind.name.lower().replace("_", " ") for kind in Behaviour}
     ends = outcome.opening, outcome.ledger
     before, after = (np.asarray(wealth(books))[layout.nodes] for books in ends)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "node": np.arange(layout.num_nodes),
             "behaviour": [names[int(code)] for code in outcome.roles.behaviour],
@@ -90,6 +130,7 @@ def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
             "change": after - before,
         }
     )
+    return typed(table, "nodes")
 
 
 def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
@@ -108,9 +149,9 @@ def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     add("other buyers", old[buyers[buyers != winner]], new[buyers[buyers != winner]])
     for role in ("honest", "Byzantine", "tag liar", "not matched"):
         rows = sellers[sellers["role"] == role]
-        add(f"sellers, {role}", rows["before"].to_numpy(), rows["after"].to_numpy())
+        add(f"sellers, {role}", rows["before"].to_numpy(int), rows["after"].to_numpy(int))
     for behaviour, rows in nodes.groupby("behaviour", sort=False):
-        add(f"nodes, {behaviour}", rows["before"].to_numpy(), rows["after"].to_numpy())
+        add(f"nodes, {behaviour}", rows["before"].to_numpy(int), rows["after"].to_numpy(int))
     treasury = [layout.treasury]
     add("treasury", old[treasury], new[treasury])
     held = [_held(outcome.opening), _held(outcome.ledger)]
@@ -121,7 +162,7 @@ def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     groups.append(("total", 0, int(table["before"].sum()), int(table["after"].sum())))
     table = pd.DataFrame(groups, columns=["group", "parties", "before", "after"])
     table["change"] = table["after"] - table["before"]
-    return table
+    return typed(table, "money")
 
 
 def _held(ledger: Ledger) -> int:

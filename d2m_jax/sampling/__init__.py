@@ -3,13 +3,16 @@
 `make_defence(name, num_sampled=S)` gives three pure functions (init, sample, aggregate).
 """
 
-from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 
-from d2m_jax.core.choices import lookup
+from d2m_jax.core import choices
+from d2m_jax.core.protocols import Aggregator, RuleFn
+from d2m_jax.core.types import Count, Number, PyTree
 from d2m_jax.sampling.base import (
-    Aggregator,
+    BuildDefence,
     Context,
     Defence,
     DefenceInfo,
@@ -18,73 +21,135 @@ from d2m_jax.sampling.base import (
     Selection,
     slashable,
 )
-from d2m_jax.sampling.baselines import MABS, UNIFORM, VRB, Sampler, osmd_sampler
+from d2m_jax.sampling.baselines import MABS, VRB, Learner, osmd_learner
 from d2m_jax.sampling.corrected import corrected_defence
 from d2m_jax.sampling.draws import draw_distinct, draw_independent
 from d2m_jax.sampling.osmd import optimal, osmd_init, osmd_update
 from d2m_jax.sampling.simplex import kl_project
-from d2m_jax.sampling.weighted import StatelessRule, bandit_defence, uniform_defence
+from d2m_jax.sampling.weighted import bandit_defence, uniform_defence
 
 __all__ = [
     "MABS",
     "SAMPLERS",
-    "UNIFORM",
     "VRB",
+    "BuildDefence",
     "Context",
     "Defence",
     "DefenceInfo",
     "DefenceParams",
     "DefenceState",
-    "Sampler",
+    "Learner",
     "Selection",
+    "as_aggregator",
+    "as_sampler",
     "draw_distinct",
     "draw_independent",
     "kl_project",
     "make_defence",
     "optimal",
     "osmd_init",
-    "osmd_sampler",
+    "osmd_learner",
     "osmd_update",
     "slashable",
 ]
 
 
 def make_defence(
-    sampler: str,
+    sampler: str | BuildDefence | Defence,
     *,
     num_sampled: int,
-    aggregator: Aggregator | Callable[..., jax.Array] | None = None,
+    aggregator: Aggregator | RuleFn | None = None,
     horizon: int = 1000,
+    **numbers: Number,
 ) -> Defence:
-    """Returns the defence of this name.
+    """Returns the defence of this name, or the user's own.
+
+    Call it inside the traced function when the numbers are traced.
 
     Args:
-        sampler: a name in `SAMPLERS`.
+        sampler: a name in `SAMPLERS`, or what `as_sampler` takes.
         num_sampled: S, sellers sampled in a round.
         aggregator: from `aggregation.make_aggregator`, or a plain `rule(updates, f, mask=)`; None
             is the sampler's own weighted mean.
             "corrected_osmd" brings its own aggregate and takes none.
         horizon: rounds; for "osmd" it fixes the number of experts.
+        numbers: of a sampler of the user's own. Those of the named ones are `DefenceParams`.
 
     Raises:
-        ValueError: unknown name, S < 1, or a rule given to "corrected_osmd".
+        ValueError: unknown name or number, S < 1, a rule for a sampler that brings its own, or a
+            rule that knows sellers apart beside a sampler that draws with replacement.
     """
-    build = lookup(SAMPLERS, sampler, "sampler")
+    if isinstance(sampler, str):
+        build = choices.lookup(SAMPLERS, sampler, "sampler")
+    else:
+        build = as_sampler(sampler)
+    name = choices.label(sampler)
     if num_sampled < 1:
         raise ValueError(f"num_sampled is {num_sampled}; at least one seller must be sampled")
-    if sampler == "corrected_osmd" and aggregator is not None:
-        raise ValueError("corrected_osmd brings its own aggregate; give it no aggregator")
-    if aggregator is not None and not hasattr(aggregator, "apply"):
-        aggregator = StatelessRule(aggregator)
-    return build(num_sampled=num_sampled, aggregator=aggregator, horizon=horizon)
+    known = choices.numbers(build)
+    for number in numbers:
+        choices.lookup(known, number, f"number of sampler {name!r}")
+    rule = as_aggregator(aggregator)
+    given = choices.taken(build, {"aggregator": rule, "horizon": horizon})
+    if rule is not None and "aggregator" not in given:
+        raise ValueError(f"{name} brings its own aggregate; give it no aggregator")
+    return build(num_sampled, **given, **numbers)
 
 
-SAMPLERS: dict[str, Callable[..., Defence]] = {
-    "uniform": lambda num_sampled, aggregator, **_: uniform_defence(num_sampled, aggregator),
-    "osmd": lambda num_sampled, aggregator, horizon, **_: bandit_defence(
-        num_sampled, osmd_sampler(horizon), aggregator
-    ),
-    "mabs": lambda num_sampled, aggregator, **_: bandit_defence(num_sampled, MABS, aggregator),
-    "vrb": lambda num_sampled, aggregator, **_: bandit_defence(num_sampled, VRB, aggregator),
-    "corrected_osmd": lambda num_sampled, **_: corrected_defence(num_sampled),
+def as_sampler(part: BuildDefence | Defence) -> BuildDefence:
+    """A sampler from a part of the user's own.
+
+    Args:
+        part: a `Defence`, which is for one number of sampled sellers, or a function
+            `(num_sampled, **numbers) -> Defence` with keywords `aggregator` and `horizon` if it
+            wants them.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(part, Defence):
+        return partial(_always, part)
+    if not callable(part):
+        raise ValueError(f"a sampler must be a Defence or a function, not {part!r}")
+    return part
+
+
+def _always(defence: Defence, num_sampled: int) -> Defence:
+    del num_sampled  # the defence has its own
+    return defence
+
+
+def as_aggregator(rule: Aggregator | RuleFn | None) -> Aggregator | None:
+    """A plain `rule(updates, f, mask=)` in the form of an `Aggregator`; others unchanged."""
+    if rule is None or isinstance(rule, Aggregator):
+        return rule
+
+    def apply(memory: PyTree, updates: jax.Array, f: Count, mask: Any = None, **_: Any) -> Any:
+        return rule(updates, f, mask=mask), memory
+
+    return Aggregator(lambda num_sellers, dim, **_: (), apply)
+
+
+def _uniform(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
+    return uniform_defence(num_sampled, aggregator)
+
+
+def _osmd(num_sampled: int, *, aggregator: Aggregator | None, horizon: int) -> Defence:
+    return bandit_defence(num_sampled, osmd_learner(horizon), aggregator)
+
+
+def _mabs(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
+    return bandit_defence(num_sampled, MABS, aggregator)
+
+
+def _vrb(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
+    return bandit_defence(num_sampled, VRB, aggregator)
+
+
+SAMPLERS: dict[str, BuildDefence] = {
+    "uniform": _uniform,
+    "osmd": _osmd,
+    "mabs": _mabs,
+    "vrb": _vrb,
+    "corrected_osmd": corrected_defence,
 }

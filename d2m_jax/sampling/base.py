@@ -4,13 +4,12 @@ A defence is who is sampled and how their updates become the aggregate. What a s
 `osmd.py`, `baselines.py` and `corrected.py`; how they are put together by name is in `__init__.py`.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.types import PyTree
+from d2m_jax.core.types import Key, PyTree
 
 
 class Selection(NamedTuple):
@@ -19,6 +18,20 @@ class Selection(NamedTuple):
     indices: jax.Array  # [S] int32, distinct sellers (repeats only when drawn with replacement)
     weights: jax.Array  # [S] float32, inclusion probability (distinct) or p of the drawn (repeats)
     present: jax.Array  # [S] bool, False where fewer sellers than S are eligible
+
+
+class LossesOf(Protocol):
+    """The validation loss after a step along each of some updates."""
+
+    def __call__(self, updates: jax.Array, /) -> jax.Array:
+        """Losses `[K]` for updates `[K, D]`."""
+
+
+class Direction(Protocol):
+    """A direction that the buyer computes only when it is asked for."""
+
+    def __call__(self) -> jax.Array:
+        """`[D]`."""
 
 
 class Context(NamedTuple):
@@ -32,9 +45,9 @@ class Context(NamedTuple):
     lr: jax.Array  # [] float32, the server's step: theta <- theta - lr * aggregate
     round: jax.Array  # [] int32
     f: Any = 0  # declared number of Byzantine sellers in the sample, for rules that want it
-    losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C], L_V(theta - lr u)
-    grad_of_validation: Callable[[], jax.Array] | None = None  # () -> [D], gradient of L_V(theta)
-    root_update: Callable[[], jax.Array] | None = None  # () -> [D], on trusted root examples
+    losses_of: LossesOf | None = None  # L_V(theta - lr u) of updates
+    grad_of_validation: Direction | None = None  # gradient of L_V(theta)
+    root_update: Direction | None = None  # on trusted root examples
 
 
 class DefenceParams(NamedTuple):
@@ -89,52 +102,95 @@ class DefenceInfo(NamedTuple):
     skipped: jax.Array  # [] bool, nothing was accepted: the aggregate is zero
 
 
-class Aggregator(Protocol):
-    """A robust rule with memory; `aggregation.make_aggregator` makes such pairs.
+class InitDefence(Protocol):
+    """The state of a defence before the first round."""
 
-    init: (num_sellers, dim) -> state
-    apply: (state, updates [S, D], f, mask [S], *, indices, key, root, losses) -> (aggregate, state)
-    uses: of "key", "root", "losses", "indices": what `apply` has to be given
-    """
+    def __call__(
+        self, num_sellers: int, dim: int, lam: jax.Array, /, *given: Any, **numbers: Any
+    ) -> DefenceState:
+        """The state for N sellers with data weights `lam` `[N]` and D parameters.
 
-    @property
-    def init(self) -> Callable[..., PyTree]:
-        """The empty memory."""
+        `dtype=`, float32 when it is not given, is that of the updates it will see.
+        """
 
-    @property
-    def apply(self) -> Callable[..., tuple[jax.Array, PyTree]]:
-        """One round."""
 
-    @property
-    def uses(self) -> tuple[str, ...]:
-        """What `apply` takes beside the updates."""
+class Sample(Protocol):
+    """Who trains this round."""
+
+    def __call__(
+        self, key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams, /
+    ) -> Selection:
+        """S sellers, those that are not `eligible` `[N]` bool never present."""
+
+
+class Aggregate(Protocol):
+    """How the updates of a round become one, and what is learnt of the sellers."""
+
+    def __call__(
+        self,
+        key: Key,
+        state: DefenceState,
+        selection: Selection,
+        updates: jax.Array,
+        valid: jax.Array,
+        context: Context,
+        params: DefenceParams,
+        /,
+    ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
+        """The aggregate `[D]`, the next state and what the market pays by.
+
+        Args:
+            key: of this round.
+            state: the sellers were drawn from it.
+            selection: who was drawn.
+            updates: `[S, D]`; rows that are not valid may hold anything finite.
+            valid: `[S]` bool, delivered and not refused.
+            context: what else the round gives.
+            params: the numbers of the defence.
+        """
 
 
 class Defence(NamedTuple):
-    """Three pure functions; S is closed over.
+    """Three pure functions: who is sampled, and how their updates become the aggregate.
 
-    init: (num_sellers, dim, lam [N]) -> state
-    sample: (key, state, eligible [N] bool, params) -> Selection
-    aggregate: (key, state, selection, updates [S, D], valid [S] bool, context, params)
-        -> (aggregate [D], state, DefenceInfo)
+    S is closed over. Hashable.
     """
 
-    init: Callable[..., DefenceState]
-    sample: Callable[..., Selection]
-    aggregate: Callable[..., tuple[jax.Array, DefenceState, DefenceInfo]]
+    init: InitDefence
+    sample: Sample
+    aggregate: Aggregate
 
 
-def initial_state(num_sellers: int, memory: PyTree) -> DefenceState:
+class BuildDefence(Protocol):
+    """An entry of `SAMPLERS`: makes the defence for a number of sampled sellers."""
+
+    def __call__(self, num_sampled: int, /, *given: Any, **numbers: Any) -> Defence:
+        """The defence for S = `num_sampled`.
+
+        Args:
+            num_sampled: S.
+            given: nothing.
+            numbers: `aggregator`, an `Aggregator` or None, and `horizon`, rounds, for those that
+                name them; keywords whose default is a float are numbers that may be traced.
+        """
+
+
+def initial_state(num_sellers: int, memory: PyTree, dtype: Any = jnp.float32) -> DefenceState:
     """Returns the common state: uniform distribution, nobody excluded, reputation one half."""
-    zeros = jnp.zeros(num_sellers)
+    zeros = jnp.zeros(num_sellers, dtype)
     return DefenceState(
-        p=jnp.full(num_sellers, 1.0 / num_sellers),
+        p=jnp.full(num_sellers, 1.0 / num_sellers, dtype),
         reputation=zeros + 0.5,
         active=jnp.ones(num_sellers, bool),
         suspicion=zeros,
         damage=zeros,
         memory=memory,
     )
+
+
+def as_before(new: DefenceState, old: DefenceState) -> DefenceState:
+    """`new` in the types of `old`: a state keeps its types whatever the types of the updates."""
+    return jax.tree.map(lambda a, b: jnp.asarray(a).astype(b.dtype), new, old)
 
 
 def slashable(state: DefenceState) -> jax.Array:

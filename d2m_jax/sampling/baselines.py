@@ -1,29 +1,64 @@
-"""Samplers that OSMD is compared with: uniform, MABS and VRB, as pure functions.
+"""Distributions that OSMD is compared with, MABS and VRB, and OSMD in the same form.
 
 Same feedback as `osmd.py`. The oracle is `osmd.optimal`.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.types import PyTree
+from d2m_jax.core.types import Number, PyTree
 from d2m_jax.sampling import osmd
 
 
-class Sampler(NamedTuple):
-    """A distribution that learns.
+class InitLearner(Protocol):
+    """The state of a distribution before the first round."""
 
-    init: (num_sellers) -> state
-    probabilities: (state, alpha) -> p [N]
-    update: (state, a [N], counts [N], num_sampled, alpha, horizon, eta_scale) -> state
-    """
+    def __call__(self, num_sellers: int, /) -> PyTree:
+        """The state for N sellers."""
 
-    init: Callable[..., PyTree]
-    probabilities: Callable[..., jax.Array]
-    update: Callable[..., PyTree]
+
+class Probabilities(Protocol):
+    """The distribution of a state."""
+
+    def __call__(self, state: PyTree, alpha: Number, /) -> jax.Array:
+        """p `[N]`, at least `alpha / N` each."""
+
+
+class Update(Protocol):
+    """One round of learning."""
+
+    def __call__(
+        self,
+        state: PyTree,
+        a: jax.Array,
+        counts: jax.Array,
+        num_sampled: int,
+        alpha: Number,
+        horizon: Number,
+        eta_scale: Number = 1.0,
+        /,
+    ) -> PyTree:
+        """The next state.
+
+        Args:
+            state: the sellers were drawn from it.
+            a: `[N]`, lam^2 ||g||^2 of the sampled, 0 elsewhere.
+            counts: `[N]`, how often each seller was drawn.
+            num_sampled: S.
+            alpha: floor mass.
+            horizon: T, rounds.
+            eta_scale: multiplies the learning rate.
+        """
+
+
+class Learner(NamedTuple):
+    """A distribution over sellers that learns."""
+
+    init: InitLearner
+    probabilities: Probabilities
+    update: Update
 
 
 class ScoreState(NamedTuple):
@@ -38,7 +73,7 @@ def score_init(num_sellers: int) -> ScoreState:
     return ScoreState(jnp.zeros(num_sellers), jnp.float32(0))
 
 
-def mabs_probabilities(state: ScoreState, alpha: jax.Array | float) -> jax.Array:
+def mabs_probabilities(state: ScoreState, alpha: Number) -> jax.Array:
     """Returns p = (1 - alpha) softmax(log w) + alpha / N."""
     return (1 - alpha) * jax.nn.softmax(state.score) + alpha / state.score.shape[0]
 
@@ -48,9 +83,9 @@ def mabs_update(
     a: jax.Array,
     counts: jax.Array,
     num_sampled: int,
-    alpha: jax.Array | float,
-    horizon: jax.Array | float,
-    eta_scale: jax.Array | float = 1.0,
+    alpha: Number,
+    horizon: Number,
+    eta_scale: Number = 1.0,
 ) -> ScoreState:
     """log w_m += delta a_m / p_m^3 with delta = sqrt(alpha^4 ln N / (T N^5 abar)).
 
@@ -70,7 +105,7 @@ def mabs_update(
     return ScoreState(score - score.max(), scale)
 
 
-def vrb_probabilities(state: ScoreState, alpha: jax.Array | float) -> jax.Array:
+def vrb_probabilities(state: ScoreState, alpha: Number) -> jax.Array:
     """Returns p = (1 - alpha) r / sum r + alpha / N with r = sqrt(w + L N / alpha)."""
     num = state.score.shape[0]
     root = jnp.sqrt(state.score + jnp.where(state.scale > 0, state.scale, 1.0) * num / alpha)
@@ -82,9 +117,9 @@ def vrb_update(
     a: jax.Array,
     counts: jax.Array,
     num_sampled: int,
-    alpha: jax.Array | float,
-    horizon: jax.Array | float,
-    eta_scale: jax.Array | float = 1.0,
+    alpha: Number,
+    horizon: Number,
+    eta_scale: Number = 1.0,
 ) -> ScoreState:
     """w_m += a_m / p_m.
 
@@ -99,43 +134,30 @@ def vrb_update(
     return ScoreState(jnp.minimum(state.score + eta_scale * counts * a / p, 1e36), scale)
 
 
-def uniform_probabilities(state: ScoreState, alpha: jax.Array | float) -> jax.Array:
-    """Returns p = 1 / N."""
-    del alpha
-    return jnp.full_like(state.score, 1.0 / state.score.shape[0])
-
-
-def osmd_sampler(horizon: int, *, doubling: bool = True, osmd_compat: bool = False) -> Sampler:
-    """Returns the adaptive OSMD as a Sampler; `horizon` fixes the number of experts."""
+def osmd_learner(horizon: int) -> Learner:
+    """Returns the adaptive OSMD; `horizon`, rounds, fixes the number of experts."""
 
     def init(num_sellers: int) -> osmd.OsmdState:
-        num = osmd.num_experts(num_sellers, horizon)
-        return osmd.osmd_init(num_sellers, num, 1.0 if doubling else float(horizon))
+        return osmd.osmd_init(num_sellers, osmd.num_experts(num_sellers, horizon))
+
+    def probabilities(state: osmd.OsmdState, alpha: Number) -> jax.Array:
+        del alpha  # the experts keep it
+        return osmd.mixture(state)
 
     def update(
         state: osmd.OsmdState,
         a: jax.Array,
         counts: jax.Array,
         num_sampled: int,
-        alpha: jax.Array | float,
-        horizon: jax.Array | float,
-        eta_scale: jax.Array | float = 1.0,
+        alpha: Number,
+        horizon: Number,
+        eta_scale: Number = 1.0,
     ) -> osmd.OsmdState:
         del horizon  # the ensemble knows its own
-        return osmd.osmd_update(
-            state,
-            a,
-            counts,
-            num_sampled,
-            alpha=alpha,
-            eta_scale=eta_scale,
-            doubling=doubling,
-            osmd_compat=osmd_compat,
-        )
+        return osmd.osmd_update(state, a, counts, num_sampled, alpha=alpha, eta_scale=eta_scale)
 
-    return Sampler(init, lambda state, alpha: osmd.mixture(state), update)
+    return Learner(init, probabilities, update)
 
 
-UNIFORM = Sampler(score_init, uniform_probabilities, lambda state, *_: state)
-MABS = Sampler(score_init, mabs_probabilities, mabs_update)
-VRB = Sampler(score_init, vrb_probabilities, vrb_update)
+MABS = Learner(score_init, mabs_probabilities, mabs_update)
+VRB = Learner(score_init, vrb_probabilities, vrb_update)

@@ -9,11 +9,12 @@ agreement with the buyer's validation gradient and keeps two accounts per seller
     suspicion  does it point the other way?   a CUSUM; past a limit the seller is excluded
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.norms import safe_norms
 from d2m_jax.core.rows import masked_median
 from d2m_jax.core.types import Key
 from d2m_jax.sampling.base import (
@@ -23,11 +24,12 @@ from d2m_jax.sampling.base import (
     DefenceParams,
     DefenceState,
     Selection,
+    as_before,
     initial_state,
 )
 from d2m_jax.sampling.draws import draw_distinct
 from d2m_jax.sampling.osmd import mirror_step
-from d2m_jax.sampling.robust import masked_deviation, safe_norms, weighted_quantile
+from d2m_jax.sampling.robust import masked_deviation, weighted_quantile
 
 _TINY = 1e-30
 _LARGEST_EXPONENT = 80.0  # exp of more is infinite
@@ -62,10 +64,10 @@ class Rows(NamedTuple):
 def corrected_defence(num_sampled: int) -> Defence:
     """Returns the Corrected OSMD defence for S = `num_sampled` sellers a round."""
 
-    def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
+    def init(num_sellers: int, dim: int, lam: jax.Array, dtype: Any = jnp.float32) -> DefenceState:
         del lam
-        zero = jnp.float32(0)
-        sellers = jnp.zeros(num_sellers)
+        zero = jnp.zeros((), dtype)
+        sellers = jnp.zeros(num_sellers, dtype)
         memory = CorrectedMemory(
             radius=zero,
             norms=sellers,
@@ -76,9 +78,9 @@ def corrected_defence(num_sampled: int) -> Defence:
             mean=zero,
             variance=zero,
             trust=sellers,
-            drift=jnp.zeros(dim),
+            drift=jnp.zeros(dim, dtype),
         )
-        return initial_state(num_sellers, memory)
+        return initial_state(num_sellers, memory, dtype)
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -96,6 +98,7 @@ def corrected_defence(num_sampled: int) -> Defence:
         params: DefenceParams,
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
         del key
+        before_round = state
         memory: CorrectedMemory = state.memory
         present, who = selection.present, selection.indices
         before = memory.trust[who]
@@ -135,7 +138,8 @@ def corrected_defence(num_sampled: int) -> Defence:
 
         useful = jnp.minimum(lam * radius * rows.length * jnp.maximum(agreement, 0.0), 1e15)
         feedback = jnp.where(accepted, rank * jnp.square(useful), 0.0)
-        mixed = (counted / jnp.maximum(counted.sum(), 1)) @ rows.values
+        counts = counted.astype(rows.values.dtype)
+        mixed = (counts / jnp.maximum(counts.sum(), 1)) @ rows.values
         memory = memory._replace(
             largest=jnp.where(memory.largest > 0, memory.largest, feedback.max()),
             mean=mean,
@@ -159,7 +163,7 @@ def corrected_defence(num_sampled: int) -> Defence:
             num_invalid=jnp.sum(present & ~rows.use, dtype=jnp.int32),
             skipped=~(mass > 0),
         )
-        return total, state, info
+        return total.astype(updates.dtype), as_before(state, before_round), info
 
     return Defence(init, sample, aggregate)
 
@@ -297,7 +301,7 @@ def log_odds(
 def _put(values: jax.Array, selection: Selection, new: jax.Array) -> jax.Array:
     """[N] values with those of the sampled sellers replaced."""
     who = jnp.where(selection.present, selection.indices, values.shape[0])
-    return values.at[who].set(new, mode="drop")
+    return values.at[who].set(new.astype(values.dtype), mode="drop")
 
 
 def _sampling_mass(
@@ -321,6 +325,6 @@ def _sampling_mass(
     active = ~((state.suspicion >= params.exclusion_log_odds) & (rank < num // 2))
     back = active & (state.p <= 0)  # excluded before, let in again: at the floor
     p = jnp.where(back, params.alpha / num, state.p)
-    slope = _put(jnp.zeros(num), selection, step)
+    slope = _put(jnp.zeros_like(p), selection, step)
     p = mirror_step(p, slope, 1.0, params.alpha, active, exponent_cap=params.exponent_cap)
     return state._replace(p=p, active=active)

@@ -34,10 +34,11 @@ def draw_distinct(key: Key, p: jax.Array, eligible: jax.Array, num_sampled: int)
     if num_sampled > num:
         raise ValueError(f"num_sampled = {num_sampled} sellers cannot be drawn from {num}")
     can = eligible & (p > 0)
-    rings = jnp.where(can, jax.random.exponential(key, (num,)) / jnp.where(can, p, 1.0), jnp.inf)
+    clocks = jax.random.exponential(key, (num,), p.dtype)
+    rings = jnp.where(can, clocks / jnp.where(can, p, 1), jnp.inf)
     order = jnp.argsort(rings)
     indices = order[:num_sampled]
-    tau = rings[order[num_sampled]] if num_sampled < num else jnp.float32(jnp.inf)
+    tau = rings[order[num_sampled]] if num_sampled < num else jnp.asarray(jnp.inf, p.dtype)
     chance = -jnp.expm1(-jnp.where(can, p, 1.0)[indices] * tau)
     return Selection(indices.astype(jnp.int32), chance, can[indices])
 

@@ -30,7 +30,7 @@ class OsmdState(NamedTuple):
     log_weights: jax.Array  # [E] float32, of the experts, normalised
     abar: jax.Array  # [] float32, the scale of a in force; 0 while unknown
     next_abar: jax.Array  # [] float32, largest a seen in this epoch
-    length: jax.Array  # [] float32, rounds of this epoch (the horizon when there is no doubling)
+    length: jax.Array  # [] float32, rounds of this epoch
     step: jax.Array  # [] float32, rounds done in this epoch
 
 
@@ -71,17 +71,18 @@ def learning_rates(
     """Returns [E] eta_e = 2^e S^2 alpha^3 / (N^3 abar) sqrt(ln N / (2 T)), e = 0..E-1."""
     log_n = math.log(max(num_sellers, 2))
     base = num_sampled**2 * (alpha / num_sellers) ** 3 / abar
-    return 2.0 ** jnp.arange(num) * base * jnp.sqrt(log_n / (2 * jnp.float32(horizon)))
+    powers = 2.0 ** jnp.arange(num, dtype=jnp.float32)
+    return powers * base * jnp.sqrt(log_n / (2 * jnp.float32(horizon)))
 
 
-def osmd_init(num_sellers: int, num: int, length: float = 1.0) -> OsmdState:
-    """Returns the uniform ensemble of `num` experts; `length` 1 with doubling, else the horizon."""
+def osmd_init(num_sellers: int, num: int) -> OsmdState:
+    """Returns the uniform ensemble of `num` experts, in an epoch of one round."""
     return OsmdState(
         experts=jnp.full((num, num_sellers), 1.0 / num_sellers),
         log_weights=jax.nn.log_softmax(initial_weights(num, num)),
         abar=jnp.float32(0),
         next_abar=jnp.float32(0),
-        length=jnp.float32(length),
+        length=jnp.float32(1),
         step=jnp.float32(0),
     )
 
@@ -123,8 +124,6 @@ def osmd_update(
     *,
     alpha: jax.Array | float = 0.4,
     eta_scale: jax.Array | float = 1.0,
-    doubling: bool = True,
-    osmd_compat: bool = False,
     abar_next: jax.Array | None = None,
 ) -> OsmdState:
     """One round of the adaptive version: every expert steps, the meta weights step, doubling.
@@ -132,7 +131,7 @@ def osmd_update(
     Expert e has loss l_e = sum_m c_m a_m / (S^2 p_em p_m) and steps along
     c_m a_m / (S^2 p_em^2 p_m); then w_e <- w_e exp(-gamma l_e), normalised, with
     gamma = (alpha / N) sqrt(8 S / (T abar)). If every weight vanishes they restart uniform.
-    With doubling, epoch b lasts 2^(b-1) rounds; each starts from the last mixture with its own
+    Epoch b lasts 2^(b-1) rounds; each starts from the last mixture with its own
     abar, learning rates and number of experts. While abar is unknown nothing moves.
 
     Args:
@@ -142,8 +141,6 @@ def osmd_update(
         num_sampled: S.
         alpha: floor mass.
         eta_scale: multiplies the learning rates (1 is the paper).
-        doubling: restart in epochs of doubled length.
-        osmd_compat: as in the authors' code, repeats count once in the step (fully in the loss).
         abar_next: scale for the next epoch when the caller polled everybody, as the paper does; by
             default the largest a seen in the epoch that ends (our choice: no extra polling).
 
@@ -159,9 +156,8 @@ def osmd_update(
     # experts with a rank above the number that this epoch calls for have log weight -inf
     etas = eta_scale * learning_rates(num, num_sellers, num_sampled, state.length, alpha, abar)
     seen = counts * a / (num_sampled**2 * p)
-    losses = jnp.sum(seen / state.experts, axis=1)
-    per_step = jnp.minimum(counts, 1) * a / (num_sampled**2 * p) if osmd_compat else seen
-    slopes = per_step / state.experts**2
+    losses = jnp.sum(seen[None] / state.experts, axis=1)
+    slopes = seen[None] / state.experts**2
     stepped = jax.vmap(mirror_step, (0, 0, 0, None, None))(
         state.experts, slopes, etas, alpha, active
     )
@@ -175,9 +171,6 @@ def osmd_update(
     next_abar = jnp.maximum(state.next_abar, a.max())
     step = state.step + 1
     state = OsmdState(experts, log_weights, state.abar, next_abar, state.length, step)
-    if not doubling:
-        first = next_abar if abar_next is None else abar_next
-        return state._replace(abar=jnp.where(known, state.abar, first))
     ends = step >= state.length
     restarted = osmd_restart(
         state, 2 * state.length, next_abar if abar_next is None else abar_next, alpha

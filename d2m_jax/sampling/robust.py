@@ -1,22 +1,9 @@
-"""Masked statistics that never overflow: norms, medians, spread. Read next: `corrected.py`."""
+"""Robust statistics of masked values: spread, weighted quantiles. Read next: `corrected.py`."""
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.rows import masked_median
-
-
-def safe_norms(rows: jax.Array) -> jax.Array:
-    """Returns the Euclidean norm of each row without overflow or underflow of the squares.
-
-    ||u|| = m ||u / m|| with m = max |u|. A row that holds NaN or inf gives NaN or inf.
-
-    Args:
-        rows: [S, D] float32.
-    """
-    top = jnp.max(jnp.abs(rows), axis=1)
-    unit = jnp.where((top > 0) & jnp.isfinite(top), top, 1.0)
-    return top * jnp.sqrt(jnp.sum(jnp.square(rows / unit[:, None]), axis=1))
 
 
 def masked_deviation(values: jax.Array, mask: jax.Array) -> jax.Array:

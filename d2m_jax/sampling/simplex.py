@@ -26,17 +26,17 @@ def kl_project(log_q: jax.Array, alpha: jax.Array | float, active: jax.Array) ->
     """
     num = log_q.shape[0]
     rank = jnp.arange(num)
-    num_active = active.sum()
-    floor = alpha / jnp.maximum(num_active, 1)
+    num_active = active.sum(dtype=rank.dtype)
+    floor = alpha / jnp.maximum(num_active, 1).astype(log_q.dtype)
     log_q = jnp.where(active, log_q, -jnp.inf)
     top = log_q.max()
     q = jnp.exp(log_q - jnp.where(jnp.isfinite(top), top, 0.0))
     order = jnp.argsort(jnp.where(active, q, jnp.inf))  # the inactive come last
     ascending = q[order]
     tail = jnp.cumsum(ascending[::-1])[::-1]
-    clipped = ascending * (1 - rank * floor) <= floor * tail
-    num_clipped = jnp.sum(clipped & (rank < num_active))
+    clipped = ascending * (1 - rank.astype(q.dtype) * floor) <= floor * tail
+    num_clipped = jnp.sum(clipped & (rank < num_active), dtype=rank.dtype)
     rest = tail[jnp.minimum(num_clipped, num - 1)]
-    kept = (1 - num_clipped * floor) * ascending / jnp.where(rest > 0, rest, 1.0)
+    kept = (1 - num_clipped.astype(q.dtype) * floor) * ascending / jnp.where(rest > 0, rest, 1.0)
     projected = jnp.where(rank < num_clipped, floor, kept)
     return jnp.zeros_like(q).at[order].set(jnp.where(active[order], projected, 0.0))

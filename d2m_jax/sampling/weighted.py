@@ -4,45 +4,26 @@
 (OSMD, MABS, VRB) with replacement and weights by importance. Nobody is ever flagged or excluded.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.norms import safe_norms
+from d2m_jax.core.protocols import Aggregator
 from d2m_jax.core.types import Key, PyTree
 from d2m_jax.sampling.base import (
-    Aggregator,
     Context,
     Defence,
     DefenceInfo,
     DefenceParams,
     DefenceState,
     Selection,
+    as_before,
     initial_state,
 )
-from d2m_jax.sampling.baselines import Sampler
+from d2m_jax.sampling.baselines import Learner
 from d2m_jax.sampling.draws import draw_distinct, draw_independent
-from d2m_jax.sampling.robust import safe_norms
-
-
-class StatelessRule(NamedTuple):
-    """A plain rule `rule(updates, f, mask=)` in the form of an `Aggregator`."""
-
-    rule: Callable[..., jax.Array]
-
-    uses: tuple[str, ...] = ()
-
-    def init(self, num_sellers: int, dim: int) -> PyTree:
-        """No memory."""
-        del num_sellers, dim
-        return ()
-
-    def apply(
-        self, state: PyTree, updates: jax.Array, f: Any, mask: jax.Array, **_: Any
-    ) -> tuple[jax.Array, PyTree]:
-        """The rule itself."""
-        return self.rule(updates, f, mask=mask), state
 
 
 def combine(updates: jax.Array, weights: jax.Array, use: jax.Array) -> jax.Array:
@@ -54,7 +35,7 @@ def combine(updates: jax.Array, weights: jax.Array, use: jax.Array) -> jax.Array
 def validation_gains(updates: jax.Array, use: jax.Array, context: Context) -> jax.Array:
     """Returns max(0, L_V(theta) - L_V(theta - lr u_m)) [S], 0 without validation data."""
     if context.losses_of is None:
-        return jnp.zeros(updates.shape[0])
+        return jnp.zeros(updates.shape[0], updates.dtype)
     rows = jnp.where(use[:, None], updates, 0.0)
     losses = context.losses_of(jnp.concatenate([rows, jnp.zeros_like(rows[:1])]))
     change = jnp.maximum(losses[-1] - losses[:-1], 0.0)
@@ -81,10 +62,10 @@ def uniform_defence(num_sampled: int, aggregator: Aggregator | None = None) -> D
     Without a rule the aggregate is sum lam_m u_m / sum lam_m over the valid rows (FedAvg).
     """
 
-    def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
+    def init(num_sellers: int, dim: int, lam: jax.Array, dtype: Any = jnp.float32) -> DefenceState:
         del lam
-        memory = aggregator.init(num_sellers, dim) if aggregator else ()
-        return initial_state(num_sellers, memory)
+        memory = aggregator.init(num_sellers, dim, dtype=dtype) if aggregator else ()
+        return initial_state(num_sellers, memory, dtype)
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -93,7 +74,7 @@ def uniform_defence(num_sampled: int, aggregator: Aggregator | None = None) -> D
         can = eligible & state.active
         drawn = draw_distinct(key, jnp.ones_like(state.p), can, num_sampled)
         chance = jnp.minimum(num_sampled / jnp.maximum(can.sum(), 1), 1.0)
-        return drawn._replace(weights=jnp.full(num_sampled, chance))
+        return drawn._replace(weights=jnp.full(num_sampled, chance, state.p.dtype))
 
     def aggregate(
         key: Key,
@@ -112,27 +93,31 @@ def uniform_defence(num_sampled: int, aggregator: Aggregator | None = None) -> D
             total = combine(updates, lam / jnp.maximum(lam.sum(), 1e-30), use)
         else:
             total, memory = _apply(aggregator, key, state.memory, selection, updates, use, context)
-            state = state._replace(memory=memory)
+            state = as_before(state._replace(memory=memory), state)
         gain = validation_gains(updates, use, context)
-        return total, state, _plain_info(use, selection, gain)
+        return total.astype(updates.dtype), state, _plain_info(use, selection, gain)
 
     return Defence(init, sample, aggregate)
 
 
 def bandit_defence(
-    num_sampled: int, sampler: Sampler, aggregator: Aggregator | None = None
+    num_sampled: int, learner: Learner, aggregator: Aggregator | None = None
 ) -> Defence:
     """Sellers drawn with replacement from a learnt distribution, as in the OSMD paper.
 
     The aggregate is the unbiased (1/S) sum lam_m u_m / p_m, over every draw; invalid draws count as
     zero. A rule, if given, sees the raw updates of the draws and ignores the importance weights
-    (they would distort every distance; our choice). Feedback is a_m = lam_m^2 ||u_m||^2.
+    (they would distort every distance; our choice). A rule that remembers sellers one by one sees
+    only the first row of each, else who is drawn twice would count twice in its memory. Feedback is
+    a_m = lam_m^2 ||u_m||^2.
     """
+    by_seller = aggregator is not None and "indices" in aggregator.uses
 
-    def init(num_sellers: int, dim: int, lam: jax.Array) -> DefenceState:
+    def init(num_sellers: int, dim: int, lam: jax.Array, dtype: Any = jnp.float32) -> DefenceState:
         del lam
-        memory = aggregator.init(num_sellers, dim) if aggregator else ()
-        return initial_state(num_sellers, (sampler.init(num_sellers), memory))
+        memory = aggregator.init(num_sellers, dim, dtype=dtype) if aggregator else ()
+        learnt = cast(learner.init(num_sellers), dtype)
+        return initial_state(num_sellers, (learnt, memory), dtype)
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -152,25 +137,44 @@ def bandit_defence(
         learnt, memory = state.memory
         norms = safe_norms(updates)
         use = valid & selection.present & jnp.isfinite(norms)
+        accepted = use
         lam = context.lam[selection.indices]
         if aggregator is None:
             share = lam / (num_sampled * jnp.maximum(selection.weights, 1e-30))
             total = combine(updates, share, use)
         else:
-            total, memory = _apply(aggregator, key, memory, selection, updates, use, context)
-        counts = jnp.zeros_like(state.p).at[selection.indices].add(use.astype(jnp.float32))
+            accepted = use & ~_repeated(selection.indices, use) if by_seller else use
+            total, memory = _apply(aggregator, key, memory, selection, updates, accepted, context)
+        counts = jnp.zeros_like(state.p).at[selection.indices].add(use.astype(state.p.dtype))
         feedback = jnp.where(use, jnp.square(jnp.minimum(lam * norms, 1e15)), 0.0)
-        a = jnp.zeros_like(state.p).at[selection.indices].max(feedback)
-        learnt = sampler.update(
+        a = jnp.zeros_like(state.p).at[selection.indices].max(feedback.astype(state.p.dtype))
+        learnt = learner.update(
             learnt, a, counts, num_sampled, params.alpha, params.horizon, params.eta
         )
-        state = state._replace(
-            p=sampler.probabilities(learnt, params.alpha), memory=(learnt, memory)
+        p = learner.probabilities(learnt, params.alpha)
+        state = as_before(state._replace(p=p, memory=(learnt, memory)), state)
+        gain = validation_gains(updates, accepted, context)
+        info = _plain_info(use, selection, gain)
+        return (
+            total.astype(updates.dtype),
+            state,
+            info._replace(accepted=accepted, duplicate=use & ~accepted),
         )
-        gain = validation_gains(updates, use, context)
-        return total, state, _plain_info(use, selection, gain)
 
     return Defence(init, sample, aggregate)
+
+
+def cast(tree: PyTree, dtype: Any) -> PyTree:
+    """The floating leaves of a tree in that type."""
+    return jax.tree.map(
+        lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
+    )
+
+
+def _repeated(indices: jax.Array, use: jax.Array) -> jax.Array:
+    """[S] bool: an earlier row in use is of the same seller."""
+    same = (indices[:, None] == indices[None, :]) & use[None, :]
+    return jnp.tril(same, -1).any(axis=1)
 
 
 def _apply(

@@ -9,13 +9,12 @@ from d2m_jax.sellers.local import local_update
 from d2m_jax.sellers.momentum import ema, heavy_ball
 from d2m_jax.sellers.participation import Participation, participation
 from d2m_jax.sellers.scaffold import ScaffoldState
-from d2m_jax.sellers.train import Tamper, draw_batch, train_sellers
+from d2m_jax.sellers.train import draw_batch, train_sellers
 
 __all__ = [
     "MOMENTA",
     "Participation",
     "ScaffoldState",
-    "Tamper",
     "draw_batch",
     "ema",
     "heavy_ball",

@@ -4,17 +4,13 @@ Not here: momentum (`momentum.py`), control variates (`scaffold.py`), all sample
 (`train.py`).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.training import BatchFn, OfBatch
 from d2m_jax.core.types import Key
-
-BatchFn = Callable[[Key], tuple[jax.Array, jax.Array]]
-LossFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-GradientFn = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 class Regularizer(NamedTuple):
@@ -40,7 +36,7 @@ def local_update(
     key: Key,
     theta: jax.Array,
     batch_fn: BatchFn,
-    loss_fn: LossFn,
+    loss_fn: OfBatch,
     *,
     local_steps: int = 1,
     lr_local: jax.Array | float = 0.1,
@@ -64,8 +60,8 @@ def local_update(
     Args:
         key: consumed; batch i is drawn from fold_in(key, i).
         theta: [D] the model that all sellers start from.
-        batch_fn: key -> (images [B, H, W, Ch] float32, labels [B]).
-        loss_fn: (theta, images, labels) -> scalar, the mean over the batch.
+        batch_fn: key -> (batch, key of the model's own noise).
+        loss_fn: (theta, batch, key) -> scalar, the mean over the batch.
         local_steps: K, static.
         lr_local: local learning rate.
         mu: FedProx pull towards theta; 0 is plain SGD.
@@ -102,7 +98,7 @@ def finish(
     theta: jax.Array,
     first: jax.Array,
     batch_fn: BatchFn,
-    gradient_fn: GradientFn,
+    gradient_fn: OfBatch,
     *,
     local_steps: int,
     lr_local: jax.Array | float,
@@ -126,7 +122,9 @@ def finish(
         return (new if steps is None else jnp.where(i < steps, new, total)), None
 
     total, _ = jax.lax.scan(step, first, jnp.arange(1, local_steps))
-    return total / (local_steps if steps is None else jnp.maximum(steps, 1))
+    if steps is None:
+        return total / local_steps
+    return total / jnp.maximum(steps, 1).astype(total.dtype)
 
 
 def check_local_steps(local_steps: int) -> None:

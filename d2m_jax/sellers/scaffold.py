@@ -12,13 +12,13 @@ import jax.numpy as jnp
 class ScaffoldState(NamedTuple):
     """Estimates of the gradient of everybody and of each seller."""
 
-    server: jax.Array  # [D] float32
-    sellers: jax.Array  # [N, D] float32
+    server: jax.Array  # [D], of the model's type
+    sellers: jax.Array  # [N, D]
 
 
-def init(num_sellers: int, num_params: int) -> ScaffoldState:
+def init(num_sellers: int, num_params: int, dtype: jnp.dtype | type = jnp.float32) -> ScaffoldState:
     """Returns all-zero controls; the first round is then plain FedAvg."""
-    return ScaffoldState(jnp.zeros(num_params), jnp.zeros((num_sellers, num_params)))
+    return ScaffoldState(jnp.zeros(num_params, dtype), jnp.zeros((num_sellers, num_params), dtype))
 
 
 def controls(state: ScaffoldState, sampled: jax.Array) -> jax.Array:
@@ -52,7 +52,7 @@ def advance(
     use = mask & jnp.isfinite(updates).all(axis=1)
     change = jnp.where(use[:, None], updates - state.server[None], 0.0)
     if aggregate is None:
-        total = jnp.ones(change.shape[0]) @ change
+        total = jnp.ones(change.shape[0], change.dtype) @ change
     else:
         total = use.sum(dtype=jnp.float32) * (aggregate - state.server)
     server = state.server + total / state.sellers.shape[0]

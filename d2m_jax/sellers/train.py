@@ -3,71 +3,48 @@
 Read first: `local.py`. Not here: the attack on the finished updates.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
 import jax
 
-from d2m_jax.core.types import Key
-from d2m_jax.sellers.local import GradientFn, Regularizer, check_local_steps, finish
-
-Normalize = Callable[[jax.Array], jax.Array]
-Tamper = Callable[[Key, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-
-
-class Trainable(Protocol):
-    """What training needs to know of a model."""
-
-    @property
-    def gradient(self) -> GradientFn:
-        """(theta [D], images [B, H, W, Ch], labels [B]) -> [D]."""
-
-    @property
-    def gradients(self) -> GradientFn:
-        """(theta [D], images [S, B, H, W, Ch], labels [S, B]) -> [S, D]."""
-
-    @property
-    def map_sellers(self) -> str:
-        """`vmap` or `map`."""
+from d2m_jax.core.training import Holdings, Prepare, Tamper, Trainable
+from d2m_jax.core.types import Batch, Key
+from d2m_jax.sellers.local import Regularizer, check_local_steps, finish
 
 
 def draw_batch(
     key: Key,
-    data: Any,
+    data: Holdings,
     seller: jax.Array,
     batch_size: int,
-    normalize: Normalize,
+    prepare: Prepare,
     tamper: Tamper | None = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> Batch:
     """Returns `batch_size` examples of one seller, drawn with replacement.
 
     Args:
         key: consumed.
-        data: has `images` [T, H, W, Ch] uint8, `labels` [T], `index` [N, M], `sizes` [N].
+        data: who holds what.
         seller: scalar int32 in 0 .. N-1.
         batch_size: B, static.
-        normalize: raw images -> float32.
-        tamper: (key, seller, raw images [B, H, W, Ch], labels [B]) -> (images, labels), what this
-            seller does to its data before training; none: nothing.
+        prepare: of the model.
+        tamper: what this seller does to its data before training; none: nothing.
 
     Returns:
-        images [B, H, W, Ch] float32 and labels [B] int32.
+        A batch [B, ...] as the loss takes it.
     """
-    rows = data.index[seller, jax.random.randint(key, (batch_size,), 0, data.sizes[seller])]
-    images, labels = data.images[rows], data.labels[rows]
+    places = jax.random.randint(key, (batch_size,), 0, data.sizes[seller])
+    batch = data.examples_of(seller, places)
     if tamper is not None:
-        images, labels = tamper(jax.random.fold_in(key, 1), seller, images, labels)
-    return normalize(images), labels
+        batch = tamper(jax.random.fold_in(key, 1), seller, batch)
+    return prepare(batch, data.stats)
 
 
 def train_sellers(
     model: Trainable,
     key: Key,
     theta: jax.Array,
-    data: Any,
+    data: Holdings,
     sampled: jax.Array,
     *,
-    normalize: Normalize,
     batch_size: int,
     local_steps: int = 1,
     lr_local: jax.Array | float = 0.1,
@@ -88,7 +65,6 @@ def train_sellers(
         theta: [D].
         data: as in `draw_batch`.
         sampled: [S] int32 sellers of this round.
-        normalize: uint8 images -> float32.
         batch_size: B, static.
         local_steps: static.
         lr_local: local learning rate (only with several steps).
@@ -104,8 +80,9 @@ def train_sellers(
 
     check_local_steps(local_steps)
 
-    def batch(key: Key, seller: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return draw_batch(key, data, seller, batch_size, normalize, tamper)
+    def batch(key: Key, seller: jax.Array) -> tuple[Batch, Key]:
+        noise_key = jax.random.fold_in(key, 2)
+        return draw_batch(key, data, seller, batch_size, model.prepare, tamper), noise_key
 
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, sampled)
     first_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 0)

@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from d2m_jax.data import load as load_data
+from d2m_jax.core.choices import is_own, label
+from d2m_jax.market.world import load_dataset
 from d2m_jax.sweep import store
 from d2m_jax.sweep.chunks import make_chunks, padded
 from d2m_jax.sweep.plan import Plan
@@ -21,22 +23,31 @@ from d2m_jax.sweep.runner import Options, local_mesh, num_workers
 PROBES = 4  # cells (rule, attack) that are timed
 
 
+def count(number: int, noun: str) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def print_plan(console: Console, plan: Plan, done: set[str], folder: str) -> None:
     """Runs, what is left out and why, groups."""
     runs = plan.runs
     ready = sum(run.key in done for run in runs)
-    console.print(f"[bold]{len(runs):,} runs[/] in {len(plan.groups)} programs -> {folder}/")
+    console.print(
+        f"[bold]{count(len(runs), 'run')}[/] in {count(len(plan.groups), 'program')} -> "
+        f"{escape(str(folder))}/"
+    )
     if ready:
-        console.print(f"  {ready:,} of them are done already")
-    for reason, count in plan.skipped.items():
-        console.print(f"  {count:,} points skipped: {reason}")
+        console.print(f"  {ready:,} of them {'is' if ready == 1 else 'are'} done already")
+    for reason, number in plan.skipped.items():
+        console.print(f"  {count(number, 'point')} skipped: {escape(reason)}")
     if plan.repeated:
-        console.print(f"  {plan.repeated:,} points come twice and are run once")
-    for reason, count in Counter(why for _, why in plan.refused).items():
-        console.print(f"  [red]{count:,} points refused:[/] {reason}")
+        console.print(f"  {count(plan.repeated, 'point')} repeated: run once")
+    for reason, number in Counter(why for _, why in plan.refused).items():
+        console.print(f"  [red]{count(number, 'point')} refused:[/] {escape(reason)}")
     for field, values in plan.axes.items():
-        shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        console.print(f"  {field}: {len(values)} ({shown})")
+        names = [label(value) if is_own(value) else str(value) for value in values[:8]]
+        shown = ", ".join(names) + (", ..." if len(values) > 8 else "")
+        console.print(escape(f"  {field}: {len(values)} ({shown})"))
 
 
 def print_estimate(console: Console, plan: Plan, done: set[str], options: Options) -> None:
@@ -49,19 +60,21 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
     names = ("program", "rules", "attacks", "runs", "width", "chunks", "MB", "compile", "run")
     for index, name in enumerate(names):
         table.add_column(name, justify="left" if index == 0 else "right", header_style="dim")
-    mesh, total, raws = local_mesh(options), 0.0, dict[str, Any]()
+    mesh, total, raws = local_mesh(options), 0.0, dict[Any, Any]()
     for group in plan.groups:
         left = [run for run in group.runs if run.key not in done]
         if not left:
             continue
         name = group.runs[0].config.data.name
-        raws.setdefault(name, load_data(name, options.data_dir))
+        raws.setdefault(name, load_dataset(group.runs[0].config.data, options.data_dir))
         ready, failures = prepare(group, raws[name], mesh)
         if ready is None:
-            console.print(f"[red]{len(group.runs)} runs fail:[/] {failures[0].reason}")
+            fails = "fails" if len(group.runs) == 1 else "fail"
+            said = escape(failures[0].reason)
+            console.print(f"[red]{count(len(group.runs), 'run')} {fails}:[/] {said}")
             continue
         width = options.width or choose_width(ready)
-        console.print(f"[dim]compiling {group.name} ...[/]")
+        console.print(f"[dim]compiling {escape(group.name)} ...[/]")
         program = compile_group(ready, width)
         keys = {run.key for run in left}
         chunks = [c for c in make_chunks(ready.group, width) if any(r.key in keys for r in c.runs)]
@@ -69,7 +82,7 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
         seconds = probe(ready, program) * len(chunks) / workers
         total += program.seconds + seconds
         table.add_row(
-            group.name,
+            escape(group.name),
             str(len(group.rules)),
             str(len(group.attacks)),
             f"{len(left):,}",
@@ -81,8 +94,8 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
         )
     console.print(table)
     console.print(
-        f"About {total:.0f} s on {mesh.size} {mesh.devices.flat[0].platform} device(s), "
-        f"{num_workers(options, mesh)} worker(s); nothing was run."
+        f"About {total:.0f} s on {count(mesh.size, mesh.devices.flat[0].platform + ' device')}, "
+        f"{count(num_workers(options, mesh), 'worker')}; nothing was run."
     )
 
 
@@ -114,17 +127,19 @@ def print_summary(
     """How the runs of the plan went, what is missing, and where the results are."""
     rows = store.outcomes(folder)
     rows = rows[rows["key"].isin(plan.keys)]
-    count = rows["status"].value_counts()
+    ended = rows["status"].value_counts()
+    done = ended.get("done", 0)
     console.print(
-        f"{count.get('done', 0):,} runs are done, {count.get('failed', 0):,} failed; "
-        f"{seconds:.1f} s, of which {facts['compile_seconds']:.1f} s compiled "
-        f"{facts['programs']} program(s). Results: {folder}/"
+        f"{count(done, 'run')} {'is' if done == 1 else 'are'} done, {ended.get('failed', 0):,} "
+        f"failed; {seconds:.1f} s, of which {facts['compile_seconds']:.1f} s compiled "
+        f"{count(facts['programs'], 'program')}. Results: {escape(str(folder))}/"
     )
     for reason, number in rows[rows["status"] == "failed"]["reason"].value_counts().items():
-        console.print(f"  [red]{number:,} failed:[/] {reason}")
+        console.print(f"  [red]{number:,} failed:[/] {escape(str(reason))}")
     if absent := len(plan.keys) - len(rows):
         own = len(facts["missing"])
+        verb = "has" if absent == 1 else "have"
         console.print(
-            f"  [red]{absent:,} have no row yet[/], {own:,} of them this process should have "
+            f"  [red]{absent:,} {verb} no row yet[/], {own:,} of them this process should have "
             "written; the same command goes on"
         )

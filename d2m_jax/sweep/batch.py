@@ -11,15 +11,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from d2m_jax.config.hparams import HParams, Money
-from d2m_jax.config.parsing import NUMBERS, Config
+from d2m_jax.config.hparams import PARTS, HParams, Money
+from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.types import PyTree
-from d2m_jax.data import FederatedData, RawDataset
+from d2m_jax.data import Dataset, FederatedData
+from d2m_jax.market.choices import CHOICES, part_numbers
 from d2m_jax.market.world import deal
 from d2m_jax.sweep.plan import Assault, Rule, assault_of, rule_of
 
-SHARED = ("images", "labels", "mean", "std", "test")  # the same for all worlds of a data set
+SHARED = ("pool", "stats", "test")  # the same for all worlds of a data set
 
 
 def stack_hparams(
@@ -37,31 +38,28 @@ def stack_hparams(
 def _widened(config: Config, rules: Sequence[Rule], attacks: Sequence[Assault]) -> HParams:
     """The numbers of one run with a place for those of every rule and attack."""
     own_rule, own_attack = rule_of(config), assault_of(config)
-    hparams = config.hparams
-    return dataclasses.replace(
-        hparams,
-        attack={
-            str(place): hparams.attack
-            if attack == own_attack
-            else NUMBERS["attack"].get(attack.name, {})
-            for place, attack in enumerate(attacks)
-        },
-        aggregator={
-            str(place): hparams.aggregator
-            if rule == own_rule
-            else NUMBERS["aggregator"].get(rule.name, {})
-            for place, rule in enumerate(rules)
-        },
+    hparams: Any = config.hparams
+    return hparams.replace(
+        attack=tuple(
+            hparams.attack if attack == own_attack else default_numbers("attack", attack.name)
+            for attack in attacks
+        ),
+        aggregator=tuple(
+            hparams.aggregator if rule == own_rule else default_numbers("aggregator", rule.name)
+            for rule in rules
+        ),
     )
 
 
-def _like(hparams: HParams) -> HParams:
+def default_numbers(field: str, part: Any) -> dict[str, Any]:
+    """The numbers that a part of this field of the spec has when nobody sets any."""
+    return part_numbers(CHOICES[field], part)
+
+
+def _like(hparams: Any) -> HParams:
     """Defaults whose types decide those of the arrays: see `as_arrays`."""
     buyers = len(hparams.money.buyer_values)
-    floats = {
-        part: jax.tree.map(lambda _: 0.0, getattr(hparams, part))
-        for part in ("attack", "schedule", "aggregator")
-    }
+    floats: Any = {part: jax.tree.map(lambda _: 0.0, getattr(hparams, part)) for part in PARTS}
     return HParams(
         money=Money(buyer_values=(0,) * buyers, buyer_shading_bps=(0,) * buyers), **floats
     )
@@ -70,8 +68,8 @@ def _like(hparams: HParams) -> HParams:
 class Dealer:
     """The data of a sweep: one pool for all, and what each data seed deals, made when needed."""
 
-    def __init__(self, raw: RawDataset) -> None:
-        self.raw = raw
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
         self._dealt: dict[Any, dict[str, Any]] = {}
         self._shared: dict[str, Any] = {}
 
@@ -83,10 +81,10 @@ class Dealer:
         """
         key = (spec, num_sellers)
         if key not in self._dealt:
-            data = deal(self.raw, spec, num_sellers, whole_pool=True)
+            data = deal(self.dataset, spec, num_sellers, whole_pool=True)
             if not self._shared:
                 self._shared = {name: getattr(data, name) for name in SHARED}
-            own = {f.name for f in dataclasses.fields(data)} - set(SHARED)
+            own = {f.name for f in dataclasses.fields(FederatedData)} - set(SHARED)
             self._dealt[key] = {name: jax.tree.map(np.asarray, getattr(data, name)) for name in own}
         return self._dealt[key]
 
@@ -95,24 +93,10 @@ class Dealer:
         """Pool, moments and test set."""
         return self._shared
 
-    def width(self, configs: Sequence[Config]) -> int:
-        """Images of the largest seller in any of the runs."""
-        return max(self.deal(c.data, c.spec.num_sellers)["index"].shape[1] for c in configs)
-
-    def stack(self, configs: Sequence[Config], width: int) -> PyTree:
-        """The data of W runs that is their own, every leaf [W, ...].
-
-        Args:
-            configs: W of them, with the same shapes apart from the size of the largest seller.
-            width: at least that size; the columns added are never drawn.
-        """
+    def stack(self, configs: Sequence[Config]) -> PyTree:
+        """The data of W runs that is their own, every leaf [W, ...]; the same shapes in all."""
         dealt = [self.deal(c.data, c.spec.num_sellers) for c in configs]
-        padded = [{**one, "index": _pad(one["index"], width)} for one in dealt]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
-
-
-def _pad(index: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(index, ((0, 0), (0, width - index.shape[1])), mode="edge")
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *dealt)
 
 
 def join(own: dict[str, Any], shared: dict[str, Any]) -> FederatedData:

@@ -4,7 +4,6 @@ Runs of one group differ in numbers, in data, and in the names of rule and attac
 program serves them all. Not here: compiling and running (`program.py`, `runner.py`).
 """
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -12,27 +11,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from d2m_jax import aggregation
+from d2m_jax.config.hparams import PARTS
 from d2m_jax.config.parsing import Config, parse_config, to_dict
 from d2m_jax.config.spec import Spec
+from d2m_jax.core.choices import is_own, label
+from d2m_jax.market.choices import CHOICES, chosen, part_numbers
 from d2m_jax.market.validation import validate
 from d2m_jax.sweep.space import Point
 
 Constraints = Mapping[str, Callable[[Config], bool]]  # {"why it must hold": holds(config)}
 
+OwnNumbers = dict[str, dict[str, dict[str, Any]]]  # field of HParams -> name of the part -> numbers
+
 
 class Rule(NamedTuple):
     """What is chosen by index among the aggregation rules of a group."""
 
-    name: str
-    pre: tuple[str, ...]
+    name: Any  # or the user's own
+    pre: tuple[Any, ...]
     preset: str
 
 
 class Assault(NamedTuple):
     """What is chosen by index among the attacks of a group."""
 
-    name: str
+    name: Any  # or the user's own
     options: tuple[tuple[str, Any], ...]
 
 
@@ -57,8 +60,9 @@ class Group(NamedTuple):
     def name(self) -> str:
         """Says what is special, and ends with a hash of what the program is compiled for."""
         key = _program_key(self.runs[0].config)
-        digest = _digest((key, self.rules, self.attacks))[:8]
-        return f"{self.spec.sampler} {self.spec.model} {self.spec.num_sellers} {digest}"
+        digest = _digest(stable((key, self.rules, self.attacks)))[:8]
+        spec = self.spec
+        return f"{label(spec.sampler)} {label(spec.model)} {spec.num_sellers} {digest}"
 
     @property
     def cells(self) -> dict[tuple[Rule, Assault], list[Run]]:
@@ -125,9 +129,10 @@ def make_plan(
     runs: dict[str, Run] = {}
     checked: dict[str, str] = {}
     repeated = 0
+    points = [{field: _frozen(value) for field, value in point.items()} for point in points]
+    own = own_numbers(points)
     for place, point in enumerate(points):
-        point = {field: _frozen(value) for field, value in point.items()}
-        config = configure(base, point)
+        config = configure(base, point, own)
         broken = [name for name, holds in (constraints or {}).items() if not holds(config)]
         if broken:
             skipped[broken[0]] += 1
@@ -147,23 +152,61 @@ def make_plan(
     return Plan(list(_groups(good)), refused, skipped, repeated)
 
 
-def configure(base: Mapping[str, Any], point: Point) -> Config:
+def own_numbers(points: Iterable[Point]) -> OwnNumbers:
+    """The default numbers of all own parts that any of these points chooses.
+
+    An axis may so set them in every point, as it may those of named parts, chosen or not.
+    """
+    found: OwnNumbers = {}
+    for field, choice in CHOICES.items():
+        if choice.numbers is not None:
+            values = [point.get(f"spec.{field}") for point in points]
+            parts = {id(value): value for value in values if is_own(value)}.values()
+            found[choice.numbers] = {label(part): part_numbers(choice, part) for part in parts}
+    return found
+
+
+def configure(base: Mapping[str, Any], point: Point, own: OwnNumbers | None = None) -> Config:
     """The base with the fields of the point set.
+
+    Args:
+        base: a configuration as a nested dictionary.
+        point: field to value.
+        own: numbers of own parts that other points choose; this point may set them, to no effect.
 
     Raises:
         ValueError: no such field, or a value of another type; the sentence names the field.
     """
-    tree = copy.deepcopy(dict(base))
+    tree: dict[str, Any] = {part: dict(value) if isinstance(value, Mapping) else value
+            for part, value in base.items()}  # fmt: skip
+    spec = {**tree["spec"], **{f[5:]: v for f, v in point.items() if f.startswith("spec.")}}
+    tree["hparams"] = _with_own_numbers(tree["hparams"], spec)
+    for group, known in (own or {}).items():
+        tree["hparams"][group] = {**known, **tree["hparams"].get(group, {})}
     for path, value in point.items():
         *parents, last = path.split(".")
         node: Any = tree
         for name in parents:
-            node = node.get(name) if isinstance(node, Mapping) else None
-        if not isinstance(node, Mapping) or last not in node or isinstance(node[last], Mapping):
+            inner = node.get(name) if isinstance(node, Mapping) else None
+            if isinstance(inner, Mapping):
+                inner = node[name] = dict(inner)  # the base is not changed
+            node = inner
+        if not isinstance(node, dict) or last not in node or isinstance(node[last], Mapping):
             raise ValueError(f"the sweep sets {path}, which is no field of the configuration")
-        node[last] = _like(node[last], value, path)  # type: ignore[index]
+        node[last] = _like(node[last], value, path)
     # A seed out of range is refused with its point, as all that `validate` refuses.
     return parse_config({**tree, "seed": 0})._replace(seed=tree["seed"])
+
+
+def _with_own_numbers(hparams: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a configuration, with places for those of the own parts that a spec holds."""
+    found = dict(hparams)
+    for field, choice in CHOICES.items():
+        value = spec[field]
+        if choice.numbers is not None and is_own(value):
+            defaults = {label(value): part_numbers(choice, value)}
+            found[choice.numbers] = {**defaults, **found.get(choice.numbers, {})}
+    return found
 
 
 def _like(old: Any, new: Any, path: str) -> Any:
@@ -172,6 +215,10 @@ def _like(old: Any, new: Any, path: str) -> Any:
         new = new.item()
     if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
         return float(new)
+    if is_own(new) and (isinstance(old, str) or is_own(old)):
+        return new
+    if isinstance(new, str) and is_own(old):
+        return new
     if isinstance(old, tuple) and isinstance(new, list | tuple):
         return tuple(new)
     if type(old) is not type(new):
@@ -191,11 +238,18 @@ def config_key(config: Config) -> str:
 
 def _frozen(value: Any) -> Any:
     """Lists as tuples, so that values can be compared and counted."""
+    if is_own(value):
+        return value
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _bad_seed(seed: int) -> str:
     return "" if 0 <= seed < 2**31 else f"seed must be from 0 to 2**31 - 1, not {seed}"
+
+
+def stable(value: Any) -> str:
+    """A text that is the same in every process for the same choices, own ones by their code."""
+    return repr(to_dict(value))
 
 
 def _digest(value: Any) -> str:
@@ -214,12 +268,12 @@ def _groups(runs: Iterable[Run]) -> Iterator[Group]:
     by_program: dict[Any, list[Run]] = {}
     for run in runs:
         by_program.setdefault(_program_key(run.config), []).append(run)
-    for _, members in sorted(by_program.items(), key=lambda item: repr(item[0])):
+    for _, members in sorted(by_program.items(), key=lambda item: stable(item[0])):
         yield Group(
             spec=_without_choices(members[0].config.spec),
             runs=members,
-            rules=sorted({rule_of(run.config) for run in members}),
-            attacks=sorted({assault_of(run.config) for run in members}, key=repr),
+            rules=sorted({rule_of(run.config) for run in members}, key=stable),
+            attacks=sorted({assault_of(run.config) for run in members}, key=stable),
         )
 
 
@@ -236,13 +290,14 @@ def _without_choices(spec: Spec) -> Spec:
 
 def _program_key(config: Config) -> Any:
     """Whatever changes shapes or the traced program, apart from rule and attack."""
-    rule = aggregation.AGGREGATORS.get(config.spec.aggregator)
-    inputs = tuple(sorted(set(rule.uses) & {"root", "losses"})) if rule else ()
-    if (
-        rule and rule.by_seller
-    ):  # it carries [N, D], and a switch copies the memory of all its rules
-        inputs += ("memory",)
+    rule = chosen(config.spec, "aggregator")
+    inputs = tuple(sorted(set(getattr(rule, "uses", ())) & {"root", "losses"}))
+    if getattr(rule, "by_seller", False):
+        inputs += ("memory",)  # [N, D], and a switch copies the memory of all its rules
     data = config.data
     shapes = (data.name, data.num_validation, data.num_root, data.max_train)
-    numbers = len(config.hparams.money.buyer_values), tuple(sorted(config.hparams.schedule))
+    hparams = config.hparams
+    switched = ("attack", "aggregator")
+    names = [tuple(sorted(getattr(hparams, part))) for part in PARTS if part not in switched]
+    numbers = (len(hparams.money.buyer_values), *names)
     return (_without_choices(config.spec), inputs, shapes, numbers)

@@ -12,12 +12,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from d2m_jax import tasks
-from d2m_jax.data import RawDataset
+from d2m_jax.config.spec import Spec
+from d2m_jax.data import Dataset
 from d2m_jax.ledger import Layout
+from d2m_jax.market.validation import check_market
 from d2m_jax.sweep.batch import Dealer, stack_hparams
 from d2m_jax.sweep.chunks import first_width
-from d2m_jax.sweep.plan import Group, Run, assault_of, rule_of
+from d2m_jax.sweep.plan import Group, Run, assault_of, rule_of, stable
 from d2m_jax.sweep.program import Program, Shape, Worlds, compile_program, functions, share
+from d2m_jax.tasks import Task
 
 
 class Failure(NamedTuple):
@@ -33,11 +36,8 @@ class Ready(NamedTuple):
     group: Group
     mesh: Mesh
     dealer: Dealer
-    index_width: int  # images of the largest seller
     shared: Any  # data of all worlds, on the devices
-    input_shape: tuple[int, int, int]
-    num_classes: int
-    num_params: int
+    task: Task
 
     @property
     def layout(self) -> Layout:
@@ -49,7 +49,7 @@ class Ready(NamedTuple):
         """What the program of the group is compiled for."""
         group = self.group
         names = tuple(group.rules), tuple(group.attacks)
-        return Shape(group.spec, self.input_shape, self.num_classes, *names, width)
+        return Shape(group.spec, self.task, *names, width)
 
     def worlds(self, runs: Sequence[Run]) -> Worlds:
         """These runs as the input of the program."""
@@ -57,43 +57,62 @@ class Ready(NamedTuple):
         return Worlds(
             seed=np.array([config.seed for config in configs], np.uint32),
             hparams=stack_hparams(configs, group.rules, group.attacks),
-            data=self.dealer.stack(configs, self.index_width),
+            data=self.dealer.stack(configs),
         )
 
 
-def prepare(group: Group, raw: RawDataset, mesh: Mesh) -> tuple[Ready | None, list[Failure]]:
-    """Deals the data of all runs of a group; those whose data cannot be dealt have failed.
+def prepare(group: Group, dataset: Dataset, mesh: Mesh) -> tuple[Ready | None, list[Failure]]:
+    """Makes the task and deals the data of all runs of a group; what does not fit has failed.
 
     Returns:
-        The group without them (None if nobody is left), and the failures.
+        The group without the runs that failed (None if nobody is left), and the failures.
     """
-    dealer, good, failures = Dealer(raw), [], []
+    spec, dealer = group.spec, Dealer(dataset)
+    good: list[Run] = []
+    failures: list[Failure] = []
+    try:
+        task = tasks.make_task(spec.model, dataset, spec.metric)
+    except ValueError as error:
+        return None, [Failure(group.runs, first_line(error))]
+    unfit = refusals(group, task)
     for run in group.runs:
         try:
+            if why := unfit.get(run.config.spec):
+                raise ValueError(why)
             dealer.deal(run.config.data, run.config.spec.num_sellers)
             good.append(run)
         except ValueError as error:
             failures.append(Failure([run], first_line(error)))
     if not good:
         return None, failures
-    input_shape, num_classes = raw.train_images.shape[1:], len(raw.class_names)
-    ready = Ready(
-        group=group._replace(runs=good),
-        mesh=mesh,
-        dealer=dealer,
-        index_width=dealer.width([run.config for run in good]),
-        shared=share(mesh, dealer.shared),
-        input_shape=input_shape,
-        num_classes=num_classes,
-        num_params=tasks.make_model(group.spec.model, input_shape, num_classes).num_params,
+    shared = share(mesh, dealer.shared)
+    return Ready(among(group, good), mesh, dealer, shared, task), failures
+
+
+def refusals(group: Group, task: Task) -> dict[Spec, str]:
+    """The specs of a group that make no market of the task, and why."""
+    reasons = {}
+    for spec in {run.config.spec for run in group.runs}:
+        try:
+            check_market(spec, task)
+        except ValueError as error:
+            reasons[spec] = str(error)
+    return reasons
+
+
+def among(group: Group, runs: list[Run]) -> Group:
+    """The group of these runs only, with their rules and attacks."""
+    return group._replace(
+        runs=runs,
+        rules=sorted({rule_of(run.config) for run in runs}, key=stable),
+        attacks=sorted({assault_of(run.config) for run in runs}, key=stable),
     )
-    return ready, failures
 
 
 def choose_width(ready: Ready) -> int:
     """W for a group, from its sizes only: what is left to do after a resume does not matter."""
     largest = max(len(cell) for cell in ready.group.cells.values())
-    return first_width(ready.group.spec.num_sampled, ready.num_params, largest)
+    return first_width(ready.group.spec.num_sampled, tasks.flatten(ready.task).num_params, largest)
 
 
 def compile_group(ready: Ready, width: int) -> Program:
@@ -121,12 +140,7 @@ def culprits(ready: Ready, error: Exception) -> tuple[Ready | None, list[Failure
             failures.append(Failure(runs, first_line(reason)))
     if not failures:
         return None, [Failure(ready.group.runs, first_line(error))]
-    group = ready.group._replace(
-        runs=good,
-        rules=sorted({rule_of(run.config) for run in good}),
-        attacks=sorted({assault_of(run.config) for run in good}, key=repr),
-    )
-    return (ready._replace(group=group) if good else None), failures
+    return (ready._replace(group=among(ready.group, good)) if good else None), failures
 
 
 def trace(ready: Ready) -> None:

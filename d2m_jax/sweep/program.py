@@ -8,8 +8,10 @@ Read next: `runner.py`.
 """
 
 import concurrent.futures
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,17 +22,20 @@ from jax.sharding import PartitionSpec as P
 
 from d2m_jax.aggregation import make_aggregator
 from d2m_jax.aggregation.switched import switched_aggregator
-from d2m_jax.attacks import ATTACKS, bind
+from d2m_jax.attacks import bind
 from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
 from d2m_jax.core.backend import choices
 from d2m_jax.core.types import PyTree
+from d2m_jax.market.choices import chosen
 from d2m_jax.market.defence import build_defence
-from d2m_jax.market.engine import Market, make_market
+from d2m_jax.market.engine import Market, market_of
+from d2m_jax.market.parts import make_parts
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.sweep.batch import join
 from d2m_jax.sweep.plan import Assault, Rule
+from d2m_jax.tasks import Task
 
 # Digits, 8 rules x 8 attacks, CPU seconds of compilation: 31 at full optimisation, 15 like this,
 # and the rounds run as fast.
@@ -42,8 +47,7 @@ class Shape(NamedTuple):
     """What a program is compiled for, beside the group."""
 
     spec: Spec
-    input_shape: tuple[int, int, int]
-    num_classes: int
+    task: Task
     rules: tuple[Rule, ...]
     attacks: tuple[Assault, ...]
     width: int  # W, worlds per device
@@ -69,24 +73,32 @@ class Worlds(NamedTuple):
     data: dict[str, Any]
 
 
-def market_of(shape: Shape, choice: jax.Array, hparams: HParams) -> Market:
-    """The market whose rule and attack are picked by `choice` [2] int32, inside a trace."""
+def market_for(shape: Shape, choice: jax.Array, hparams: Any) -> tuple[Market, HParams]:
+    """The market whose rule and attack are picked by `choice` [2] int32, inside a trace.
+
+    Args:
+        shape: of the program.
+        choice: places of rule and attack.
+        hparams: `attack` and `aggregator` hold a tuple of the numbers of all of them.
+
+    Returns:
+        The market and the numbers that are left for it: those of rules and attacks are bound.
+    """
     spec = shape.spec
-    attacks = [bind(ATTACKS[a.name], **dict(a.options)) for a in shape.attacks]
-    defence = None
+    parts = make_parts(spec, shape.task)
+    attacks = [
+        bind(chosen(dataclasses.replace(spec, attack=a.name), "attack"), **dict(a.options))
+        for a in shape.attacks
+    ]
+    parts = parts._replace(attack=switched_attack(attacks, choice[1], hparams.attack))
     if spec.aggregator != "own":
         rules = [
-            make_aggregator(rule.name, rule.pre, rule.preset, **hparams.aggregator[str(place)])
-            for place, rule in enumerate(shape.rules)
+            make_aggregator(rule.name, rule.pre, rule.preset, **own)
+            for rule, own in zip(shape.rules, hparams.aggregator)
         ]
-        defence = build_defence(spec, hparams, switched_aggregator(rules, choice[0]))
-    return make_market(
-        spec,
-        shape.input_shape,
-        shape.num_classes,
-        attack=switched_attack(attacks, choice[1]),
-        defence=defence,
-    )
+        switched = switched_aggregator(rules, choice[0])
+        parts = parts._replace(defence=partial(build_defence, spec, rule=switched))
+    return market_of(parts), hparams.replace(attack={}, aggregator={})
 
 
 def functions(shape: Shape, mesh: Mesh) -> tuple[Callable[..., Any], ...]:
@@ -96,20 +108,20 @@ def functions(shape: Shape, mesh: Mesh) -> tuple[Callable[..., Any], ...]:
     """
 
     def init(choice: jax.Array, world: Worlds, shared: PyTree) -> PyTree:
-        market = market_of(shape, choice, world.hparams)
-        return market.init(jax.random.key(world.seed), world.hparams, join(world.data, shared))
+        market, hparams = market_for(shape, choice, world.hparams)
+        return market.init(jax.random.key(world.seed), hparams, join(world.data, shared))
 
     def rounds(choice: jax.Array, pair: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
         world, state = pair
-        market = market_of(shape, choice, world.hparams)
-        return market.rounds(state, world.hparams, join(world.data, shared))
+        market, hparams = market_for(shape, choice, world.hparams)
+        return market.rounds(state, hparams, join(world.data, shared))
 
     def finish(choice: jax.Array, pair: tuple[Worlds, PyTree], shared: PyTree) -> PyTree:
         world, state = pair
-        market = market_of(shape, choice, world.hparams)
+        market, hparams = market_for(shape, choice, world.hparams)
         nothing: Any = ()
         data = join(world.data, shared)
-        outcome = market.finish(state, world.hparams, data, nothing, nothing)
+        outcome = market.finish(state, hparams, data, nothing, nothing)
         return outcome._replace(theta=nothing, defence=outcome.defence._replace(memory=nothing))
 
     return tuple(_on_mesh(one, mesh) for one in (init, rounds, finish))

@@ -20,8 +20,9 @@ from jax.sharding import Mesh
 
 import d2m_jax
 from d2m_jax.core.backend import choices
-from d2m_jax.data import RawDataset, load
-from d2m_jax.sweep import store, tables
+from d2m_jax.data import Dataset
+from d2m_jax.market.world import load_dataset
+from d2m_jax.sweep import lock, store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
 from d2m_jax.sweep.plan import Group, Plan, Run
 from d2m_jax.sweep.prepare import (
@@ -91,41 +92,62 @@ def run_plan(
 
     Returns:
         programs, compile_seconds, seconds, widths by group; missing: this process's runs without
-        a row at the end (none, unless it was stopped).
+        a row at the end (none, unless it was stopped); done, failed: how many it has of each.
 
     Raises:
-        StorageError: the results cannot be read or written, or are those of another sweep.
+        StorageError: the results cannot be read or written, are those of another sweep, or
+            another sweep writes there.
         ValueError: the data set cannot be loaded.
         KeyboardInterrupt: as it came, after the chunks in work are written.
     """
     options = options or Options()
     folder = store.open_folder(folder)
-    if options.num_processes == 1:
+    with lock.holding(folder, options.process, options.num_processes):
         store.remove_leftovers(folder)
-    about = {"version": d2m_jax.__version__, **(about or {})}
+        manifest = open_manifest(folder, about or {})
+        session = make_session(folder, options, progress, stop)
+        started = time.perf_counter()
+        facts = run_groups(session, plan, manifest)
+        facts["seconds"] = round(time.perf_counter() - started, 2)
+        return {**facts, **outcomes(plan, folder, options)}
+
+
+def open_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of the folder with what is asked for now.
+
+    Raises:
+        StorageError: it is damaged, or of another sweep.
+    """
+    about = {"version": d2m_jax.__version__, **about}
     manifest = store.read_manifest(folder)
     store.check_same(folder, manifest, about)
-    manifest = {**manifest, **about}
-    session = make_session(folder, options, progress, stop)
-    started, raws = time.perf_counter(), dict[str, RawDataset]()
+    return {**manifest, **about}
+
+
+def run_groups(session: Session, plan: Plan, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Runs what is left, group by group; the first process keeps the manifest.
+
+    Returns:
+        programs, compile_seconds, widths.
+    """
+    options, raws = session.options, dict[Any, Dataset]()
     facts: dict[str, Any] = {"programs": 0, "compile_seconds": 0.0}
-    widths = dict(manifest.get("widths", {}))
+    facts["widths"] = widths = dict(manifest.get("widths", {}))
+    manifest["widths"] = widths
     if options.process == 0:
-        store.write_manifest(folder, manifest)  # before any result
+        store.write_manifest(session.folder, manifest)  # before any result
         for run, why in plan.refused:
             fail(session, Failure([run], why))
     for group in plan.groups:
         if session.stop.is_set() or not left(session, group.runs):
             continue
         name = group.runs[0].config.data.name
-        raws.setdefault(name, load(name, options.data_dir))
+        raws.setdefault(name, load_dataset(group.runs[0].config.data, options.data_dir))
         widths[group.name] = run_group(session, group, raws[name], widths.get(group.name, 0), facts)
-        manifest["widths"] = widths
         if options.process == 0:
-            store.write_manifest(folder, manifest)
+            store.write_manifest(session.folder, manifest)
     facts["compile_seconds"] = round(facts["compile_seconds"], 2)
-    facts["missing"] = missing(plan, folder, options)
-    return {**facts, "seconds": round(time.perf_counter() - started, 2), "widths": widths}
+    return facts
 
 
 def is_mine(key: str, options: Options) -> bool:
@@ -145,10 +167,20 @@ def left(session: Session, runs: Iterable[Run]) -> list[Run]:
     return [run for run in mine if run.key not in session.done]
 
 
-def missing(plan: Plan, folder: Path, options: Options) -> list[str]:
-    """Keys of this process's runs that have no row in the folder, neither done nor failed."""
-    there = set(store.outcomes(folder)["key"])
-    return [run.key for run in plan.runs if is_mine(run.key, options) and run.key not in there]
+def outcomes(plan: Plan, folder: Path, options: Options) -> dict[str, Any]:
+    """How this process's runs ended.
+
+    Returns:
+        done, failed: counts; missing: keys of the runs that have no row in the folder.
+    """
+    status = store.outcomes(folder).set_index("key")["status"].to_dict()
+    mine = own_keys(plan, options)
+    ended = [status[key] for key in mine if key in status]
+    return {
+        "done": ended.count("done"),
+        "failed": ended.count("failed"),
+        "missing": [key for key in mine if key not in status],
+    }
 
 
 def make_session(
@@ -193,21 +225,21 @@ def fail(session: Session, failure: Failure) -> None:
 
 
 def run_group(
-    session: Session, group: Group, raw: RawDataset, width: int, facts: dict[str, Any]
+    session: Session, group: Group, dataset: Dataset, width: int, facts: dict[str, Any]
 ) -> int:
     """Runs a group, with narrower chunks when memory does not suffice.
 
     Args:
         session: shared by all groups.
         group: all its runs, done or not.
-        raw: its data set.
+        dataset: its examples.
         width: W of an earlier call, 0 for none.
         facts: programs and seconds of compilation are added.
 
     Returns:
         The width W that it ended with.
     """
-    ready, failures = prepare(group, raw, session.mesh)
+    ready, failures = prepare(group, dataset, session.mesh)
     while True:
         for failure in failures:
             fail(session, failure._replace(runs=left(session, failure.runs)))

@@ -13,7 +13,7 @@ from scipy import stats
 def bands(
     runs: pd.DataFrame,
     by: Sequence[str],
-    value: str = "test_accuracy",
+    value: str = "test_metric",
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Mean of a column and its confidence band, for every combination of some fields.
@@ -33,6 +33,7 @@ def bands(
         One row per combination: the fields, mean, low, high, count (n).
     """
     done = runs[runs["status"] == "done"]
+    done = done.assign(**{value: done[value].astype("float64")})
     unit = _unit(done, by)
     if unit:
         done = done.groupby([*by, unit], dropna=False)[value].mean().reset_index()
@@ -53,7 +54,7 @@ def worst_case(
     runs: pd.DataFrame,
     by: Sequence[str],
     over: str = "spec.attack",
-    value: str = "test_accuracy",
+    value: str = "test_metric",
 ) -> pd.DataFrame:
     """The attack under which the mean over seeds is least, for every combination of some fields.
 
@@ -92,7 +93,7 @@ def choose(
     *,
     over: str = "spec.attack",
     validation: str = "metric",
-    report: str = "test_accuracy",
+    report: str = "test_metric",
 ) -> pd.DataFrame:
     """The best setting for every defence, as ByzFL chooses it.
 

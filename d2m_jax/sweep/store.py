@@ -1,5 +1,6 @@
 """The results folder of a sweep: parts that appear whole or not at all, and `load`.
 
+    .lock-0-of-1            who writes here now: host and process, see `lock.py`
     sweep.json              what was asked for, by whom (versions, device, command)
     runs/part-....parquet   one row per run
     rounds/part-....parquet one row per run and round, written before the part of `runs`
@@ -21,11 +22,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from d2m_jax.report import columns, files
+from d2m_jax.report.files import StorageError, given_path, make_folder, write_whole
+
 TABLES = ("runs", "rounds")
-
-
-class StorageError(ValueError):
-    """The results cannot be written or read; the sentence says what to do."""
 
 
 class Results(NamedTuple):
@@ -37,64 +37,24 @@ class Results(NamedTuple):
 
 
 def open_folder(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Makes the folder and removes what an interrupted write left.
+    """Makes the folder of a sweep; `~` is expanded.
 
     Raises:
         StorageError: it cannot be made or written.
     """
-    folder = pathlib.Path(path)
-    try:
-        for name in TABLES:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise StorageError(
-            f"the results folder {folder} cannot be written: {error.strerror}"
-        ) from error
+    folder = make_folder(path)
+    for name in TABLES:
+        make_folder(folder / name)
     return folder
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes files whose writing was interrupted; only while nobody else writes here."""
-    for name in ("", *TABLES):
-        for path in (folder / name).glob("*.tmp-*"):
-            path.unlink(missing_ok=True)
+    """Removes files whose writing was interrupted: those of processes of this host that are dead.
 
-
-def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file that is there completely or not at all.
-
-    Raises:
-        StorageError: the disk is full or the folder is gone; nothing that was there is touched.
+    What another host left stays; no reader looks at it.
     """
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        flush_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}; every part written before is safe, so "
-            "make room and run the same command again"
-        ) from error
-
-
-def flush_folder(folder: pathlib.Path) -> None:
-    """Flushes the names in a folder to disk; a mounted bucket cannot, and goes without."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    with contextlib.suppress(OSError):
-        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    for name in ("", *TABLES):
+        files.remove_leftovers(folder / name)
 
 
 def write_part(folder: pathlib.Path, runs: pa.Table, rounds: pa.Table | None) -> None:
@@ -153,7 +113,9 @@ def check_same(folder: pathlib.Path, old: dict[str, Any], new: dict[str, Any]) -
 
 
 def read_parts(folder: pathlib.Path, table: str) -> pd.DataFrame:
-    """All rows of a table, in the order of the file names.
+    """All rows of a table, in the order of the file names, typed by `report.columns`.
+
+    A column that some part lacks, as that of runs that failed, is `<NA>` there and keeps its type.
 
     Raises:
         StorageError: a part cannot be read; the sentence names it.
@@ -161,8 +123,12 @@ def read_parts(folder: pathlib.Path, table: str) -> pd.DataFrame:
     frames, empty = [], ["key", "status", "reason"]
     for path in sorted((folder / table).glob("part-*.parquet")):
         with naming(path):
-            frames.append(pq.read_table(path).to_pandas())
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=empty)
+            rows = pq.read_table(path)
+            none = [name for name, kind in zip(rows.column_names, rows.schema.types)
+                    if pa.types.is_null(kind)]  # fmt: skip
+            frames.append(rows.drop_columns(none).to_pandas(types_mapper=columns.ARROW.get))
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=empty)
+    return columns.typed(rows, table)
 
 
 @contextlib.contextmanager
@@ -185,7 +151,7 @@ def outcomes(folder: str | os.PathLike[str]) -> pd.DataFrame:
         StorageError: a part of `runs` or the head of a part of `rounds` cannot be read.
     """
     frames = [pd.DataFrame(columns=["key", "status", "reason"], dtype=object)]
-    for path in sorted((pathlib.Path(folder) / "runs").glob("part-*.parquet")):
+    for path in sorted((given_path(folder) / "runs").glob("part-*.parquet")):
         with naming(path):
             rows = pq.read_table(path, columns=["key", "status", "reason"]).to_pandas()
         detail = path.parent.parent / "rounds" / path.name
@@ -224,7 +190,7 @@ def load(path: str | os.PathLike[str]) -> Results:
     Raises:
         StorageError: no sweep is there, or a part cannot be read.
     """
-    folder = pathlib.Path(path)
+    folder = given_path(path)
     if not (folder / "runs").is_dir():
         raise StorageError(f"{folder} holds no results of a sweep")
     runs, rounds = (read_parts(folder, table) for table in TABLES)

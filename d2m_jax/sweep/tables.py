@@ -9,12 +9,12 @@ import pyarrow as pa
 
 import d2m_jax
 from d2m_jax.cone import Behaviour
-from d2m_jax.config.parsing import to_dict
-from d2m_jax.ledger import Layout, Phase, wealth
+from d2m_jax.core.choices import is_own, label
+from d2m_jax.ledger import Layout, wealth
 from d2m_jax.market.state import JOB, MarketOutcome
+from d2m_jax.report.folder import config_tree
+from d2m_jax.report.tables import phase_name, round_columns
 from d2m_jax.sweep.plan import Run
-
-PHASES = {int(phase): phase.name.lower() for phase in Phase}
 
 
 def _mean(values: np.ndarray, who: np.ndarray) -> np.ndarray:
@@ -46,16 +46,16 @@ def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray
             ("treasury", slice(layout.treasury, layout.treasury + 1)),
         )
     }
-    digest, accuracy = rounds.accepted_digest, outcome.evaluations.test_accuracy
+    digest, accuracy = rounds.accepted_digest, outcome.evaluations.test_metric
     paid = np.asarray(job.seller_paid, np.int64)[:, JOB]
     weights = np.asarray(closing.weights, np.float64)
     to_bad = np.where(bad, weights, 0).sum(1) / np.maximum(weights.sum(1), 1)
     return {
-        "test_accuracy": accuracy[:, -1],
-        "best_accuracy": accuracy.max(1),
+        "test_metric": accuracy[:, -1],
+        "best_metric": accuracy.max(1),
         "test_loss": outcome.evaluations.test_loss[:, -1],
         "metric": closing.metric,
-        "phase": np.array([PHASES[int(phase)] for phase in job.phase[:, JOB]]),
+        "phase": phase_name(outcome),
         "price": job.price[:, JOB],
         "seller_paid": paid,
         "bad_pay_share": np.where(paid > 0, to_bad, 0.0),
@@ -78,8 +78,8 @@ def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray
         "executions": rounds.executions.sum(1),
         "latency": rounds.latency.sum(1),
         "compute_paid": job.compute_paid[:, JOB],
-        "refused_updates": rounds.refused.sum(1),
-        "excluded": rounds.excluded[:, -1],
+        "num_refused": rounds.refused.sum(1),
+        "num_excluded": rounds.excluded[:, -1],
         "byzantine_mass": rounds.byzantine_mass[:, -1],
         "num_rounds": np.full(len(paid), rounds.round.shape[1]),
     }
@@ -107,38 +107,25 @@ def runs_table(
         facts[field] = [_plain(run.point.get(field)) for run in runs]
     for name, values in (columns or {}).items():
         facts[name] = values[:count]
-    facts["config"] = [
-        json.dumps({part: to_dict(value) for part, value in run.config._asdict().items()})
-        for run in runs
-    ]
+    facts["config"] = [json.dumps(config_tree(run.config)) for run in runs]
     return pa.table(facts)
 
 
 def _plain(value: Any) -> Any:
-    """A value that a column can hold: sequences are joined by `+`."""
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+    """A value that a column can hold: own parts by name, sequences joined by `+`."""
+    if is_own(value):
+        return label(value)
+    return "+".join(str(_plain(v)) for v in value) if isinstance(value, list | tuple) else value
 
 
 def rounds_table(runs: Sequence[Run], outcome: MarketOutcome) -> pa.Table:
-    """One row per run and round: every scalar of a round, and the accuracy where it was measured.
+    """One row per run and round, with the columns of the rounds of a single run.
 
     Args:
         runs: V of them.
         outcome: every leaf [W, ...], W at least V.
     """
-    count, info = len(runs), outcome.rounds
-    num_rounds = info.round.shape[1]
-    rows = np.arange(len(info.round))[:, None, None]
-    bad = np.asarray(outcome.roles.bad_seller)[rows, info.sellers] & info.present
-    facts = {name: value for name, value in info._asdict().items() if value.ndim == 2}
-    facts["num_accepted"] = info.accepted.sum(2)
-    facts["num_flagged"] = info.flagged.sum(2)
-    facts["bad_sampled"] = bad.sum(2)
-    facts["bad_accepted"] = (bad & info.accepted).sum(2)
-    for name in ("test_accuracy", "test_loss"):
-        full = np.full(info.round.shape, np.nan, np.float32)
-        at = np.asarray(outcome.evaluations.round) - 1
-        np.put_along_axis(full, at, getattr(outcome.evaluations, name), 1)
-        facts[name] = full
-    table = {"key": np.repeat([run.key for run in runs], num_rounds)}
+    count = len(runs)
+    facts = round_columns(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
+    table = {"key": np.repeat([run.key for run in runs], facts["round"].shape[1])}
     return pa.table({**table, **{name: v[:count].reshape(-1) for name, v in facts.items()}})

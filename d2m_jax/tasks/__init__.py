@@ -1,54 +1,100 @@
-"""Networks as pure functions of one flat parameter vector.
+"""What is learnt: any parameters, any batch, a loss per example, a metric in [0, 1].
 
-Here: the models by name, evaluation, losses of candidate steps. Not here: training (`sellers/`).
-Read next: `base.py`.
+Read first: `task.py` (what a task is), then `flat.py` (how the market sees it). Not here: data
+(`data/`), training (`sellers/`).
 """
 
-from d2m_jax.core.choices import lookup
-from d2m_jax.tasks.base import Model, cross_entropies
+from collections.abc import Callable
+from typing import Any
+
+from d2m_jax.core.choices import label, pick
+from d2m_jax.data.dataset import Dataset
+from d2m_jax.tasks.adapters import from_equinox, from_flax, from_haiku
 from d2m_jax.tasks.cnn import cifar_cnn, mnist_cnn
 from d2m_jax.tasks.dense import logreg, mlp
-from d2m_jax.tasks.metrics import evaluate, losses_of_candidates
-from d2m_jax.tasks.mixtures import losses_of_mixtures
+from d2m_jax.tasks.evaluation import evaluate, losses_of_candidates, losses_of_mixtures
+from d2m_jax.tasks.flat import Model, flatten
+from d2m_jax.tasks.measures import METRICS
+from d2m_jax.tasks.problem import Problem, is_labelled, problem_of
+from d2m_jax.tasks.tables import table_mlp
+from d2m_jax.tasks.task import Metric, Task
+from d2m_jax.tasks.text import char_lstm, text_bow, text_cnn
 
 __all__ = [
+    "METRICS",
     "MODELS",
+    "Metric",
     "Model",
+    "Problem",
+    "Task",
+    "char_lstm",
     "cifar_cnn",
-    "cross_entropies",
     "evaluate",
+    "flatten",
+    "from_equinox",
+    "from_flax",
+    "from_haiku",
+    "is_labelled",
     "logreg",
     "losses_of_candidates",
     "losses_of_mixtures",
     "make_model",
+    "make_task",
     "mlp",
     "mnist_cnn",
+    "problem_of",
+    "table_mlp",
+    "text_bow",
+    "text_cnn",
 ]
 
+Builder = Callable[[Problem], Task]
 
-def make_model(name: str, input_shape: tuple[int, int, int], num_classes: int) -> Model:
-    """Returns the model called `name` for images of `input_shape`.
+
+def make_task(
+    choice: str | Task | Builder,
+    dataset: Dataset | Problem | None = None,
+    metric: str | Metric = "default",
+) -> Task:
+    """The task that a model makes of a data set.
 
     Args:
-        name: a key of `MODELS`.
-        input_shape: (H, W, Ch).
-        num_classes: L, at least 2.
+        choice: a key of `MODELS`, a `Task`, or a function `Problem -> Task`.
+        dataset: or its `Problem`; not looked at when the choice is a `Task`.
+        metric: a key of `METRICS` or a `Metric`; "default" is the task's own.
 
     Raises:
-        ValueError: unknown name, or a shape that the network cannot take.
+        ValueError: an unknown name, or a problem that the model cannot take.
     """
-    build = lookup(MODELS, name, "model")
-    if len(input_shape) != 3 or min(input_shape) < 1:
-        raise ValueError(f"input_shape must be (height, width, channels), not {input_shape}")
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, not {num_classes}")
-    height, width, channels = input_shape
-    return build((height, width, channels), num_classes)
+    task: Any = pick(MODELS, choice, "model")
+    if not isinstance(task, Task):
+        if dataset is None:
+            raise ValueError(f"model {label(choice)!r} must know the data set that it is to fit")
+        problem = dataset if isinstance(dataset, Problem) else problem_of(dataset)
+        if not problem.input_shape or min(problem.input_shape) < 1:
+            raise ValueError(f"the inputs of an example have the empty shape {problem.input_shape}")
+        task = task(problem)
+    if metric == "default":
+        return task
+    return task._replace(metric=pick(METRICS, metric, "metric"))
 
 
-MODELS = {
+def make_model(
+    choice: str | Task | Builder,
+    dataset: Dataset | Problem | None = None,
+    metric: str | Metric = "default",
+) -> Model:
+    """The task of `make_task` over flat parameters."""
+    return flatten(make_task(choice, dataset, metric))
+
+
+MODELS: dict[str, Builder] = {
     "logreg": logreg,
     "mlp": mlp,
     "mnist_cnn": mnist_cnn,
     "cifar_cnn": cifar_cnn,
+    "table_mlp": table_mlp,
+    "text_bow": text_bow,
+    "text_cnn": text_cnn,
+    "char_lstm": char_lstm,
 }

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.trees import varying_as
 from d2m_jax.tasks import first_conv, toom_cook
 from d2m_jax.tasks.first_conv import FirstConv
 
@@ -51,14 +52,19 @@ class _Trace(NamedTuple):
 
 
 def prepare(net: Net, params: Any) -> Layers:
-    """Returns the layers of linen parameters, convolutions first (their names sort that way)."""
-    flat = [(layer["bias"], layer["kernel"]) for _, layer in sorted(params["params"].items())]
-    first, *convs = flat[: net.num_convs]
-    dense = flat[net.num_convs :]
+    """Returns the layers of the parameters of a `cnn.ConvNet`.
+
+    Linen numbers layers of a kind in the order of their calls, and parameters are ravelled in the
+    order of the names: convolutions before fully connected layers, as the gradient here is written.
+    """
+    layers = params["params"]
+    convs = [layers[f"Conv_{i}"] for i in range(net.num_convs)]
+    dense = [layers[f"Dense_{i}"] for i in range(len(layers) - net.num_convs)]
+    first, *convs = [(layer["bias"], layer["kernel"]) for layer in convs]
     return Layers(
         first_conv.prepare(*first),
         tuple(toom_cook.prepare(*conv) for conv in convs),
-        tuple(Dense(*layer) for layer in dense),
+        tuple(Dense(layer["bias"], layer["kernel"]) for layer in dense),
     )
 
 
@@ -140,6 +146,7 @@ def gradients(
         return out, None
 
     empty = jnp.zeros((num_sellers, num_params), jnp.float32)
+    empty = varying_as(empty, layers, images, labels)
     return jax.lax.scan(step, empty, (jnp.arange(num_sellers), images, labels))[0]
 
 

@@ -11,9 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.core import backend
+from d2m_jax.core.types import Batch, Key, PyTree
 from d2m_jax.tasks import batch_minor, toom_cook
-from d2m_jax.tasks.base import Model, flat_parameters, from_module, mean_cross_entropy
+from d2m_jax.tasks.flat import Model, of_apply
+from d2m_jax.tasks.heads import head_of
+from d2m_jax.tasks.images import prepare_images
 from d2m_jax.tasks.layers import conv_im2col, max_pool
+from d2m_jax.tasks.losses import cross_entropy
+from d2m_jax.tasks.problem import Problem
+from d2m_jax.tasks.task import Task
 
 _BLOCK = 32  # at most so many images at a time: their patches stay near the cache
 
@@ -25,7 +31,7 @@ class ConvNet(nn.Module):
     kernel: int
     padding: str
     hidden: tuple[int, ...]
-    num_classes: int
+    width: int
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -47,72 +53,115 @@ class ConvNet(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for width in self.hidden:
             x = nn.relu(nn.Dense(width, kernel_init=init)(x))
-        return nn.Dense(self.num_classes, kernel_init=init)(x)
+        return nn.Dense(self.width, kernel_init=init)(x)
 
 
-def mnist_cnn(input_shape: tuple[int, int, int], num_classes: int) -> Model:
+def mnist_cnn(problem: Problem) -> Task:
     """Two 5 x 5 convolutions of 20 and 50 filters, 500 hidden: 431,080 parameters on MNIST.
 
     Raises:
-        ValueError: images under 16 x 16, of which nothing is left after the second pooling.
+        ValueError: no images, or images under 16 x 16, of which nothing is left after the second
+            pooling.
     """
-    _check_size("mnist_cnn", input_shape, 16)
-    module = ConvNet((20, 50), 5, "VALID", (500,), num_classes)
-    return conv_model("mnist_cnn", module, input_shape, num_classes)
+    return conv_task("mnist_cnn", problem, filters=(20, 50), hidden=(500,))
 
 
-def cifar_cnn(input_shape: tuple[int, int, int], num_classes: int) -> Model:
+def cifar_cnn(problem: Problem) -> Task:
     """Two 5 x 5 convolutions of 16 and 32 filters, 128 hidden: 117,866 parameters on CIFAR-10.
 
     Our choice: of four nets of this size it learnt most per second on a CPU (65 % test accuracy
     after 850 steps of 200 images, momentum 0.9 and rate 0.03, without augmentation).
 
     Raises:
-        ValueError: images under 16 x 16, of which nothing is left after the second pooling.
+        ValueError: no images, or images under 16 x 16.
     """
-    _check_size("cifar_cnn", input_shape, 16)
-    module = ConvNet((16, 32), 5, "VALID", (128,), num_classes)
-    return conv_model("cifar_cnn", module, input_shape, num_classes)
+    return conv_task("cifar_cnn", problem, filters=(16, 32), hidden=(128,))
 
 
-def conv_model(
-    name: str, module: ConvNet, input_shape: tuple[int, int, int], num_classes: int
-) -> Model:
-    """Makes a `Model` of a `ConvNet` in the form that is fast on this backend."""
-    chosen = backend.choices()
-    model = from_module(name, module, input_shape, num_classes, chosen.map_conv)
-    if chosen.conv == "module" or module.kernel > toom_cook.LARGEST_KERNEL:
-        return model
-    unravel, num_params = flat_parameters(module, input_shape)
+def conv_task(
+    name: str,
+    problem: Problem,
+    *,
+    filters: tuple[int, ...],
+    hidden: tuple[int, ...],
+    kernel: int = 5,
+    padding: str = "VALID",
+) -> Task:
+    """A `ConvNet` in the form that is fast on this backend.
+
+    Raises:
+        ValueError: no images, or images of which nothing is left after the last pooling.
+    """
+    head, chosen = head_of(problem), backend.choices()
+    module = ConvNet(filters, kernel, padding, hidden, head.width)
+    _check(name, problem, module)
+
+    def init(key: Key) -> PyTree:
+        return module.init(key, jnp.zeros((1, *problem.input_shape), jnp.float32))
+
+    def apply(params: PyTree, batch: Batch, key: Key | None) -> jax.Array:
+        del key  # no dropout
+        outputs: jax.Array = module.apply(params, batch["inputs"])  # type: ignore[assignment]
+        return outputs.reshape(-1, *head.shape)
+
+    written_out = chosen.conv == "batch_minor" and kernel <= toom_cook.LARGEST_KERNEL
+    by_hand = written_out and head.loss is cross_entropy  # whose gradient is written out, too
+    return Task(
+        init,
+        apply,
+        head.loss,
+        head.metric,
+        name=name,
+        prepare=prepare_images,
+        num_classes=head.num_classes,
+        kind=problem.kind,
+        map_sellers=chosen.map_conv,
+        fast=(lambda model: in_batch_minor_form(model, module)) if by_hand else None,
+    )
+
+
+def in_batch_minor_form(model: Model, module: ConvNet) -> Model:
+    """The same functions, with the batch as the last axis and the gradient written out."""
     pad = module.kernel // 2 if module.padding == "SAME" else 0
     net = batch_minor.Net(module.kernel, pad, len(module.filters))
 
-    def apply(theta: jax.Array, images: jax.Array) -> jax.Array:
-        layers = batch_minor.prepare(net, unravel(theta))
+    def apply(theta: jax.Array, batch: Batch, key: Key | None = None) -> jax.Array:
+        del key  # no dropout
+        layers, images = batch_minor.prepare(net, model.unravel(theta)), batch["inputs"]
         total = images.shape[0]
         num_blocks = -(-total // _BLOCK)
         size = -(-total // num_blocks)
         padding = ((0, num_blocks * size - total), (0, 0), (0, 0), (0, 0))
         blocks = jnp.pad(images, padding).reshape(num_blocks, size, *images.shape[1:])
         logits = jax.lax.map(lambda block: batch_minor.forward(net, layers, block), blocks)
-        return logits.reshape(num_blocks * size, num_classes)[:total]
+        return logits.reshape(num_blocks * size, module.width)[:total]
 
-    def gradient(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
-        layers = batch_minor.prepare(net, unravel(theta))
-        blocks = batch_minor.gradient(net, layers, images, labels)
+    def gradient(theta: jax.Array, batch: Batch, key: Key | None = None) -> jax.Array:
+        del key  # no dropout
+        layers = batch_minor.prepare(net, model.unravel(theta))
+        blocks = batch_minor.gradient(net, layers, batch["inputs"], batch["labels"])
         return jnp.concatenate([block.ravel() for block in blocks])
 
-    def gradients(theta: jax.Array, images: jax.Array, labels: jax.Array) -> jax.Array:
-        layers = batch_minor.prepare(net, unravel(theta))
-        return batch_minor.gradients(net, layers, images, labels, num_params)
+    def gradients(theta: jax.Array, batches: Batch, keys: Key | None = None) -> jax.Array:
+        del keys  # no dropout
+        layers = batch_minor.prepare(net, model.unravel(theta))
+        images, labels = batches["inputs"], batches["labels"]
+        return batch_minor.gradients(net, layers, images, labels, model.num_params)
 
-    return model._replace(
-        apply=apply, loss=mean_cross_entropy(apply), gradient=gradient, gradients=gradients
-    )
+    parts = of_apply(apply, model.of_outputs, model.map_sellers)
+    return model._replace(**{**parts, "gradient": gradient, "gradients": gradients})
 
 
-def _check_size(name: str, input_shape: tuple[int, int, int], least: int) -> None:
-    height, width, _ = input_shape
+def _check(name: str, problem: Problem, module: ConvNet) -> None:
+    shape = problem.input_shape
+    if problem.kind != "images" or len(shape) != 3:
+        raise ValueError(
+            f"{name} needs images [height, width, channels], not {problem.kind} of shape {shape}"
+        )
+    height, width, _ = shape
+    least = 1  # pixels of a side after the last pooling
+    for _ in module.filters:
+        least = 2 * least + (module.kernel - 1 if module.padding == "VALID" else 0)
     if min(height, width) < least:
         raise ValueError(
             f"{name} needs images of at least {least} x {least} pixels, these are "

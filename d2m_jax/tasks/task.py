@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from d2m_jax.core.training import Prepare
 from d2m_jax.core.types import Batch, Key, PyTree
 
 
@@ -32,13 +33,6 @@ class Loss(Protocol):
 
     def __call__(self, outputs: Any, batch: Batch, /) -> jax.Array:
         """Losses [B] float32."""
-
-
-class Prepare(Protocol):
-    """`(batch, stats) -> batch`: from examples as they are stored to what `apply` and `loss` see."""
-
-    def __call__(self, batch: Batch, stats: PyTree, /) -> Batch:
-        """The batch, for instance normalised by `stats` of the data set."""
 
 
 class Metric(NamedTuple):
@@ -71,4 +65,6 @@ class Task(NamedTuple):
     num_classes: int = 0  # L; 0: the labels are no classes
     kind: str = "arrays"  # of the data: "images", "table", "text" or "arrays"
     map_sellers: str = "vmap"  # "vmap" or "map": the faster way over sellers on this backend
-    fast: Any = None  # FlatTask -> FlatTask: the same functions in a faster form, see `flat.py`
+    units: Any = None  # () -> (groups [D] int32, how many): parameters that are of use alone, which
+    # partial models hand out; group 0 goes to everybody
+    fast: Any = None  # Model -> Model: the same functions in a faster form, see `flat.py`

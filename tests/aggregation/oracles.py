@@ -111,7 +111,8 @@ def caf(x, f):
         if values[-1] < least:
             best, least = mu, values[-1]
         tau = ((x - mu) @ vectors[:, -1]) ** 2
-        c = np.maximum(c * (1 - tau / tau[c > 0].max()), 0)
+        ratio = tau / tau[c > 0].max()
+        c = np.where(ratio > 1 - 1e-9, 0, c * np.maximum(1 - ratio, 0))  # all that tie go at once
     return best
 
 

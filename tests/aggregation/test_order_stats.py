@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from d2m_jax.aggregation import order_stats
+from d2m_jax.core import blocks
 
 
 @pytest.mark.parametrize("n", range(1, 11))
@@ -33,18 +34,18 @@ def test_exchange_keeps_both_values_whatever_they_are():
 def test_sums_over_blocks_count_every_column_once():
     x = np.random.default_rng(0).integers(0, 9, size=(3, 23)).astype(np.float32)
     for block in (4, 5, 23, 40):
-        got = order_stats.sum_blocks(lambda a, b: (a - b) @ a.T, [x, x[:1]], block)
+        got = blocks.sum_blocks(lambda a, b: (a - b) @ a.T, [x, x[:1]], block)
         np.testing.assert_array_equal(got, (x - x[:1]) @ x.T)
 
 
 @pytest.mark.parametrize("pieces", [64, 4, 1])
 def test_sums_over_pieces_count_every_column_once(monkeypatch, pieces):
     """Pieces of at most 4 columns, in one block and in several."""
-    monkeypatch.setattr(order_stats, "PIECE_VALUES", 12)
-    monkeypatch.setattr(order_stats, "PIECES", pieces)
+    monkeypatch.setattr(blocks, "PIECE_VALUES", 12)
+    monkeypatch.setattr(blocks, "PIECES", pieces)
     for dim in (1, 3, 8, 23):
         x = np.random.default_rng(dim).integers(0, 9, size=(3, dim)).astype(np.float32)
-        got = order_stats.sum_pieces(lambda a, b: (a - b) @ a.T, [x, x[:1]])
+        got = blocks.sum_pieces(lambda a, b: (a - b) @ a.T, [x, x[:1]])
         np.testing.assert_array_equal(got, (x - x[:1]) @ x.T)
 
 

@@ -126,3 +126,40 @@ def test_off_topic_is_learnable_but_useless(task):
     weights = fit(np.asarray(other[0], np.float64), np.asarray(other[1]), 3)
     assert (predict(weights, other[0]) == other[1]).mean() > 0.9
     assert (predict(weights, images) == labels).mean() < 0.6
+
+
+def test_off_topic_images_bit_for_bit():
+    """Whole pixels change places, channels stay together; drawn once and written down here."""
+    images = jnp.arange(2 * 2 * 3 * 2, dtype=jnp.uint8).reshape(2, 2, 3, 2)
+    mixed, labels = data.off_topic(KEY, images, jnp.arange(2), 4, domain=3)
+    first, second = jax.random.split(jax.random.fold_in(jax.random.key(0), 3))
+    order, classes = jax.random.permutation(first, 6), jax.random.permutation(second, 4)
+    np.testing.assert_array_equal(mixed.reshape(2, 6, 2), images.reshape(2, 6, 2)[:, order])
+    np.testing.assert_array_equal(labels, classes[:2])
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 3, 4, 2)])
+@pytest.mark.parametrize("places", [(), (3,)])
+def test_data_attacks_take_inputs_and_labels_of_any_rank(shape, places):
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.normal(size=(60, *shape)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 4, (60, *places)), jnp.int32)
+    for attack in (data.label_flip, data.relabel_targeted, data.relabel_random, data.off_topic):
+        new, other = jax.jit(attack, static_argnums=3)(KEY, inputs, labels, 4)
+        assert (new.shape, new.dtype) == (inputs.shape, inputs.dtype)
+        assert (other.shape, other.dtype) == (labels.shape, labels.dtype)
+        assert ((other >= 0) & (other < 4)).all()
+    half, _ = data.off_topic(KEY, inputs, labels, 4, fraction=0.5)
+    changed = np.asarray(half != inputs).reshape(60, -1).any(axis=1)
+    assert not shape or 15 < changed.sum() < 45  # whole examples, half of them
+    flat = lambda x: np.sort(np.asarray(x).reshape(60, -1), axis=1)
+    np.testing.assert_array_equal(flat(half), flat(inputs))
+
+
+def test_off_topic_leaves_targets_that_are_no_classes():
+    table, targets = jnp.eye(6), jnp.linspace(0.0, 1.0, 6)
+    new, same = data.off_topic(KEY, table, targets, 0)
+    np.testing.assert_array_equal(same, targets)
+    again, _ = data.off_topic(jax.random.key(5), table[::-1], targets, 0)
+    np.testing.assert_array_equal(again[::-1], new)  # one permutation of the features
+    assert (new != table).any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from d2m_jax.attacks import perturbation
-from d2m_jax.attacks.geometry import squared_distances
+from d2m_jax.attacks.geometry import crowd_gram
 
 KEY = jax.random.key(0)
 DRAW = np.random.default_rng(4)
@@ -112,8 +112,19 @@ def test_one_known_row_is_copied():
 def test_distances_survive_a_large_common_offset():
     rows = (ROWS * 1e-2 + 300.0).astype(np.float32)
     want = numpy_pairs(rows.astype(np.float64))
-    got = squared_distances(jnp.asarray(rows), jnp.ones(9, bool))
+    got, _ = crowd_gram(jnp.asarray(rows), jnp.ones(9, bool))
     np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("way", ["std", "unit", "sign"])
+def test_tiny_rows_are_attacked_as_rows_of_usual_size(name, way):
+    """The bound is a quadratic whose discriminant has fourth powers: 1e-80 of rows of 1e-20."""
+    want = ATTACKS[name](KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), perturbation=way)
+    for power in (-20, -34, -66):
+        unit = np.float32(2.0**power)
+        got = ATTACKS[name](KEY, jnp.asarray(unit * ROWS), jnp.asarray(BYZ), perturbation=way)
+        np.testing.assert_array_equal(got / unit, want)
 
 
 def test_unknown_choices_are_refused():

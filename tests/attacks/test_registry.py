@@ -1,14 +1,22 @@
 """Properties of every registered attack; a new entry is tested without writing a test."""
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.attacks import ATTACKS, SCHEDULES, AttackContext, bind
+from d2m_jax.attacks import (
+    ATTACKS,
+    SCHEDULES,
+    Attack,
+    AttackContext,
+    as_attack,
+    as_schedule,
+    bind,
+)
+from d2m_jax.attacks.base import KNOWLEDGE
 from d2m_jax.core.choices import lookup
+from d2m_jax.core.types import Number
 
 NUM_ROWS, NUM_PARAMS = 7, 5
 KEY = jax.random.key(3)
@@ -60,7 +68,7 @@ def test_forge_properties(name):
     """Others untouched, finite, effective; and jit of vmap equals a plain Python loop."""
     attack = ATTACKS[name]
     run = runner(name)
-    hyper = {key: jnp.float32(value) for key, value in attack.hyper.items()}
+    hyper = {key: jnp.float32(value) for key, value in attack.numbers.items()}
     batched = jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, None)))
     worlds = np.asarray(batched(KEY, UPDATES, BYZANTINE, MASK, hyper))
     assert worlds.shape == UPDATES.shape and worlds.dtype == np.float32
@@ -71,7 +79,7 @@ def test_forge_properties(name):
     idle = np.allclose(worlds[1][TWO], ROWS[TWO])
     assert not idle or name in ("backdoor", "backdoor_distributed"), "the attack does nothing"
     masked = UPDATES[4], jnp.asarray(BYZANTINE[4]), jnp.asarray(MASK[4])
-    one = run(KEY, *masked, attack.hyper)
+    one = run(KEY, *masked, attack.numbers)
     if "defence" in attack.needs:  # a search may stop elsewhere on a plateau: compare the harm
         pair = [clipped_mean(x, masked[2]) for x in (one, worlds[4])]
         np.testing.assert_allclose(*pair, rtol=1e-2, atol=1e-2)
@@ -87,37 +95,73 @@ def test_byzantine_knowledge_ignores_the_honest_rows(name):
     two, everyone = jnp.asarray(TWO), jnp.asarray(ALL)
     other = jnp.where(TWO[:, None], ROWS, -3 * ROWS + 1)
     first, second = (
-        run(KEY, rows, two, everyone, dict(ATTACKS[name].hyper)) for rows in (ROWS, other)
+        run(KEY, rows, two, everyone, dict(ATTACKS[name].numbers)) for rows in (ROWS, other)
     )
     np.testing.assert_array_equal(first[TWO], second[TWO])
     assert np.isfinite(first).all()
 
 
+# What the signatures say of some entries, written out by hand.
+TOLD = {
+    "none": ({}, {}),
+    "sign_flip": ({"scale": 1.0}, {}),
+    "alie": ({"z": 1.5, "sign": 1.0}, {"knowledge": "omniscient"}),
+    "alie_paper": ({"sign": 1.0}, {"knowledge": "omniscient"}),
+    "mimic_variance": ({"warmup": 20}, {"knowledge": "omniscient"}),
+    "min_max": (
+        {"fraction": 1.0},
+        {"knowledge": "omniscient", "perturbation": "std", "preset": "paper"},
+    ),
+    "fang_krum": ({"threshold": 1e-5}, {"knowledge": "omniscient", "halvings": 40}),
+    "backdoor": (
+        {"target": 0, "fraction": 0.5, "size": 4, "value": 255.0, "offset": 1, "boost": 1.0},
+        {},
+    ),
+    "relabel_targeted": ({"source": 1, "target": 7, "fraction": 1.0}, {}),
+}
+
+
+def test_numbers_and_options_are_those_of_the_signatures():
+    for name, (numbers, options) in TOLD.items():
+        assert ATTACKS[name].numbers == numbers and ATTACKS[name].options == options
+    assert SCHEDULES["intermittent"].numbers == {"period": 5, "duty": 1}
+    assert ATTACKS["alie_paper"].knowledge == "omniscient"
+    assert ATTACKS["backdoor"].data == ("classes", "images") and not ATTACKS["off_topic"].data
+
+
 @pytest.mark.parametrize("name", list(ATTACKS))
-def test_registry_says_what_the_functions_take(name):
+def test_an_entry_is_whole_and_hashable(name):
     attack = ATTACKS[name]
-    assert set(attack.needs) <= set(AttackContext._fields)
+    assert hash(attack) == hash(attack._replace()) and as_attack(attack) is attack
     assert (attack.init_state is None) == (attack.observe is None)
-    for part, skip in (
-        (attack.forge, {"context"}),
-        (attack.poison, {"seller"}),
-        (attack.observe, {"context"}),
-    ):
-        if part is None:
-            continue
-        parameters = inspect.signature(part).parameters.values()
-        named = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY} - skip
-        offered = set(attack.hyper) | set(attack.options)
-        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-            assert named <= offered
-        elif attack.forge is not None and part is attack.poison:
-            assert named == set(attack.hyper)
-        else:
-            assert named - {"z"} == offered - {"z"} or part is attack.observe
-    if attack.forge is not None:
-        defaults = inspect.signature(attack.forge).parameters
-        given = {**attack.options, **attack.hyper}
-        assert all(defaults[key].default == given[key] for key in given if key in defaults)
+    assert attack.knowledge in KNOWLEDGE
+    assert not attack.data or attack.poison is not None
+
+
+def test_own_functions_are_attacks_and_schedules():
+    def push(key, updates, byzantine, *, context, size: Number = 2, sharp: bool = False):
+        return jnp.where(byzantine[:, None], size * updates + sharp, updates)
+
+    attack, two = as_attack(push), jnp.asarray(TWO)
+    assert attack.numbers == {"size": 2} and attack.options == {"sharp": False}
+    np.testing.assert_array_equal(attack(KEY, ROWS, two)[2], 2 * ROWS[2])
+    np.testing.assert_array_equal(attack(KEY, ROWS, two, size=3.0)[2], 3 * ROWS[2])
+    np.testing.assert_array_equal(bind(attack, sharp=True)(KEY, ROWS, two)[2], 2 * ROWS[2] + 1)
+    both = as_attack(Attack(push, lambda key, x, y, num, *, seller, share=0.5: (x, y)))
+    assert both.numbers == {"size": 2, "share": 0.5}  # each part takes its own
+    np.testing.assert_array_equal(both(KEY, ROWS, two, size=3.0, share=0.1)[2], 3 * ROWS[2])
+    late = as_schedule(lambda key, round_index, byzantine, *, start=3.0: byzantine & (start < 2))
+    assert late.numbers == {"start": 3.0} and as_schedule(late) is late
+    assert not late(KEY, 1, two).any() and (late(KEY, 1, two, start=1.0) == two).all()
+    for wrong in ("alie", None, 3):
+        with pytest.raises(ValueError, match="an attack must be an Attack or a function, not"):
+            as_attack(wrong)
+        with pytest.raises(ValueError, match="a schedule must be a Schedule or a function, not"):
+            as_schedule(wrong)
+    with pytest.raises(ValueError, match="unknown need of an attack on data 'pictures'"):
+        as_attack(Attack(push, data=("pictures",)))
+    with pytest.raises(ValueError, match="unknown field of the attack's context 'defense'"):
+        as_attack(Attack(push, needs=("defense",)))
 
 
 def test_an_attack_is_called_like_a_function():
@@ -140,6 +184,33 @@ def test_an_attack_is_called_like_a_function():
             ATTACKS[name](KEY, ROWS[0], two)
 
 
+SCALED = (
+    "alie",
+    "alie_paper",
+    "fang_krum",
+    "agr_tailored",
+    "mimic_variance",
+    "norm_inflation_clip",
+)
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_attacks_that_measure_rows_measure_tiny_ones_as_well(name):
+    """Rows of 1e-20; those that stop at an absolute number are given one that fits."""
+    run = jax.jit(runner(name))
+    numbers, everyone = ATTACKS[name].numbers, jnp.ones(NUM_ROWS, bool)
+    if name == "agr_tailored":
+        numbers["reach"] = 0.01  # within the radius of the rehearsed rule, which has one
+    want = run(KEY, ROWS, jnp.asarray(TWO), everyone, numbers)
+    unit = np.float32(2.0**-66)
+    if name == "fang_krum":
+        numbers["threshold"] *= unit
+    got = run(KEY, unit * ROWS, jnp.asarray(TWO), everyone, numbers)
+    tolerance = 0.3 if name == "agr_tailored" else 1e-5
+    np.testing.assert_allclose(got / unit, want, rtol=tolerance, atol=1e-5)
+    assert np.abs(got / unit - ROWS)[TWO].max() > 0.01
+
+
 def test_a_row_that_the_defence_refuses_teaches_nothing():
     """An honest row longer than `max_norm` is left out as the defence leaves it out."""
     two, longer = jnp.asarray(TWO), ROWS.at[0].set(1e4)
@@ -155,7 +226,7 @@ def test_poison_properties(name):
     attack = ATTACKS[name]
     images = np.random.default_rng(0).integers(0, 200, (12, 6, 6, 2), dtype=np.uint8)
     labels = np.arange(12, dtype=np.int32) % 10
-    hyper = {key: jnp.float32(value) for key, value in attack.hyper.items()}
+    hyper = {key: jnp.float32(value) for key, value in attack.numbers.items()}
 
     def run(key, seller, hyper):
         return attack.poison(
@@ -164,7 +235,7 @@ def test_poison_properties(name):
 
     keys = jax.random.split(KEY, 5)
     many = jax.jit(jax.vmap(run, in_axes=(0, 0, None)))(keys, jnp.arange(5), hyper)
-    eager = run(keys[1], 1, attack.hyper)
+    eager = run(keys[1], 1, attack.numbers)
     np.testing.assert_array_equal(eager[0], many[0][1])
     np.testing.assert_array_equal(eager[1], many[1][1])
     assert many[0].shape == (5, *images.shape) and many[0].dtype == jnp.uint8
@@ -192,10 +263,10 @@ def test_unknown_names_and_options_are_explained():
 def test_schedules_are_traceable(name):
     schedule = SCHEDULES[name]
     byzantine = jnp.arange(20) < 6
-    hyper = {key: jnp.float32(value) for key, value in schedule.hyper.items()}
+    hyper = {key: jnp.float32(value) for key, value in schedule.numbers.items()}
     active = jnp.stack([schedule.active(KEY, r, byzantine, **hyper) for r in range(12)])
     traced = jax.jit(lambda r: schedule.active(KEY, r, byzantine, **hyper))(7)
     np.testing.assert_array_equal(traced, active[7])
     assert active.shape == (12, 20) and active.dtype == bool
-    nobody = schedule.active(KEY, 12, jnp.zeros(20, bool), **schedule.hyper)
+    nobody = schedule.active(KEY, 12, jnp.zeros(20, bool), **schedule.numbers)
     assert not nobody.any()

@@ -1,5 +1,6 @@
 """The repertoire of seller strategies, and whole markets as a game."""
 
+import functools
 import pathlib
 import subprocess
 import sys
@@ -8,13 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.progress import Progress
 
-from d2m_jax import as_arrays, make_market
+from d2m_jax import as_arrays
 from d2m_jax.attacks import ATTACKS, AttackContext
 from d2m_jax.audit import deviations, profiles
+from d2m_jax.audit.evolution import Pressure, evolve, tabulate
+from d2m_jax.audit.markets import Markets, add_game, income
+from d2m_jax.audit.settings import Settings, Stage
 from d2m_jax.audit.strategies import (
     EFFORT,
     LEAD,
+    Lead,
     led,
     one_of,
     repertoire,
@@ -22,8 +28,11 @@ from d2m_jax.audit.strategies import (
     seller_strategies,
 )
 from d2m_jax.cone import Behaviour
+from d2m_jax.config.parsing import Config
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.ledger import wealth
-from tests.worlds import SPEC, digits, numbers
+from d2m_jax.report.audit import Audit
+from tests.worlds import SPEC, digits, market, numbers
 
 NAMES = ("half_effort", "sign_flip", "gaussian", "free_rider_replay", "mimic", "alie", "label_flip")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -32,16 +41,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def test_every_seller_plays_its_own_strategy():
     strategies = seller_strategies(NAMES)
     order = list(strategies)
-    attack = repertoire(strategies, {"sign_flip": {"scale": 3.0}})
     key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
     ids = jnp.array([4, 0, 7, 2, 1, 5])
     codes = np.zeros(8, np.int32)
     codes[[4, 7, 2]] = order.index("sign_flip"), order.index("alie"), order.index("gaussian")
     context = AttackContext(ids=ids, previous=jnp.ones(10), round_index=0)
     byzantine = jnp.asarray(codes[np.asarray(ids)] != 0)
-    got = attack.forge(
-        key, updates, byzantine, context=context, strategy=jnp.asarray(codes, jnp.float32)
-    )
+
+    @jax.jit
+    def play(codes):
+        attack = repertoire(strategies, codes, {"sign_flip": {"scale": 3.0}})
+        return attack.forge(key, updates, byzantine, context=context)
+
+    got = play(codes)
     np.testing.assert_array_equal(got[jnp.array([1, 4, 5])], updates[jnp.array([1, 4, 5])])
     np.testing.assert_allclose(got[0], -3 * updates[0], rtol=1e-6)
     for row, name in ((2, "alie"), (3, "gaussian")):
@@ -50,7 +62,7 @@ def test_every_seller_plays_its_own_strategy():
             updates,
             jnp.arange(6) == row,
             context=context,
-            **ATTACKS[name].hyper,
+            **ATTACKS[name].numbers,
         )
         np.testing.assert_allclose(got[row], alone[row], rtol=1e-6)
 
@@ -58,15 +70,13 @@ def test_every_seller_plays_its_own_strategy():
 def test_poison_by_code():
     strategies = seller_strategies(NAMES)
     order = list(strategies)
-    attack = repertoire(strategies)
     images = jnp.arange(4 * 2 * 2).reshape(4, 2, 2, 1).astype(jnp.uint8)
     labels = jnp.array([0, 1, 2, 9])
-    codes = jnp.array([0, order.index("half_effort"), order.index("label_flip")], jnp.float32)
+    codes = jnp.array([0, order.index("half_effort"), order.index("label_flip")], jnp.int32)
 
     def batch(seller):
-        return attack.poison(
-            jax.random.key(0), images, labels, 10, seller=jnp.int32(seller), strategy=codes
-        )
+        poison = repertoire(strategies, codes).poison
+        return poison(jax.random.key(0), images, labels, 10, seller=jnp.int32(seller))
 
     np.testing.assert_array_equal(batch(0)[1], labels)
     np.testing.assert_array_equal(batch(1)[1], [0, 1, 0, 1])
@@ -75,19 +85,14 @@ def test_poison_by_code():
 
 
 def test_a_false_size_reaches_the_ledger_and_changes_no_work():
-    raw, data = digits()
-    attack = repertoire(seller_strategies(("false_size",)))
-    shape, classes = raw.train_images.shape[1:], len(raw.class_names)
-    market = make_market(SPEC, shape, classes, attack=attack)
-    hparams = as_arrays(
-        numbers(attack={"strategy": 0.0}, conduct={"size_lie_bps": 50_000}, tolerated_f=0)
-    )
+    _, data = digits()
+    strategies, made = seller_strategies(("false_size",)), market()
+    hparams = as_arrays(numbers(conduct={"size_lie_bps": 50_000}, tolerated_f=0))
 
     @jax.jit
     def sizes(codes):
-        nodes = jnp.zeros(SPEC.num_nodes, jnp.int32)
-        played = deviations.play(hparams, codes, nodes)
-        return market.init(jax.random.key(0), played, data).ledger.sizes
+        roles = deviations.roles_of(codes, jnp.zeros(SPEC.num_nodes, jnp.int32))
+        return made.init(jax.random.key(0), hparams, data, roles=roles).ledger.sizes
 
     codes = jnp.zeros(SPEC.num_sellers, jnp.int32)
     truth, told = np.asarray(sizes(codes)), np.asarray(sizes(codes.at[2].set(1)))
@@ -96,63 +101,62 @@ def test_a_false_size_reaches_the_ledger_and_changes_no_work():
     updates = jax.random.normal(jax.random.key(0), (3, 4))
     context = AttackContext(ids=jnp.arange(3), previous=jnp.ones(4), round_index=0)
     bad = jnp.array([False, False, True])
-    forged = attack.forge(
-        jax.random.key(1), updates, bad, context=context, strategy=codes.at[2].set(1) * 1.0
-    )
-    np.testing.assert_array_equal(forged, updates)
+    forge = repertoire(strategies, codes.at[2].set(1)).forge
+    np.testing.assert_array_equal(forge(jax.random.key(1), updates, bad, context=context), updates)
 
 
 def test_one_code_picks_one_attack_of_all_and_remembers():
     names = ("mimic_variance", "opt_ipm", "sign_flip")
-    attack = one_of(names)
     assert [searches(ATTACKS[name]) for name in names] == [True, True, False]
     with pytest.raises(ValueError, match="goes into `one_of`"):
         seller_strategies(names)
     key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
     bad = jnp.arange(6) < 2
-    state = attack.init_state(10)
+    state = one_of(names, jnp.int32(0)).init_state(10)
     rule = lambda rows, mask: jnp.median(rows, axis=0)
     context = AttackContext(ids=jnp.arange(6), round_index=0, defence=rule, state=state)
-    state = attack.observe(state, updates, bad, context=context, code=jnp.float32(0))
+    state = one_of(names, jnp.int32(0)).observe(state, updates, bad, context=context)
     assert int(state[0].step) == 1 and state[1:] == ((), ())
     context = context._replace(state=state)
     for code, name in enumerate(names):
-        got = attack.forge(key, updates, bad, context=context, code=jnp.float32(code))
+        forge = lambda code: one_of(names, code).forge(key, updates, bad, context=context)
+        got = jax.jit(forge)(jnp.int32(code))
         alone = ATTACKS[name]
         view = context._replace(state=state[code])
-        want = alone.forge(key, updates, bad, context=view, **alone.hyper)
+        want = alone.forge(key, updates, bad, context=view, **alone.numbers)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
         assert (np.asarray(got[:2]) != np.asarray(updates[:2])).any()
 
 
 def test_those_led_play_the_chosen_strategy_among_a_crowd_that_plays_its_own():
-    attack = led(("sign_flip", "mimic_variance", "label_flip"), ("gaussian", "half_effort"))
+    names = ("sign_flip", "mimic_variance", "label_flip"), ("gaussian", "half_effort")
     key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
-    codes = jnp.array([LEAD, 1, 0, LEAD, 2, 0], jnp.float32)  # the crowd: noise, half effort
-    bad, state = codes != 0, attack.init_state(10)
-    numbers = {"strategy": codes, "code": jnp.float32(0), "wild": jnp.float32(1)}
+    codes = jnp.array([LEAD, 1, 0, LEAD, 2, 0], jnp.int32)  # the crowd: noise, half effort
+
+    def attack(code, wild=True):
+        return led(*names, codes, Lead(jnp.int32(code), jnp.bool(wild)))
+
+    bad, state = codes != 0, attack(0).init_state(10)
     context = AttackContext(ids=jnp.arange(6), round_index=0, state=state)
-    got = attack.forge(key, updates, bad, context=context, **numbers)
+    got = attack(0).forge(key, updates, bad, context=context)
     same = jnp.array([2, 4, 5])  # half of the batch is not seen here
     np.testing.assert_array_equal(got[same], updates[same])
     np.testing.assert_allclose(got[jnp.array([0, 3])], -updates[jnp.array([0, 3])])
     assert (np.asarray(got[1]) != np.asarray(updates[1])).all()
-    alone = attack.forge(key, updates, bad, context=context, **{**numbers, "wild": jnp.float32(0)})
+    alone = attack(0, wild=False).forge(key, updates, bad, context=context)
     np.testing.assert_array_equal(alone[1], updates[1])
     np.testing.assert_array_equal(alone[0], got[0])
-    told = {**numbers, "code": jnp.float32(1)}
-    state = attack.observe(state, updates, bad, context=context, **told)
+    state = attack(1).observe(state, updates, bad, context=context)
     mimic = ATTACKS["mimic_variance"]
     mine = ATTACKS["mimic_variance"].observe(
-        mimic.init_state(10), updates, codes == LEAD, context=context, **mimic.hyper
+        mimic.init_state(10), updates, codes == LEAD, context=context, **mimic.numbers
     )
     np.testing.assert_array_equal(state[1].mean, mine.mean)
 
     images = jnp.arange(4 * 2 * 2).reshape(4, 2, 2, 1).astype(jnp.uint8)
-    labels, told = jnp.array([0, 1, 2, 9]), {**numbers, "code": jnp.float32(2)}
+    labels, poison = jnp.array([0, 1, 2, 9]), attack(2).poison
     batches = [
-        np.asarray(attack.poison(key, images, labels, 10, seller=jnp.int32(s), **told)[1])
-        for s in range(6)
+        np.asarray(poison(key, images, labels, 10, seller=jnp.int32(s))[1]) for s in range(6)
     ]
     flipped, honest, half = [9, 8, 7, 0], [0, 1, 2, 9], [0, 1, 0, 1]
     np.testing.assert_array_equal(batches, [flipped, honest, honest, flipped, half, honest])
@@ -169,7 +173,7 @@ def test_every_attack_has_a_place_in_the_audit_and_only_honest_work_costs_all():
 def test_profiles_change_what_they_say_and_nothing_else():
     base = deviations.Play(
         *(np.zeros(n, np.int32) for n in (5, 3)),
-        rows=np.arange(20, dtype=np.int32).reshape(5, 4),
+        starts=np.arange(0, 20, 4, dtype=np.int32),
         sizes=np.full(5, 4, np.int32),
         deposit=np.int32(7),
         size_lie_bps=np.full(5, 10_000, np.int32),
@@ -212,8 +216,10 @@ def test_profiles_change_what_they_say_and_nothing_else():
     np.testing.assert_array_equal(lie["size_lie_bps"], [10_000] * 4 + [50_000])
     split = changed("split in two", "honest", 0)  # seller 4 owns account 0 as well
     np.testing.assert_array_equal(split["sizes"], [2, 4, 4, 4, 2])
-    np.testing.assert_array_equal(split["rows"][0], [18, 19, 16, 17])
-    assert set(changed("one account", "honest", 1)) == {"rows", "sizes"}
+    np.testing.assert_array_equal(split["starts"], [18, 4, 8, 12, 16])  # halves of 16 .. 19
+    assert set(changed("one account", "honest", 1)) == {"starts", "sizes"}
+    copied = changed("copied data", "honest", 0)  # as many, so sizes stay as they are
+    assert set(copied) == {"starts"} and copied["starts"].tolist() == [16, 4, 8, 12, 16]
     tag = changed("other data, tag lie", "honest", 1)
     assert set(tag) == {"tag_liars"} and tag["tag_liars"].tolist() == [False, True] + [False] * 3
     assert set(changed("other data, says so", "honest", 1)) == {"strangers"}
@@ -224,28 +230,65 @@ def test_profiles_change_what_they_say_and_nothing_else():
 
 @pytest.mark.slow
 def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
-    raw, data = digits()
-    strategies = seller_strategies(("sign_flip",))
-    shape, classes = raw.train_images.shape[1:], len(raw.class_names)
-    market = make_market(SPEC, shape, classes, attack=repertoire(strategies))
-    hparams = numbers()
-    hparams = as_arrays(
-        type(hparams)(**{**vars(hparams), "attack": {"strategy": 0.0}, "tolerated_f": 0})
-    )
-    base = deviations.honest_play(market, hparams, data)
-    run = jax.jit(
-        lambda play: deviations.market_game(market, jax.random.key(0), play, hparams, data)
-    )
+    _, data = digits()
+    strategies, made = seller_strategies(("sign_flip",)), market()
+    hparams = as_arrays(numbers(tolerated_f=0))
+    base = deviations.honest_play(made, hparams, data)
+
+    @jax.jit
+    def run(play):
+        attack_of = functools.partial(repertoire, strategies)
+        return deviations.market_game(made, attack_of, jax.random.key(0), play, hparams, data)
+
     honest = run(base)
-    plain = jax.jit(make_market(SPEC, shape, classes).run)(
-        jax.random.key(0), as_arrays(numbers(attack={"scale": 1.0})), data
-    )
+    plain = jax.jit(made.run)(jax.random.key(0), as_arrays(numbers()), data)
     change = wealth(plain.ledger) - wealth(plain.opening)
-    np.testing.assert_array_equal(honest.sellers, change[market.layout.sellers])
+    np.testing.assert_array_equal(honest.sellers, change[made.layout.sellers])
     bad = run(base._replace(sellers=base.sellers.at[3].set(1)))
     assert int(bad.sellers[3]) < int(honest.sellers[3])
     captured = run(base._replace(nodes=jnp.full_like(base.nodes, Behaviour.COLLUDE)))
     assert float(captured.accuracy) < float(honest.accuracy)
+
+
+@pytest.mark.slow
+def test_an_audit_plays_every_cell_of_a_game_on_a_market_with_an_attack(tmp_path):
+    """The numbers of the configuration's own attack are no numbers of the strategies."""
+    config = Config(DataSpec(partition="iid", num_validation=100), SPEC, numbers(), 0)
+    known = {
+        "strategies": ["sign_flip", "opt_ipm"],
+        "crowd": ["gaussian"],
+        "batch": 2,
+        "confidence": 0.95,
+        "training_cost": 100.0,
+    }
+    settings = Settings(**{**dict.fromkeys(Settings._fields), **known})
+    audit = Audit(0.95, 0.02)
+    with Progress(disable=True) as progress:
+        markets = Markets(Stage(audit, progress, settings), config, config.hparams)
+        where = markets.worlds(3, 7)
+        cells = profiles.seller_cells(where[1], settings.strategies)
+        utility = lambda played, name: income(played, where[1], 100.0, 1, name)
+        add_game(audit, markets, "seller", where, cells, utility)
+    table = audit.tables()["strategies"]
+    assert table["strategy"].tolist() == ["honest", "sign_flip", "opt_ipm"]
+    honest, flips, searches = table["utility, honest others"]
+    assert honest > flips and honest > searches and table.notna().all(axis=None)
+
+
+@pytest.mark.slow
+def test_an_evolution_begins_at_its_shares_and_carries_the_ledger_on():
+    config = Config(DataSpec(partition="iid", num_validation=100), SPEC, numbers(), 0)
+    pressure = Pressure("replicator", 3e-5, 3e-4, 0.5, 0.02, 100.0, 0.0)
+    starts = [(0.5, 0.75), (1.0, 1.0)]
+    history = evolve(
+        config, ("sign_flip",), ("collude",), starts, pressure, seed=0, epochs=range(2)
+    )
+    record = history.record
+    np.testing.assert_allclose(record["seller_shares"][:, 0, 0], [0.5, 1.0], atol=0.01)
+    np.testing.assert_allclose(record["node_shares"][:, 0, 0], [0.75, 1.0], atol=0.01)
+    assert record["delivered"][1].all() and record["nodes_left"][1].tolist() == [24, 24]
+    table = tabulate(history)
+    assert len(table) == 4 and table["accuracy"].between(0, 1).all()
 
 
 @pytest.mark.slow

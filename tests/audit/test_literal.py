@@ -12,6 +12,9 @@ from d2m_jax.attacks import Attack
 from d2m_jax.audit.literal import literal_round
 from d2m_jax.cone import Outcome
 from d2m_jax.cone.hashing import result_digest
+from d2m_jax.market.engine import scene_of
+from d2m_jax.market.round import learn
+from d2m_jax.market.variants import stages_of
 from tests import worlds
 
 ROUNDS = 4
@@ -54,7 +57,7 @@ def test_literal_votes_on_real_rounds_accept_what_the_vote_model_accepts(name):
         models.append(vote.digest)
         # the same nodes are paid and slashed, to the unit
         settled, _ = books.settle_round(
-            state.ledger, market.terms(hparams), actor=market.layout.treasury, job=0,
+            state.ledger, market.parts.rules(hparams), actor=market.layout.treasury, job=0,
             outcomes=vote.outcome,
         )  # fmt: skip
         for field in ("balances", "stakes", "burned"):
@@ -90,7 +93,7 @@ def test_a_seller_with_two_faces_is_dropped_by_all_and_named():
     assert np.abs(literal.vote.theta - fair.vote.theta).max() > 1e-3
     # the caller bans it: it trains no more
     ledger, receipt = books.ban(
-        state.ledger, market.terms(hparams), actor=market.layout.treasury,
+        state.ledger, market.parts.rules(hparams), actor=market.layout.treasury,
         target=market.layout.seller(int(literal.sellers[2])),
     )  # fmt: skip
     assert receipt == books.Reason.OK
@@ -101,10 +104,12 @@ def test_a_seller_with_two_faces_is_dropped_by_all_and_named():
 def without_row(market, state, hparams, data, row):
     """The model of a round in which one of the sampled sellers sent nothing usable."""
     spoil = Attack(forge=lambda key, updates, *_, **__: updates.at[row].set(np.nan))
+    parts = market.parts._replace(attack=spoil)
 
     @jax.jit
     def model(state, hparams, data):
-        _, work, rate = market.train(state, hparams, data, attack=spoil)
-        return state.learning.theta - rate * work.direction
+        scene = scene_of(parts, state, hparams, data)
+        _, work = learn(parts, stages_of(parts), scene)
+        return state.learning.theta - scene.rate * work.direction
 
     return model(state, hparams, data)

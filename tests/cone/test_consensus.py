@@ -154,7 +154,7 @@ def test_silence_only_is_undecided_and_slashes_nobody_but_the_silent():
     out = vote([Behaviour.SILENT] * 12)
     assert int(out.accepted) == -1
     assert int(out.executions) == 12
-    assert out.outcome.tolist() == [Outcome.NO_REVEAL] * 12
+    assert out.outcome.tolist() == [Outcome.SILENT] * 12
 
 
 def test_an_exhausted_pool_takes_the_plurality_and_a_tie_takes_nothing():

@@ -15,9 +15,9 @@ from d2m_jax.cone.sortition import draw_sets, lots_of, uniform_order
 
 def test_exponential_sizes_are_the_published_ones():
     for base, sizes in [(4, [5, 6, 8, 12, 20, 36, 68, 132]), (8, [9, 10, 12, 16, 24, 40, 72, 136])]:
-        ends = np.asarray(SCHEDULES["exponential"](ConeParams(base=base), 8))
+        ends = np.asarray(SCHEDULES["exponential"].seats(ConeParams(base=base), 8))
         assert ends.tolist() == np.cumsum(sizes).tolist()
-    huge = np.asarray(SCHEDULES["exponential"](ConeParams(base=4), 60))
+    huge = np.asarray(SCHEDULES["exponential"].seats(ConeParams(base=4), 60))
     assert (np.diff(huge) >= 0).all()  # saturates, does not overflow
 
 

@@ -54,7 +54,7 @@ def test_hypergeometric_rule_against_a_literal_likelihood_ratio():
     from math import comb, log
 
     params = ConeParams(f_max=0.33, beta=1e-3)
-    accepts = jax.jit(lambda v: STOP_RULES["hypergeometric"](tally(v, 100), params)[1])
+    accepts = jax.jit(lambda v: STOP_RULES["hypergeometric"].fn(tally(v, 100), params)[1])
     right, wrong = np.meshgrid(np.arange(40), np.arange(40))
     pairs = np.stack([right.ravel(), wrong.ravel()], -1)
     got = np.asarray(jax.vmap(accepts)(pairs[:, None, :]))[:, 0]
@@ -75,7 +75,7 @@ def test_miracle_on_a_sum_of_squares_by_hand():
     @jax.jit
     def verdict(votes):
         share = jnp.full(2, 1 / 80, jnp.float32)
-        return STOP_RULES["miracle"](tally(votes, 1600)._replace(share=share), params)
+        return STOP_RULES["miracle"].fn(tally(votes, 1600)._replace(share=share), params)
 
     cases = [([[12, 1], [0, 0]], False), ([[12, 0], [0, 0]], True), ([[13, 5], [3, 3]], True)]
     for votes, accepted in cases:
@@ -85,19 +85,19 @@ def test_miracle_on_a_sum_of_squares_by_hand():
 
 
 def test_two_thirds_counts_seats_not_votes_and_only_the_last_set():
-    _, accept = STOP_RULES["majority_last"](tally([[4, 1], [3, 3], [4, 2]], 100), ConeParams())
+    _, accept = STOP_RULES["majority_last"].fn(tally([[4, 1], [3, 3], [4, 2]], 100), ConeParams())
     assert np.asarray(accept).tolist() == [True, False, True]
     silent = tally([[3, 0]], 100)._replace(size=jnp.asarray([5], jnp.int32))
-    assert not STOP_RULES["majority_last"](silent, ConeParams())[1][0]
+    assert not STOP_RULES["majority_last"].fn(silent, ConeParams())[1][0]
 
 
 def test_many_lone_liars_share_beta_and_never_lead():
     # d* for beta: 10; with 50 rivals beta/50 asks for 16
     params = ConeParams(beta=1e-3)
     few, many = tally([[12, 0]], 200), tally([[12, 0]], 200, lone=[50])
-    assert STOP_RULES["lead"](few, params)[1][0]
-    assert not STOP_RULES["lead"](many, params)[1][0]
-    assert STOP_RULES["lead"](tally([[17, 0]], 200, lone=[50]), params)[1][0]  # 17 - 1 = 16
+    assert STOP_RULES["lead"].fn(few, params)[1][0]
+    assert not STOP_RULES["lead"].fn(many, params)[1][0]
+    assert STOP_RULES["lead"].fn(tally([[17, 0]], 200, lone=[50]), params)[1][0]  # 17 - 1 = 16
 
 
 def test_helpers_against_numpy():

@@ -8,96 +8,110 @@ import pytest
 from hypothesis import given
 
 from d2m_jax import data
-from d2m_jax.data import splits
+from d2m_jax.data import Dataset, splits
+from d2m_jax.data.moments import moments
+from d2m_jax.tasks.images import normalize, prepare_images
+
+BUYER = ("correction", "verdict", "root")
 
 
 @pytest.fixture(scope="module")
-def digits() -> data.RawDataset:
+def digits() -> Dataset:
     return data.load("digits")
 
 
-def small(num_train=40, num_classes=4, **changes):
-    """A user's own arrays: every image is different."""
-    arrays = {
-        "train_images": np.arange(4 * num_train, dtype=np.uint8).reshape(num_train, 2, 2),
-        "train_labels": np.arange(num_train) % num_classes,
-        "test_images": np.full((6, 2, 2), 255, np.uint8),
-        "test_labels": np.arange(6) % num_classes,
-    }
-    return data.from_arrays(**(arrays | changes))
+def small(num_train=40, num_classes=4):
+    """A user's own images: every one is different."""
+    images = np.arange(4 * num_train, dtype=np.uint8).reshape(num_train, 2, 2)
+    test = np.full((6, 2, 2), 255, np.uint8), np.arange(6) % num_classes
+    return data.from_arrays(images, np.arange(num_train) % num_classes, test=test)
+
+
+def flat(batch):
+    return [bytes(row) for row in np.asarray(batch["inputs"])]
 
 
 # -------------------------------------------------------------------------------------- build
 
 
+@pytest.mark.parametrize("whole_pool", [False, True])
 @pytest.mark.parametrize("partition", data.PARTITIONS)
-def test_every_training_image_has_exactly_one_holder(digits, partition):
-    world = data.build(digits, num_sellers=7, partition=partition, num_validation=61, num_root=20)
-    rows = np.concatenate(data.seller_rows(world))
-    assert sorted(rows) == list(range(len(world.labels)))
-    held = [world.images, world.correction.images, world.verdict.images, world.root.images]
-    assert [len(images) for images in held] == [1442 - 81, 30, 31, 20]
-    together = np.concatenate([np.asarray(images).reshape(-1, 64) for images in held])
-    expected = digits.train_images.reshape(-1, 64)
-    assert sorted(map(bytes, together)) == sorted(map(bytes, expected))
-    np.testing.assert_array_equal(world.test.images, digits.test_images)
-    np.testing.assert_array_equal(world.test.labels, digits.test_labels)
+def test_every_training_image_has_exactly_one_holder(digits, partition, whole_pool):
+    world = data.build(
+        digits._replace(clients=np.arange(1442) % 9),
+        num_sellers=7,
+        partition=partition,
+        num_validation=61,
+        num_root=20,
+        whole_pool=whole_pool,
+    )
+    sellers = data.seller_rows(world)
+    held = [jax.tree.map(lambda leaf: leaf[np.concatenate(sellers)], world.pool)]
+    held += [getattr(world, part) for part in BUYER]
+    assert [len(batch["labels"]) for batch in held] == [1442 - 81, 30, 31, 20]
+    assert len(world.pool["labels"]) == (1442 if whole_pool else 1442 - 81)
+    together = [row for batch in held for row in flat(batch)]
+    assert sorted(together) == sorted(flat(digits.train))
+    for name in ("inputs", "labels"):
+        np.testing.assert_array_equal(world.test[name], digits.test[name])
+    assert world.sizes.tolist() == [len(rows) for rows in sellers]
+    assert world.starts.tolist() == [0, *np.cumsum(world.sizes)[:-1].tolist()]
 
 
 def test_images_keep_their_labels(digits):
-    known = {bytes(image): label for image, label in zip(digits.train_images, digits.train_labels)}
+    known = dict(zip(flat(digits.train), digits.train["labels"]))
     world = data.build(digits, num_sellers=5, num_root=50, max_train=800)
-    for images, labels in (
-        (world.images, world.labels),
-        *((part.images, part.labels) for part in (world.correction, world.verdict, world.root)),
-    ):
-        assert [known[bytes(image)] for image in np.asarray(images)] == labels.tolist()
+    for batch in (world.pool, *(getattr(world, part) for part in BUYER)):
+        assert [known[image] for image in flat(batch)] == batch["labels"].tolist()
 
 
 def test_types_and_shapes(digits):
     world = data.build(digits, num_sellers=5, num_validation=0)
     kinds = jax.tree.map(lambda leaf: leaf.dtype.name, world)
+    batch = {"inputs": "uint8", "labels": "int32"}
     assert kinds == data.FederatedData(
-        **{"images": "uint8", "labels": "int32", "index": "int32", "sizes": "int32"},
-        **{"mean": "float32", "std": "float32"},
-        **{
-            part: data.Examples("uint8", "int32")
-            for part in ("correction", "verdict", "root", "test")
-        },
+        pool=batch,
+        **dict.fromkeys(("rows", "starts", "sizes"), "int32"),
+        stats={"mean": "float32", "std": "float32"},
+        **dict.fromkeys((*BUYER, "test"), batch),
     )
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(world))
-    assert world.correction.images.shape == world.root.images.shape == (0, 8, 8, 1)
+    assert world.correction["inputs"].shape == world.root["inputs"].shape == (0, 8, 8, 1)
 
 
 def test_the_buyers_images_are_class_stratified(digits):
     world = data.build(digits, num_sellers=5, num_validation=100, num_root=40)
-    share = np.bincount(digits.train_labels) / 1442
-    for part, size in ((world.correction, 50), (world.verdict, 50), (world.root, 40)):
+    share = np.bincount(digits.train["labels"]) / 1442
+    for part, size in (("correction", 50), ("verdict", 50), ("root", 40)):
         # each draw is from what the one before left, so a count may be one further off
-        assert np.abs(np.bincount(part.labels, minlength=10) - size * share).max() < 2
+        counts = np.bincount(getattr(world, part)["labels"], minlength=10)
+        assert np.abs(counts - size * share).max() < 2
 
 
 def test_max_train_is_stratified_and_bounds_the_pool(digits):
     world = data.build(digits, num_sellers=3, max_train=500, num_validation=100, num_root=10)
-    assert len(world.labels) == 390
-    assert np.ptp(np.bincount(world.labels)) <= 6
+    assert len(world.pool["labels"]) == len(world.rows) == 390
+    assert np.ptp(np.bincount(world.pool["labels"])) <= 6
     full = data.build(digits, num_sellers=3)
-    np.testing.assert_array_equal(world.mean, full.mean)
+    np.testing.assert_array_equal(world.stats["mean"], full.stats["mean"])
 
 
-def test_padding_repeats_the_sellers_own_rows(digits):
-    world = data.build(digits, num_sellers=9, alpha=0.2, width=1500)
-    index, sizes = np.asarray(world.index), np.asarray(world.sizes)
-    assert index.shape == (9, 1500) and sizes.sum() == len(world.labels)
-    for row, size in zip(index, sizes):
-        assert len(set(row[:size])) == size
-        np.testing.assert_array_equal(row, row[np.arange(1500) % size])
+def test_a_seller_costs_what_it_holds_and_gives_its_own_examples(digits):
+    world = data.build(digits, num_sellers=9, alpha=0.05)
+    assert int(world.sizes.max()) > 5 * int(world.sizes.min())
+    assert world.rows.shape == (1442 - 200,)
+    gather = jax.jit(data.FederatedData.examples_of)
+    for seller, rows in enumerate(data.seller_rows(world)):
+        assert len(set(rows)) == len(rows)
+        batch = gather(world, seller, jnp.arange(len(rows)))
+        np.testing.assert_array_equal(batch["labels"], world.pool["labels"][rows])
+        np.testing.assert_array_equal(batch["inputs"], world.pool["inputs"][rows])
 
 
 def test_seeds_repeat_and_differ(digits):
     one, same, other = (data.build(digits, num_sellers=4, seed=seed) for seed in (3, 3, 4))
     assert jax.tree.all(jax.tree.map(np.array_equal, one, same))
-    assert not np.array_equal(one.verdict.images, other.verdict.images)
+    assert not np.array_equal(one.verdict["inputs"], other.verdict["inputs"])
 
 
 @pytest.mark.parametrize(
@@ -110,15 +124,13 @@ def test_seeds_repeat_and_differ(digits):
         ({"num_sellers": 0}, "num_sellers must be at least 1"),
         ({"num_sellers": 37}, "37 sellers with at least 1 samples each need 37 .* there are 36"),
         ({"min_samples": 0}, "min_samples must be at least 1"),
-        ({"num_validation": 40}, r"leave nothing of 40 training images"),
+        ({"num_validation": 40}, r"leave nothing of 40 training examples"),
         ({"num_validation": 30, "num_root": 10}, r"num_root=10 leave nothing of 40"),
-        ({"max_train": 4}, r"leave nothing of 4 training images"),
+        ({"max_train": 4}, r"leave nothing of 4 training examples"),
         ({"num_validation": 1}, "0 or at least 2"),
         ({"num_validation": -2}, "num_validation must not be negative"),
         ({"num_root": -1}, "num_root must not be negative"),
         ({"max_train": 41}, "max_train must be between 1 and 40, not 41"),
-        ({"width": 3}, "width=3 is below the size of the largest seller"),
-        ({"width": 2**30}, "would take over 2 GiB"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):
@@ -127,47 +139,40 @@ def test_arguments_out_of_range(arguments, message):
     assert "\n" not in str(caught.value)
 
 
-# ----------------------------------------------------------------------------- own arrays
-
-
-def test_own_arrays_get_a_channel_and_names():
-    raw = small()
-    assert raw.train_images.shape == (40, 2, 2, 1) and raw.train_labels.dtype == np.int32
-    assert raw.class_names == ("0", "1", "2", "3") and raw.name == "custom"
-    world = data.build(raw, num_sellers=3, partition="iid", num_validation=4)
-    assert len(world.labels) == 36
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"train_images": np.zeros((40, 2, 2))}, "train images must be uint8.*not float64"),
-        ({"train_images": np.zeros((40, 2), np.uint8)}, r"must be \[T, H, W, Ch\]"),
-        ({"train_images": np.zeros((0, 2, 2), np.uint8)}, "train images are empty"),
-        ({"train_images": np.zeros((39, 2, 2), np.uint8)}, r"has 39 images but labels of shape"),
-        ({"test_images": np.zeros((6, 3, 2), np.uint8)}, "but test images"),
-        ({"train_labels": np.zeros(40)}, "train labels must be integers, not float64"),
-        ({"train_labels": np.full(40, -1)}, "labels run from -1 to -1"),
-        ({"class_names": ("a", "b")}, r"labels run from 0 to 3, but there are 2 classes"),
-    ],
-)
-def test_unfit_arrays(changes, message):
-    with pytest.raises(data.DataError, match=message):
-        small(**changes)
-
-
 def test_a_test_set_that_is_also_training_data_is_refused():
     raw = small()
-    leaked = raw._replace(test_images=raw.train_images[:6].copy())
-    with pytest.raises(ValueError, match="6 of 6 test images are also training images"):
+    leaked = raw._replace(test=jax.tree.map(lambda leaf: leaf[:6].copy(), raw.train))
+    with pytest.raises(ValueError, match="6 of 6 test examples are also training examples"):
         data.build(leaked, num_sellers=3, num_validation=4)
+
+
+def test_strata_of_another_length_are_refused():
+    odd = small()._replace(strata=np.zeros(39, np.int32))
+    with pytest.raises(ValueError, match=r"strata have shape \(39,\), there are 40 training"):
+        data.build(odd, num_sellers=3, num_validation=4)
+
+
+def test_a_data_set_without_strata_is_dealt_by_chance():
+    blank = small()._replace(strata=None)
+    world = data.build(blank, num_sellers=3, partition="iid", num_validation=4)
+    assert sorted(flat(world.pool) + flat(world.correction) + flat(world.verdict)) == sorted(
+        flat(blank.train)
+    )
+
+
+def test_any_tree_is_dealt_leaf_by_leaf():
+    tree = {"x": np.arange(30.0, dtype=np.float32), "y": (np.arange(60).reshape(30, 2),)}
+    own = Dataset("own", train=tree, test=jax.tree.map(lambda leaf: leaf[:3] + 100, tree))
+    world = data.build(own, num_sellers=4, partition="iid", num_validation=6)
+    batch = world.examples_of(2, jnp.arange(int(world.sizes[2])))
+    np.testing.assert_array_equal(batch["y"][0], np.stack([2 * batch["x"], 2 * batch["x"] + 1], 1))
+    assert len(world.pool["x"]) == 24 and world.verdict["y"][0].shape == (3, 2)
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ([[0, 1], [1, 2]], "row 1 is in seller 0 and in seller 1"),
-        ([[0, 0], [1, 2]], "row 0 is twice in seller 0"),
+        ([[0, 0], [1, 2]], "gave seller 0 a row twice"),
         ([[0], []], "left seller 1 without samples"),
         ([[0], [36]], "gave seller 1 rows outside 0 to 35"),
         ([[0]], "served 1 sellers instead of 2"),
@@ -181,41 +186,42 @@ def test_a_users_own_partition_is_checked(parts, message):
         data.build(small(), num_sellers=2, partition=own, num_validation=4)
 
 
+def test_two_sellers_may_hold_the_same_row_and_rows_may_be_left_out():
+    own = lambda seed, labels, num_sellers: [[0, 1], [1, 2, 30]]
+    world = data.build(small(), num_sellers=2, partition=own, num_validation=4)
+    assert [rows.tolist() for rows in data.seller_rows(world)] == [[0, 1], [1, 2, 30]]
+    assert len(world.pool["labels"]) == 36
+
+
 # ---------------------------------------------------------------------- sweeps over partitions
 
 
-def test_repartition_equals_build_and_shares_the_rest(digits):
-    built = data.build(digits, num_sellers=6, alpha=0.1, seed=5)
-    again = data.repartition(built, num_sellers=6, alpha=0.1, seed=5)
-    np.testing.assert_array_equal(built.index, again.index)
-    other = data.repartition(built, num_sellers=9, partition="shards", seed=1)
-    assert other.images is built.images and other.verdict is built.verdict
-    assert sorted(np.concatenate(data.seller_rows(other))) == list(range(len(built.labels)))
+def test_worlds_of_one_pool_under_vmap_equal_single_ones(digits):
+    """What a sweep does: the pool is shared, what each seed deals is stacked."""
+    worlds = [
+        data.build(digits, num_sellers=6, alpha=alpha, seed=seed, whole_pool=True)
+        for seed, alpha in enumerate((0.05, 0.5, 50.0))
+    ]
+    apart = data.build(digits, num_sellers=6, alpha=0.5, seed=1)
+    for seller, rows in enumerate(data.seller_rows(worlds[1])):
+        own = apart.pool["inputs"][data.seller_rows(apart)[seller]]
+        np.testing.assert_array_equal(worlds[1].pool["inputs"][rows], own)
+    for world in worlds[1:]:
+        assert jax.tree.all(jax.tree.map(np.array_equal, world.pool, worlds[0].pool))
+    shared = {"pool": worlds[0].pool, "stats": worlds[0].stats, "test": worlds[0].test}
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *worlds).replace(**shared)
+    axes = jax.tree.map(lambda _: 0, stacked).replace(
+        **jax.tree.map(lambda _: None, shared, is_leaf=lambda x: x is None)
+    )
 
-
-def test_stacked_partitions_under_vmap_equal_single_ones(digits):
-    base = data.build(digits, num_sellers=6)
-    worlds = [data.repartition(base, num_sellers=6, alpha=alpha) for alpha in (0.05, 0.5, 50.0)]
-    stacked, axes = data.stack_partitions(worlds)
-
-    def first_labels(world, draws):
-        return world.labels[world.index[:, draws % world.sizes.min()]]
+    def labels_of(world, draws):
+        draw = lambda seller: world.examples_of(seller, draws % world.sizes[seller])["labels"]
+        return jax.vmap(draw)(jnp.arange(6))
 
     draws = jnp.arange(5)
-    together = jax.vmap(first_labels, in_axes=(axes, None))(stacked, draws)
+    together = jax.vmap(labels_of, in_axes=(axes, None))(stacked, draws)
     for row, world in zip(together, worlds):
-        np.testing.assert_array_equal(row, first_labels(world, draws))
-    for row, world in zip(np.asarray(stacked.index), worlds):
-        for columns, own in zip(row, data.seller_rows(world)):
-            assert set(columns) == set(own)
-
-
-def test_only_worlds_of_one_pool_stack(digits):
-    one, two = (data.build(digits, num_sellers=3) for _ in range(2))
-    with pytest.raises(ValueError, match="share their pool"):
-        data.stack_partitions([one, two])
-    with pytest.raises(ValueError, match="same number of sellers"):
-        data.stack_partitions([one, data.repartition(one, num_sellers=4)])
+        np.testing.assert_array_equal(row, labels_of(world, draws))
 
 
 # -------------------------------------------------------------------------------------- splits
@@ -267,33 +273,24 @@ def test_assert_disjoint_agrees_with_sets(lists):
             data.assert_disjoint(parts)
 
 
-def test_shared_images_counts_equal_pixels():
-    first = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
-    assert data.shared_images(first, first[[2, 0, 2]]) == 3
-    assert data.shared_images(first, first + 100) == 0
-    assert data.shared_images(first, first.swapaxes(1, 2)) == 0
-
-
 def test_moments_against_numpy():
     images = np.random.default_rng(0).integers(0, 256, (5000, 3, 2, 3), dtype=np.uint8)
     images[..., 2] = 9
-    mean, std = splits.moments(images)
+    mean, std = moments(images)
     np.testing.assert_allclose(mean, images.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(std, [*images.std((0, 1, 2))[:2], 1.0], rtol=1e-6)
 
 
-def test_normalize_against_numpy():
+def test_normalized_images_against_numpy():
     rng = np.random.default_rng(0)
-    raw = small(
-        train_images=rng.integers(0, 256, (40, 4, 4, 3), dtype=np.uint8),
-        test_images=rng.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8),
-    )
-    world = data.build(raw, num_sellers=2, partition="iid", num_validation=4)
-    scaled = jax.jit(data.normalize)(world, raw.train_images)
-    images = raw.train_images.astype(np.float64)
+    raw, test = (rng.integers(0, 256, (size, 4, 4, 3), dtype=np.uint8) for size in (40, 6))
+    dataset = data.from_arrays(raw, np.arange(40) % 4, test=(test, np.arange(6) % 4))
+    world = data.build(dataset, num_sellers=2, partition="iid", num_validation=4)
+    batch = jax.jit(prepare_images)({"inputs": raw, "labels": jnp.arange(40)}, world.stats)
+    images = raw.astype(np.float64)
     expected = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled, expected, atol=1e-5)
-    np.testing.assert_allclose(
-        data.normalize(world, world.images[0]), data.normalize(world, world.images)[0], atol=1e-6
-    )
+    assert batch["inputs"].dtype == np.float32
+    np.testing.assert_allclose(batch["inputs"], expected, atol=1e-5)
+    np.testing.assert_array_equal(batch["labels"], np.arange(40))
+    one = normalize(jnp.asarray(raw[0]), **world.stats)
+    np.testing.assert_allclose(one, batch["inputs"][0], atol=1e-6)

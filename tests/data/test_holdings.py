@@ -44,11 +44,44 @@ def test_describe():
     labels = np.array([0, 0, 1, 1, 1, 1])
     text = describe(report([np.array([0, 1, 2, 3]), np.array([4, 5])], labels))
     assert text.splitlines() == [
-        "2 sellers hold 6 images, 2 to 4 (median 3) each",
+        "2 sellers hold 6 examples, 2 to 4 (median 3) each",
         "classes per seller 1 to 2 (median 2); distance of a seller's label mix from the whole "
         "(total variation) 0.17 to 0.33 (median 0.25)",
-        "  seller 0    ▄▄        4 images",
-        "  seller 1    ·█        2 images",
+        "  seller 0    ▄▄        4 examples",
+        "  seller 1    ·█        2 examples",
     ]
     short = describe(report([np.array([i]) for i in range(6)], labels), max_sellers=2)
     assert short.splitlines()[-1] == "  ... and 4 more"
+
+
+def test_numbers_are_reported_by_quantiles():
+    labels = np.array([0.0, 1, 2, 3, 4, 10, 20, 30])
+    table = report([np.arange(5), np.arange(5, 8)], labels)
+    assert table.columns.tolist() == [
+        *("size", "share", "label_0.05", "label_0.25", "label_0.5", "label_0.75", "label_0.95"),
+        "ks",
+    ]
+    assert table["label_0.5"].tolist() == [2, 20]
+    for seller, own in enumerate((labels[:5], labels[5:])):
+        expected = scipy.stats.ks_2samp(own, labels).statistic
+        assert table.loc[seller, "ks"] == pytest.approx(expected)
+    lines = describe(table, what="rows").splitlines()
+    assert lines[0] == "2 sellers hold 8 rows, 3 to 5 (median 4) each"
+    assert "distance of a seller's labels from the whole" in lines[1]
+    assert lines[2] == "  seller 0    labels 0.2 to 3.8, half below 2         5 rows"
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros((4, 3), int)])
+def test_without_labels_there_are_sizes(labels):
+    table = report([np.array([0, 1, 2]), np.array([3])], labels)
+    assert table.columns.tolist() == ["size", "share"] and table["size"].tolist() == [3, 1]
+    assert describe(table).splitlines()[1] == "  seller 0           3 examples"
+
+
+def test_strata_beyond_the_names_have_their_number():
+    table = report([np.array([0, 1, 2])], np.array([0, 2, 1]), ["a"])
+    assert [name for name in table if name.startswith("class_")] == [
+        "class_a",
+        "class_1",
+        "class_2",
+    ]

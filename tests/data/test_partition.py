@@ -31,6 +31,9 @@ def cases(draw):
     label_seed = draw(st.integers(0, 9))
     labels = np.random.default_rng(label_seed).integers(0, num_classes, num_rows)
     num_sellers = draw(st.integers(1, num_rows))
+    if name == "clients":
+        ids = np.random.default_rng(label_seed + 1).integers(0, num_classes, num_rows) * 7
+        return name, labels, draw(st.integers(1, len(np.unique(ids)))), {"clients": ids}
     options = {"min_samples": draw(st.integers(0, num_rows // num_sellers))}
     if name in ("dirichlet", "inner_dirichlet"):
         options["alpha"] = 10 ** draw(POWERS)
@@ -50,7 +53,7 @@ def test_disjoint_complete_served_and_repeatable(case, seed):
     parts = PARTITIONS[name](seed, labels, num_sellers, **options)
     assert len(parts) == num_sellers
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(labels)))
-    assert min(len(part) for part in parts) >= options["min_samples"]
+    assert min(len(part) for part in parts) >= options.get("min_samples", 1)
     again = PARTITIONS[name](seed, labels, num_sellers, **options)
     assert all(np.array_equal(a, b) for a, b in zip(parts, again))
 
@@ -58,7 +61,8 @@ def test_disjoint_complete_served_and_repeatable(case, seed):
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_seeds_differ_and_parts_are_sorted(name):
     labels = np.arange(600) % 10
-    one, two = (PARTITIONS[name](seed, labels, 6) for seed in (0, 1))
+    own = {"clients": np.arange(600) % 29} if name == "clients" else {}
+    one, two = (PARTITIONS[name](seed, labels, 6, **own) for seed in (0, 1))
     assert any(not np.array_equal(a, b) for a, b in zip(one, two))
     assert all((np.diff(part) > 0).all() and part.dtype == np.int64 for part in one)
 
@@ -73,6 +77,8 @@ def test_as_many_sellers_as_samples_ends_soon(name, options):
     known = {"dirichlet": "alpha", "inner_dirichlet": "alpha sigma", "lognormal_sizes": "sigma"}
     known["gamma_similarity"] = "gamma"
     own = {key: options[key] for key in known.get(name, "").split() if key in options}
+    if name == "clients":
+        own["clients"] = np.arange(3000)
     start = time.perf_counter()
     parts = PARTITIONS[name](0, labels, 3000, **own)
     assert time.perf_counter() - start < 20

@@ -52,13 +52,13 @@ def test_real_sets(real, name):
     labels, mean, std = REAL[name]
     raw = real(name)  # `load` itself holds shapes and label counts to the published ones
     assert raw.name == name and len(raw.class_names) == 10
-    assert raw.train_images.dtype == raw.test_images.dtype == np.uint8
-    assert raw.train_labels.dtype == raw.test_labels.dtype == np.int32
-    assert raw.train_labels[:10].tolist() == labels
-    world = data.build(raw, num_sellers=10)
-    np.testing.assert_allclose(world.mean / 255, mean, atol=6e-5)
-    np.testing.assert_allclose(world.std / 255, std, atol=1e-4)
-    assert data.shared_images(raw.train_images, raw.test_images) == 0
+    assert raw.train["inputs"].dtype == raw.test["inputs"].dtype == np.uint8
+    assert raw.train["labels"].dtype == raw.test["labels"].dtype == np.int32
+    assert raw.train["labels"][:10].tolist() == labels
+    assert raw.kind == "images" and raw.strata is raw.train["labels"]
+    np.testing.assert_allclose(raw.stats["mean"] / 255, mean, atol=6e-5)
+    np.testing.assert_allclose(raw.stats["std"] / 255, std, atol=1e-4)
+    assert data.shared_in(raw) == 0
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_real_sets(real, name):
 )
 def test_every_pixel_of_the_idx_sets(real, name, sha256):
     raw = real(name)
-    assert hashlib.sha256(files.idx_bytes(raw.train_images[..., 0])).hexdigest() == sha256
+    assert hashlib.sha256(files.idx_bytes(raw.train["inputs"][..., 0])).hexdigest() == sha256
 
 
 def test_every_pixel_and_label_of_cifar10(real):
@@ -84,10 +84,10 @@ def test_every_pixel_and_label_of_cifar10(real):
     }
     for batch, sha256 in published.items():
         if batch == "test":
-            images, labels = raw.test_images, raw.test_labels
+            images, labels = raw.test["inputs"], raw.test["labels"]
         else:
             part = slice(10_000 * batch, 10_000 * (batch + 1))
-            images, labels = raw.train_images[part], raw.train_labels[part]
+            images, labels = raw.train["inputs"][part], raw.train["labels"][part]
         planes = images.transpose(0, 3, 1, 2).reshape(10_000, 3072)
         records = np.concatenate([labels[:, None].astype(np.uint8), planes], axis=1)
         assert hashlib.sha256(records.tobytes()).hexdigest() == sha256
@@ -97,7 +97,7 @@ def test_a_set_is_never_taken_for_another(data_dir):
     """Both have the same file names; asked for Fashion-MNIST in MNIST's folder, it says no."""
     with pytest.raises(data.DataError, match="mnist is not the official fashion_mnist"):
         data.load("fashion_mnist", data_dir / "mnist")
-    assert data.load("mnist", data_dir / "mnist").train_labels[0] == 5
+    assert data.load("mnist", data_dir / "mnist").train["labels"][0] == 5
 
 
 # ------------------------------------------------------------------------------------- built in
@@ -105,18 +105,25 @@ def test_a_set_is_never_taken_for_another(data_dir):
 
 def test_digits_are_split_within_classes_and_fixed():
     raw = data.load("digits")
-    assert raw.train_images.shape == (1442, 8, 8, 1) and raw.test_images.shape == (355, 8, 8, 1)
-    assert raw.train_images.max() == 16
-    train, test = (np.bincount(labels) for labels in (raw.train_labels, raw.test_labels))
+    assert raw.train["inputs"].shape == (1442, 8, 8, 1) and raw.test["inputs"].shape == (
+        355,
+        8,
+        8,
+        1,
+    )
+    assert raw.train["inputs"].max() == 16
+    train, test = (np.bincount(labels) for labels in (raw.train["labels"], raw.test["labels"]))
     np.testing.assert_array_equal(test, (train + test) // 5)
-    assert data.shared_images(raw.train_images, raw.test_images) == 0
+    assert data.shared_in(raw) == 0
 
 
 # --------------------------------------------------------------------------------------- errors
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"did you mean 'mnist'.*cifar10, digits, fashion_mnist"):
+    with pytest.raises(
+        ValueError, match=r"did you mean 'mnist'.*breast_cancer, cifar10, .*trec, wine"
+    ):
         data.load("mnits")
 
 
@@ -185,7 +192,7 @@ def reader(fill):
     def read():
         read.calls += 1
         images, labels = np.full((2, 1, 1, 1), fill, np.uint8), np.zeros(2, np.int32)
-        return data.from_arrays(images, labels, images, labels, class_names=("a", "b"))
+        return data.ImageArrays("own", images, labels, images, labels, ("a", "b"))
 
     read.calls = 0
     return read
@@ -223,6 +230,30 @@ def test_an_unwritable_cache_only_means_reading_again(tmp_path, source):
     for _ in range(2):
         assert cache.cached(source, "x", read, tmp_path / "file" / "copies").train_images.max() == 1
     assert read.calls == 2
+
+
+def test_without_a_home_nothing_is_kept_and_digits_load(tmp_path, source, monkeypatch):
+    """As for a user that a container was given by its number alone."""
+
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert cache.default_folder() is None
+    assert data.load("digits").num_train == 1442
+    read = reader(1)
+    cache.cached(source, "x", read, None)
+    assert read.calls == 1
+    with pytest.raises(data.DataError, match=r"~/mine begins with ~, but this user has no home"):
+        data.load("mnist", "~/mine")
+
+
+def test_a_folder_may_lie_in_the_home(tmp_path):
+    labels = np.arange(4, dtype=np.uint8)
+    files.write_idx_folder(tmp_path / "home" / "sets" / "mnist", [SMALL, labels, SMALL, labels])
+    with pytest.raises(data.DataError, match=f"{tmp_path}/home/sets/mnist is not the official"):
+        data.load("mnist", "~/sets")
 
 
 def test_where_copies_lie(tmp_path, monkeypatch):

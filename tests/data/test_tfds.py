@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from d2m_jax import data
-from d2m_jax.data.tfds import read_tfds
+from d2m_jax.data.tfds import _frame, read_tfds
 
 pytest.importorskip("tensorflow_datasets")
 writer = pytest.importorskip("array_record.python.array_record_module").ArrayRecordWriter
 Image = pytest.importorskip("PIL.Image")
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
-LABELS = [3, 1, 4, 1, 5]
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28), dtype=np.uint8)
+LABELS = [3, 1, 4, 1, 5, 9, 2]
 
 
 def field(number: int, body: bytes) -> bytes:
@@ -47,8 +47,8 @@ def prepared(tmp_path):
     folder = tmp_path / "mnist" / str(version)
     folder.mkdir(parents=True)
     splits = []
-    for split, count in (("train", 3), ("test", 2)):
-        rows = slice(0, 3) if split == "train" else slice(3, 5)
+    for split, count in (("train", 5), ("test", 2)):
+        rows = slice(0, 5) if split == "train" else slice(5, 7)
         file = writer(str(folder / f"mnist-{split}.array_record-00000-of-00001"), "group_size:1")
         for image, label in zip(IMAGES[rows], LABELS[rows]):
             file.write(example(image, label))
@@ -97,9 +97,9 @@ def prepared(tmp_path):
 def test_a_prepared_set_is_read_without_tensorflow(prepared, tmp_path):
     had_tensorflow = "tensorflow" in sys.modules
     raw = read_tfds("mnist", prepared[0], tmp_path / "copies")
-    np.testing.assert_array_equal(raw.train_images, IMAGES[:3, ..., None])
-    np.testing.assert_array_equal(raw.test_images, IMAGES[3:, ..., None])
-    assert raw.train_labels.tolist() == [3, 1, 4] and raw.test_labels.tolist() == [1, 5]
+    np.testing.assert_array_equal(raw.train_images, IMAGES[:5, ..., None])
+    np.testing.assert_array_equal(raw.test_images, IMAGES[5:, ..., None])
+    assert raw.train_labels.tolist() == LABELS[:5] and raw.test_labels.tolist() == [9, 2]
     assert ("tensorflow" in sys.modules) == had_tensorflow
     assert [path.name[:10] for path in (tmp_path / "copies").iterdir()] == ["tfds-mnist"]
 
@@ -126,3 +126,41 @@ def test_a_set_prepared_as_tfrecord_asks_for_tensorflow(prepared, tmp_path, monk
     monkeypatch.setattr("importlib.util.find_spec", lambda n: None if n == "tensorflow" else n)
     with pytest.raises(data.DataError, match=r"as tfrecord, and reading that needs .*tensorflow"):
         read_tfds("mnist", root, tmp_path / "copies")
+
+
+def test_any_set_of_tfds_by_its_name(prepared):
+    """A set of images and labels is what `from_arrays` makes of them."""
+    dataset = data.from_tfds("mnist", prepared[0])
+    np.testing.assert_array_equal(dataset.train["inputs"], IMAGES[:5, ..., None])
+    np.testing.assert_array_equal(dataset.test["inputs"], IMAGES[5:, ..., None])
+    assert dataset.kind == "images" and len(dataset.class_names) == 10
+    assert [dataset.class_names[k] for k in dataset.train["labels"]] == list("31415")
+    assert [dataset.class_names[k] for k in dataset.test["labels"]] == list("92")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"label": "labels"}, r"mnist: there is no column 'labels' \(did you mean 'label'"),
+        ({"name": "mnits"}, "no data for 'mnits': it failed with"),
+        ({"client": "writer"}, "mnist: there is no column 'writer'"),
+    ],
+)
+def test_what_tfds_does_not_have(prepared, arguments, message):
+    arguments = {"name": "mnist"} | arguments
+    with pytest.raises(data.DataError, match=message) as caught:
+        data.from_tfds(data_dir=prepared[0], **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_features_of_other_sorts_become_columns():
+    features = {
+        "text": np.array([b"good", b"b\xc3\xa4d"], object),
+        "size": np.array([1, 2]),
+        "point": np.array([[1.0, 2.0], [3.0, 4.0]]),
+    }
+    frame = _frame(features, "x")
+    assert frame.columns.tolist() == ["text", "size", "point 0", "point 1"]
+    assert frame["text"].tolist() == ["good", "bäd"] and frame["point 1"].tolist() == [2, 4]
+    with pytest.raises(data.DataError, match=r"x: feature 'image' has shape \(2, 2\), no column"):
+        _frame({"image": np.zeros((3, 2, 2))}, "x")

@@ -96,3 +96,10 @@ def test_sending_the_last_aggregate_again_is_paid_by_gain_but_not_by_fresh():
     again = evidence._replace(updates=rows.at[0].set(2 * evidence.previous))
     assert CONTRIBUTIONS["path"](again)[0] > 0.3
     assert CONTRIBUTIONS["fresh"](again)[0] < 1e-6
+
+
+def test_a_measure_names_what_it_misses():
+    bare = Evidence(jnp.ones(2, bool), jnp.ones(2), jnp.ones(2))
+    for name, field in (("reputation", "reputation"), ("similarity", "updates")):
+        with pytest.raises(ValueError, match=f"needs '{field}' in the evidence"):
+            CONTRIBUTIONS[name](bare)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from d2m_jax import sellers, tasks
-from d2m_jax.data import normalize
 from d2m_jax.incentives import federated, sampled, values
 from d2m_jax.incentives.coalitions import all_coalitions
 from tests.incentives.games import slow_shapley
@@ -96,9 +95,9 @@ def test_rounds_add_up():
 
 
 def test_estimates_agree_with_exact_shapley_on_a_real_round():
-    raw, data = digits(8)
-    model = tasks.make_model("logreg", raw.train_images.shape[1:], 10)
-    images, labels = normalize(data, data.correction.images), data.correction.labels
+    dataset, data = digits(8)
+    model = tasks.make_model("logreg", dataset)
+    batch = model.prepare(data.correction, data.stats)
 
     def round_values(key):
         theta = model.init(key)
@@ -108,12 +107,11 @@ def test_estimates_agree_with_exact_shapley_on_a_real_round():
             theta,
             data,
             jnp.arange(8),
-            normalize=lambda raw: normalize(data, raw),
             batch_size=16,
         )
 
         def losses_of(updates):
-            return tasks.losses_of_candidates(model, theta, updates, LR, images, labels)
+            return tasks.losses_of_candidates(model, theta, updates, LR, batch)
 
         utility = federated.round_utility(losses_of, updates, data.sizes.astype(jnp.float32))
         v = utility(all_coalitions(8))

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from d2m_jax import incentives
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
+from d2m_jax.core.choices import numbers as numbers_of
+from d2m_jax.core.money import split_pot
 from d2m_jax.incentives.payments import PAYMENTS, payment_report
 from d2m_jax.ledger import Phase, wealth
-from d2m_jax.ledger.accounts import split_pot
 from d2m_jax.report.results import payments_dict
 from tests.worlds import SPEC, market, numbers, play
 
@@ -49,6 +51,44 @@ def test_every_rule_splits_every_pot_exactly(name, pot):
 @pytest.mark.parametrize("name", PAYMENTS)
 def test_nothing_scored_nothing_weighed(name):
     np.testing.assert_array_equal(PAYMENTS[name](jnp.zeros(4)), np.zeros(4))
+
+
+def test_a_payment_tells_its_numbers_and_takes_them():
+    assert numbers_of(PAYMENTS["capped"]) == {"most": 3.0}
+    scores = jnp.array([12.0, 1.0, 1.0, 2.0])  # the mean is 4
+    run = jax.jit(lambda most: incentives.pay("capped", scores, most=most))
+    np.testing.assert_array_equal(run(1.0), [100, 25, 25, 50])
+    np.testing.assert_array_equal(run(1.5), [100, 17, 17, 33])
+    np.testing.assert_array_equal(incentives.pay("capped", scores), PAYMENTS["capped"](scores))
+
+
+def test_a_payment_of_ones_own_sees_what_it_asks_for():
+    def by_attendance(scores, *, view, least=2):
+        return jnp.where(view.rounds >= least, incentives.to_weights(scores), 0)
+
+    scores, rounds = jnp.array([4.0, 2.0, 1.0]), jnp.array([1, 2, 3], jnp.int32)
+    view = incentives.PaymentView(scores, rounds, rounds, rounds)
+    np.testing.assert_array_equal(incentives.pay(by_attendance, scores, view), [0, 50, 25])
+    found = incentives.pay(by_attendance, scores, view, least=3)
+    np.testing.assert_array_equal(found, [0, 0, 25])
+    # one that does not ask gets the scores only
+    np.testing.assert_array_equal(incentives.pay("proportional", scores, view), [100, 50, 25])
+
+
+@pytest.mark.parametrize(
+    ("payment", "numbers", "sentence"),
+    [
+        ("caped", {}, "did you mean 'capped'"),
+        ("capped", {"least": 1.0}, "'capped' has no number 'least'; it has: most"),
+        ("equal", {"most": 1.0}, "it has: none"),
+        (lambda scores, *, view: view.sizes, {}, "asks for a view of the job"),
+        (lambda scores: scores, {}, "must give 5 integer weights, got float32"),
+        (lambda scores: jnp.ones(2, jnp.int32), {}, "of shape \\(2,\\)"),
+    ],
+)
+def test_payments_are_refused_in_a_sentence(payment, numbers, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        incentives.pay(payment, SCORES, **numbers)
 
 
 def test_report_by_hand():

@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,3 +153,24 @@ def test_bad_input_gets_one_sentence():
         sampled.permutation_shapley(jax.random.key(0), utility, 2, 0)
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         sampled.banzhaf_msr(jax.random.key(0), utility, 2, 0)
+
+
+def test_one_sample_has_no_error_bar():
+    """One order of a game worth 14 to seller 0 told 24 +- 0."""
+    utility = over_coalitions(voting([3, 2, 1, 1], 4))
+    one = sampled.permutation_shapley(jax.random.key(0), utility, 4, 1)
+    assert np.isfinite(one.values).all() and np.isinf(one.error).all()
+    assert np.isfinite(sampled.permutation_shapley(jax.random.key(0), utility, 4, 2).error).all()
+    assert np.isinf(sampled.truncated_shapley(jax.random.key(0), utility, 4, 1).error).all()
+    for count in (1, 3, 40):
+        found = sampled.banzhaf_msr(jax.random.key(1), utility, 4, count)
+        masks = np.asarray(jax.random.bernoulli(jax.random.key(1), 0.5, (count, 4)))
+        thin = np.minimum(masks.sum(0), (~masks).sum(0)) < 2
+        np.testing.assert_array_equal(np.isinf(found.error), thin)
+        assert np.isfinite(found.values).all()
+
+
+def test_weights_of_sizes_are_those_of_binomials():
+    for num in (1, 2, 7, 20):
+        shapley = [1 / (num * math.comb(num - 1, k)) for k in range(num)]
+        np.testing.assert_allclose(values.beta_weights(num, 1.0, 1.0), shapley, rtol=1e-6)

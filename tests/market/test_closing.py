@@ -37,8 +37,8 @@ def close(state, metric, claim, vigilance, false_dispute, withheld, first, secon
     voters = jnp.arange(LAYOUT.num_nodes) < VOTERS
     outcome = jnp.where(voters, Outcome.MATCHED, Outcome.NOT_DRAWN).astype(jnp.int32)
 
-    def vote(key, state, hparams, rules):
-        del key, state, rules
+    def vote(key, state, hparams):
+        del key, state
         asked.append(hparams.cone)
         one = jnp.int32(1)
         return Consensus(next(answers), one, one * VOTERS, outcome, one, jnp.float32(1))

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from d2m_jax import default_config, parse_config, validate
-from d2m_jax.report import prepare_folder
+from d2m_jax.report.files import make_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -89,8 +89,8 @@ def test_one_sentence(name):
         for parent in parents:
             node = node[parent]
         node[leaf] = value
-    parsed = parse_config(config)
     with pytest.raises(ValueError, match=sentence) as caught:
+        parsed = parse_config(config)  # refuses names of parts that have numbers
         validate(parsed.spec, parsed.hparams)
     assert "\n" not in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_unwritable_results_folder(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ValueError, match=r"results folder .* cannot be written"):
-        prepare_folder(file / "results")
+        make_folder(file / "results")
 
 
 def test_an_auction_that_ends_too_early_is_pointed_out():

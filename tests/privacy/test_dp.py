@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.stats import binom, norm
+from scipy.stats import binom, chisquare, norm
 
-from d2m_jax import Spec, privacy, tasks, validate
+from d2m_jax import Spec, as_arrays, privacy, tasks, validate
 from d2m_jax.config.hparams import HParams, Privacy
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.data import normalize
-from d2m_jax.market import round as training
+from d2m_jax.market.engine import scene_of
+from d2m_jax.market.round import draw
+from d2m_jax.market.variants import stages_of
 from d2m_jax.privacy import dp
 from d2m_jax.privacy.accountant import epsilons, zcdp_epsilon
 from d2m_jax.report.results import seller_epsilons
@@ -34,21 +35,23 @@ def gaussian_epsilon(noise, times, delta):
 def test_epsilon_of_noised_updates_against_the_closed_form(noise, times):
     known = {"unit": "update", "batch_size": 1, "noise": noise, "delta": 1e-5}
     exact = gaussian_epsilon(noise, times, 1e-5)
-    tight = epsilons([times], [100], **known)[0]
-    loose = epsilons([times], [100], **known, accountant="rdp")[0]
-    assert tight == pytest.approx(exact, rel=2e-3)
+    tight = epsilons([times], [100], **known).values[0]
+    loose = epsilons([times], [100], **known, accountant="rdp").values[0]
+    assert tight == pytest.approx(exact, rel=1e-6)
     assert exact < loose < zcdp_epsilon(times, noise, 1e-5)
 
 
 def test_epsilon_behaves_as_it_must():
     known = {"unit": "example", "delta": 1e-5}
-    few, many, none = epsilons([10, 60, 0], [400, 400, 400], batch_size=32, noise=1.0, **known)
+    few, many, none = epsilons(
+        [10, 60, 0], [400, 400, 400], batch_size=32, noise=1.0, **known
+    ).values
     assert 0 == none < few < many
-    small, large = epsilons([20, 20], [40, 4000], batch_size=32, noise=1.0, **known)
+    small, large = epsilons([20, 20], [40, 4000], batch_size=32, noise=1.0, **known).values
     assert large < small
-    assert np.isinf(epsilons([1], [40], batch_size=8, noise=0.0, **known)[0])
+    assert np.isinf(epsilons([1], [40], batch_size=8, noise=0.0, **known).values[0])
     # a seller whose batch is all it holds gets no amplification
-    whole = epsilons([5], [16], batch_size=32, noise=2.0, **known)[0]
+    whole = epsilons([5], [16], batch_size=32, noise=2.0, **known).values[0]
     assert whole == pytest.approx(gaussian_epsilon(2.0, 5, 1e-5), rel=2e-3)
 
 
@@ -65,36 +68,61 @@ def test_noise_on_updates_has_the_stated_spread():
     np.testing.assert_allclose(sent.std(0), [3.5, 3.5], rtol=0.05)
 
 
-def test_poisson_batches_have_binomial_counts_and_even_chances():
-    size, width, batch = 40, 60, 10
-    draw = jax.jit(jax.vmap(lambda key: dp.poisson_batch(key, jnp.int32(size), width, batch)))
-    columns, in_batch = map(np.asarray, draw(jax.random.split(jax.random.key(1), 3000)))
-    counts = in_batch.sum(1)
-    seen = np.bincount(counts, minlength=size + 1) / len(counts)
-    expected = binom(size, batch / size).pmf(np.arange(len(seen)))
-    assert np.abs(seen - expected[: len(seen)]).max() < 0.03
-    drawn = np.bincount(columns[in_batch], minlength=width)
-    assert not drawn[size:].any()
-    np.testing.assert_allclose(drawn[:size] / len(counts), batch / size, atol=0.04)
-    assert all(len(set(row[use])) == use.sum() for row, use in zip(columns[:50], in_batch[:50]))
-    full = dp.poisson_batch(jax.random.key(0), jnp.int32(5), width, batch)[1]
-    assert int(full.sum()) == 5
+def poisson_batches(size, batch, count, seed=1):
+    """[count, size] bool, which examples were in each batch; nothing is in it twice."""
+    draw = jax.jit(jax.vmap(lambda key: dp.poisson_batch(key, jnp.int32(size), batch)))
+    places, in_batch = map(np.asarray, draw(jax.random.split(jax.random.key(seed), count)))
+    chosen = np.zeros((count, size), int)
+    np.add.at(chosen, (np.nonzero(in_batch)[0], places[in_batch]), 1)
+    assert chosen.max() == 1 and not places[~in_batch].any()
+    return chosen.astype(bool)
+
+
+@pytest.mark.parametrize("size, batch", [(4, 2), (5, 1), (5, 4), (3, 2)])
+def test_every_poisson_batch_has_the_probability_of_independent_draws(size, batch):
+    """All 2^size sets against q^k (1 - q)^(size - k)."""
+    chosen = poisson_batches(size, batch, 40_000)
+    seen = np.bincount(chosen @ (1 << np.arange(size)), minlength=2**size)
+    members = ((np.arange(2**size)[:, None] >> np.arange(size)) & 1).sum(1)
+    chance = batch / size
+    expected = len(chosen) * chance**members * (1 - chance) ** (size - members)
+    assert chisquare(seen, expected).pvalue > 1e-3
+
+
+def test_poisson_batches_have_binomial_counts_and_even_independent_chances():
+    size, batch, draws = 40, 10, 20_000
+    chosen = poisson_batches(size, batch, draws)
+    q, counts = batch / size, np.bincount(chosen.sum(1), minlength=size + 1)
+    expected = draws * binom(size, q).pmf(np.arange(size + 1))
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 5).all()
+    spread = np.sqrt(q * (1 - q) / draws)
+    np.testing.assert_allclose(chosen.mean(0), q, atol=5 * spread)
+    pairs = np.cov(chosen.T, bias=True) - q * (1 - q) * np.eye(size)
+    assert np.abs(pairs).max() < 6 * q * (1 - q) / math.sqrt(draws)
+
+
+def test_a_seller_whose_batch_is_all_it_holds_gives_all_and_a_full_batch_is_rare():
+    for size in (1, 5, 10):
+        places, inside = dp.poisson_batch(jax.random.key(0), jnp.int32(size), 10)
+        assert sorted(np.asarray(places)[np.asarray(inside)]) == list(range(size))
     capacity = dp.batch_capacity(32)
     assert binom(10_000, 32 / 10_000).sf(capacity) < 1e-7
+    large = poisson_batches(100_000, 32, 300)  # the chance is 3.2e-4, far below a float32's step
+    assert abs(large.sum(1).mean() - 32) < 5 * math.sqrt(32 / 300)
+    assert large[:, 50_000:].sum() / large.sum() == pytest.approx(0.5, abs=0.03)
 
 
 def test_private_sellers_are_means_of_clipped_gradients():
-    raw, data = digits()
-    model = tasks.make_model("logreg", raw.train_images.shape[1:], 10)
+    dataset, data = digits()
+    model = tasks.make_model("logreg", dataset)
     theta = model.init(jax.random.key(0))
     got = jax.jit(
         lambda clip, noise: dp.private_sellers(
-            model.gradient,
+            model,
             jax.random.key(3),
             theta,
             data,
             jnp.array([2, 5]),
-            normalize=lambda x: normalize(data, x),
             batch_size=12,
             clip=clip,
             noise=noise,
@@ -103,13 +131,12 @@ def test_private_sellers_are_means_of_clipped_gradients():
     plain = got(0.5, 0.0)
     seller = 5
     key = jax.random.split(jax.random.fold_in(jax.random.key(3), seller), 3)[0]
-    columns, in_batch = dp.poisson_batch(key, data.sizes[seller], data.index.shape[1], 12)
+    places, in_batch = dp.poisson_batch(key, data.sizes[seller], 12)
     total = np.zeros(model.num_params)
-    for row, use in zip(np.asarray(data.index[seller, columns]), np.asarray(in_batch)):
-        if use:
-            image = normalize(data, data.images[row][None])
-            g = np.asarray(model.gradient(theta, image, data.labels[row][None]), np.float64)
-            total += g * min(1, 0.5 / np.linalg.norm(g))
+    for place in np.asarray(places)[np.asarray(in_batch)]:
+        example = model.prepare(data.examples_of(seller, jnp.array([place])), data.stats)
+        g = np.asarray(model.gradient(theta, example), np.float64)
+        total += g * min(1, 0.5 / np.linalg.norm(g))
     np.testing.assert_allclose(plain[1], total / 12, atol=1e-5)
     noised = got(0.5, 2.0) - plain
     assert float(noised.std()) == pytest.approx(2.0 * 0.5 / 12, rel=0.05)
@@ -118,23 +145,18 @@ def test_private_sellers_are_means_of_clipped_gradients():
 @pytest.mark.parametrize("unit", privacy.UNITS)
 def test_the_round_uses_the_unit_of_the_spec(unit):
     _, data = digits()
-    program = market(SPEC)
-    theta = program.model.init(jax.random.key(0))
-    who, key = jnp.array([1, 6]), jax.random.key(4)
-    hparams = HParams(privacy=Privacy(clip=0.1, noise=0.0))
-    updates = training._train(
-        key,
-        theta,
-        who,
-        jnp.ones(2, jnp.int32),
-        None,
-        lambda key, seller, images, labels: (images, labels),
-        hparams,
-        data,
-        dataclasses.replace(SPEC, privacy=unit),
-        program.model,
-    )
-    norms = np.linalg.norm(updates, axis=1)
+    made = market(dataclasses.replace(SPEC, privacy=unit, attack="none"))
+    hparams = numbers(privacy=Privacy(clip=0.1, noise=0.0))
+    hparams = as_arrays(dataclasses.replace(hparams, attack={}))
+
+    @jax.jit
+    def work(key, hparams, data):
+        scene = scene_of(made.parts, made.init(key, hparams, data), hparams, data)
+        return stages_of(made.parts).work(made.parts, scene, draw(made.parts, scene))
+
+    worked = work(jax.random.key(4), hparams, data)
+    np.testing.assert_array_equal(worked.own, worked.updates)
+    norms = np.linalg.norm(worked.updates, axis=1)
     if unit == "none":
         assert (norms > 0.5).all()
     elif unit == "update":
@@ -149,7 +171,7 @@ def test_a_market_with_private_sellers_trains_and_noise_costs_accuracy():
     for noise in (0.0, 30.0):
         hparams = numbers(privacy=Privacy(clip=20.0, noise=noise), learning={"lr": 1.0})
         outcome = play(dataclasses.replace(hparams, attack={}), spec=spec)
-        accuracy[noise] = float(outcome.test_accuracy)
+        accuracy[noise] = float(outcome.test_metric)
     assert accuracy[0.0] > 0.8
     assert accuracy[30.0] < accuracy[0.0] - 0.05
 
@@ -161,8 +183,11 @@ def test_the_account_of_a_run_takes_what_sellers_hold_not_what_they_claim():
     outcome = SimpleNamespace(rounds=rounds, ledger=SimpleNamespace(sizes=np.array([250, 50])))
     found = seller_epsilons(Config(DataSpec(), spec, hparams, 0), outcome, np.array([50, 50]))
     known = {"unit": "example", "batch_size": 32, "noise": 1.0, "delta": hparams.privacy.delta}
-    assert found[0] == found[1] == epsilons([20], [50], **known)[0]
-    assert found[0] > 3 * epsilons([20], [250], **known)[0]
+    drawn, always = found["epsilon_ex_post"], found["epsilon"]
+    assert drawn[0] == drawn[1] == epsilons([20], [50], **known).values[0]
+    assert drawn[0] > 3 * epsilons([20], [250], **known).values[0]
+    every = epsilons([spec.num_rounds], [50], **known).values[0]
+    assert always[0] == always[1] == every > drawn[0]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from d2m_jax import tasks
-from d2m_jax.data import normalize
 from d2m_jax.privacy import dp, probes
 from tests.worlds import digits
 
@@ -35,11 +34,12 @@ def test_ties_count_one_half():
 
 
 def test_a_single_gradient_gives_the_image_away_and_noise_hides_it():
-    raw, data = digits()
-    model = tasks.make_model("mlp", raw.train_images.shape[1:], 10)
+    dataset, data = digits()
+    model = tasks.make_model("mlp", dataset)
     theta = model.init(jax.random.key(0))
-    image, label = normalize(data, data.images[:1]), data.labels[:1]
-    update = model.gradient(theta, image, label)
+    batch = model.prepare(jax.tree.map(lambda leaf: leaf[:1], data.pool), data.stats)
+    image, label = batch["inputs"], batch["labels"]
+    update = model.gradient(theta, batch)
     noised = dp.private_update(jax.random.key(1), update, 1.0, 1.0)
 
     @jax.jit

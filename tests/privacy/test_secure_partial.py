@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax import sellers, tasks, validate
+from d2m_jax import make_market, sellers, tasks, validate
 from d2m_jax.config.hparams import Privacy
-from d2m_jax.data import normalize
 from d2m_jax.privacy import partial, secure
+from d2m_jax.tasks.units import unit_groups
 from tests.worlds import SPEC, digits, numbers, play
 
 UPDATES = jax.random.normal(jax.random.key(0), (6, 500))
@@ -51,12 +51,28 @@ def test_a_group_with_an_absent_member_is_lost_whole():
         ("krum", 6, 6, "'krum' needs single updates"),
         ("mean", 6, 1, "hides nothing"),
         ("median", 6, 4, "does not divide"),
+        ("median", 4_096, 2_048, "secure sums of 2,048 sellers may wrap"),
         ("corrected_osmd", 6, 3, "judges single sellers"),
     ],
 )
 def test_what_does_not_go_together_is_refused(rule, sampled, group, message):
     with pytest.raises(ValueError, match=message):
         secure.check_secure(rule, sampled, group)
+
+
+def test_sums_at_the_cut_do_not_wrap_and_larger_groups_are_refused():
+    full = jnp.full((secure.LARGEST_GROUP, 1), 1e9)
+    everybody = jnp.ones(secure.LARGEST_GROUP, bool)
+    uploads = secure.encode(full, 1.0)
+    mean, _ = secure.group_means(uploads, everybody, secure.LARGEST_GROUP, 1.0)
+    assert float(mean[0, 0]) == 2.0**20
+    more = jnp.zeros((2_048, 1))
+    for call in (
+        lambda: secure.masked_uploads(jax.random.key(0), more, 2_048, 1.0),
+        lambda: secure.group_means(more.astype(jnp.uint32), more[:, 0] == 0, 2_048, 1.0),
+    ):
+        with pytest.raises(ValueError, match="may wrap"):
+            call()
 
 
 def test_what_goes_together_is_allowed():
@@ -75,7 +91,7 @@ def test_aggregate_of_parts_by_hand():
 
 def test_parts_are_whole_units_at_the_asked_density():
     shapes = [(8,), (8, 5), (3,), (3, 8)]  # hidden bias, kernel, output bias, kernel
-    groups = partial.unit_groups(shapes, 8)
+    groups = unit_groups(shapes, 8)
     parts = np.asarray(partial.draw_parts(jax.random.key(0), 400, groups, 9, 0.5))
     assert parts[:, 48:51].all()  # everybody sees the output bias
     unit = parts[:, :8]
@@ -86,27 +102,24 @@ def test_parts_are_whole_units_at_the_asked_density():
     assert unit.mean() == pytest.approx(0.5, abs=0.03)
     assert partial.exposure(jnp.asarray(parts)).mean() == pytest.approx(0.52, abs=0.03)
     with pytest.raises(ValueError, match="with 8 hidden units"):
-        partial.unit_groups([(5, 7)], 8)
+        unit_groups([(5, 7)], 8)
     for density in (0.0, 1.5):
         with pytest.raises(ValueError, match="density must lie in"):
             partial.draw_parts(jax.random.key(0), 2, groups, 9, density)
 
 
 def test_groups_where_hidden_and_outputs_are_as_many():
-    groups = partial.unit_groups([(3,), (3, 2), (3,), (3, 3)], 3)
+    groups = unit_groups([(3,), (3, 2), (3,), (3, 3)], 3)
     want = [1, 2, 3, 1, 1, 2, 2, 3, 3, 0, 0, 0, *[1, 2, 3] * 3]
     np.testing.assert_array_equal(groups, want)
 
 
 def test_half_models_train_nearly_as_well_as_whole_ones():
     """Federated training in which each seller sees and moves its own part of the network only."""
-    raw, data = digits()
-    model = tasks.make_model("mlp", raw.train_images.shape[1:], 10)
-    groups = partial.unit_groups([(100,), (100, 64), (10,), (10, 100)], 100)
+    dataset, data = digits()
+    model = tasks.make_model("mlp", dataset)
+    groups = unit_groups([(100,), (100, 64), (10,), (10, 100)], 100)
     assert groups.shape == (model.num_params,)
-
-    def normal(images):
-        return normalize(data, images)
 
     @jax.jit
     def trained(density):
@@ -116,16 +129,16 @@ def test_half_models_train_nearly_as_well_as_whole_ones():
 
             def one(seller, part):
                 batch = sellers.draw_batch(
-                    jax.random.fold_in(batch_key, seller), data, seller, 32, normal
+                    jax.random.fold_in(batch_key, seller), data, seller, 32, model.prepare
                 )
-                return model.gradient(jnp.where(part, theta, 0.0), *batch)
+                return model.gradient(jnp.where(part, theta, 0.0), batch)
 
             updates = jax.vmap(one)(jnp.arange(8), parts)
             return theta - 0.3 * partial.aggregate_parts(updates, parts, jnp.ones(8)), None
 
         keys = jax.random.split(jax.random.key(1), 60)
         theta, _ = jax.lax.scan(step, model.init(jax.random.key(0)), keys)
-        return tasks.evaluate(model, theta, data.test, normal)[0]
+        return tasks.evaluate(model, theta, data.test, data.stats)[0]
 
     whole, half = float(trained(1.0)), float(trained(0.5))
     assert whole > 0.9
@@ -141,12 +154,22 @@ def test_spread_rows_average_to_the_coverage_weighted_mean():
     assert not rows[~use].any() and not np.asarray(rows)[~np.asarray(parts)].any()
 
 
-def test_groups_are_read_off_the_number_of_parameters():
-    model = tasks.make_model("mlp", (8, 8, 1), 10)
-    groups, num = partial.dense_groups(64, 10, model.num_params)
+def test_the_units_of_a_network_are_those_that_its_outputs_depend_on():
+    """A unit's parameters at zero is the network without it; with none of them, a constant."""
+    dataset, data = digits()
+    model = tasks.make_model("mlp", dataset)
+    groups, num = model.units()
     assert num == 101 and groups.shape == (model.num_params,)
-    with pytest.raises(ValueError, match="no dense network with one hidden layer"):
-        partial.dense_groups(64, 10, 650)  # logistic regression
+    np.testing.assert_array_equal(np.bincount(groups), [10, *[1 + 64 + 10] * 100])
+    batch = model.prepare(jax.tree.map(lambda leaf: leaf[:5], data.pool), data.stats)
+    theta = model.init(jax.random.key(0)) + 0.01
+    without = model.apply(jnp.where(groups == 0, theta, 0.0), batch)
+    np.testing.assert_array_equal(without, np.tile(without[:1], (5, 1)))
+    whole = model.apply(theta, batch)
+    alone = [model.apply(jnp.where((groups == 0) | (groups == g), theta, 0.0), batch) - without
+             for g in range(1, num)]  # fmt: skip
+    np.testing.assert_allclose(sum(alone) + without, whole, atol=1e-4)
+    assert tasks.make_model("logreg", dataset).units is None
 
 
 PLAIN = dataclasses.replace(
@@ -191,7 +214,7 @@ def test_a_market_of_partial_models_is_the_plain_one_at_density_one():
     ("changes", "message"),
     [
         ({"partial": True, "aggregator": "krum"}, "partial models need aggregator 'mean', not"),
-        ({"partial": True, "model": "logreg"}, "partial models need model 'mlp', not 'logreg'"),
+        ({"partial": True, "model": "logreg"}, "hidden units, and 'logreg' does not .* 'mlp'"),
         ({"partial": True, "sampler": "osmd"}, "partial models need sampler 'uniform'"),
         ({"partial": True, "secure_group": 3}, "cannot be combined"),
         ({"secure_group": 6, "aggregator": "krum"}, "'krum' needs single updates"),
@@ -202,5 +225,9 @@ def test_a_market_of_partial_models_is_the_plain_one_at_density_one():
     ],
 )
 def test_a_market_whose_choices_do_not_go_together_is_refused(changes, message):
+    spec = dataclasses.replace(PLAIN, **changes)
     with pytest.raises(ValueError, match=message):
-        validate(dataclasses.replace(PLAIN, **changes), numbers())
+        make_market(spec, digits()[0])
+    if spec.model == "mlp":  # what does not depend on the model is refused before there is data
+        with pytest.raises(ValueError, match=message):
+            validate(spec, numbers())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import as_arrays, privacy, sellers, tasks
-from d2m_jax.data import Examples, normalize
+from d2m_jax.data import seller_rows
 from d2m_jax.privacy import Party, check_flows, release
 from d2m_jax.privacy.visibility import RELEASES, VISIBILITY, flows, releases_table
 from tests.worlds import SPEC, digits, market, numbers
@@ -16,19 +16,14 @@ from tests.worlds import SPEC, digits, market, numbers
 
 def labels_of(data):
     blank = jax.tree.map(lambda _: None, data)
-
-    def both(item):
-        return Examples(item, item)
-
-    return dataclasses.replace(
-        blank,
-        images="raw data",
-        labels="raw data",
-        index="raw data",
-        correction=both("correction examples"),
-        verdict=both("verdict examples"),
-        root=both("root examples"),
-        test=both("test examples"),
+    return blank.replace(
+        pool="raw data",
+        rows="raw data",
+        starts="raw data",
+        correction="correction examples",
+        verdict="verdict examples",
+        root="root examples",
+        test="test examples",
     )
 
 
@@ -47,7 +42,7 @@ def test_only_what_may_be_seen_reaches_the_parties():
     check_flows(seen.theta, Party.BUYER)
     assert seen.theta == {"model"}
     assert "contributions" in seen.ledger.balances and "metric" in seen.ledger.balances
-    assert seen.evaluations.test_accuracy == {"model", "test examples"}
+    assert seen.evaluations.test_metric == {"model", "test examples"}
     with pytest.raises(ValueError, match="test examples must not reach the buyer"):
         check_flows(seen.evaluations, Party.BUYER)
 
@@ -112,28 +107,21 @@ def test_with_secure_sums_single_updates_reach_nobody(monkeypatch):
 
 
 def test_an_update_depends_on_no_other_sellers_data():
-    raw, data = digits()
-    model = tasks.make_model("logreg", raw.train_images.shape[1:], 10)
+    dataset, data = digits()
+    model = tasks.make_model("logreg", dataset)
 
     @jax.jit
     def updates(images):
-        world = dataclasses.replace(data, images=images)
+        world = data.replace(pool={**data.pool, "inputs": images})
+        theta = model.init(jax.random.key(1))
         return sellers.train_sellers(
-            model,
-            jax.random.key(0),
-            model.init(jax.random.key(1)),
-            world,
-            jnp.arange(3),
-            normalize=lambda x: normalize(world, x),
-            batch_size=8,
+            model, jax.random.key(0), theta, world, jnp.arange(3), batch_size=8
         )
 
-    others = np.asarray(data.images).copy()
-    mine = np.asarray(data.index[1])
-    kept = others[mine]
-    others[:] = 255 - others
-    others[mine] = kept
-    before, after = updates(data.images), updates(jnp.asarray(others))
+    images = data.pool["inputs"]
+    mine = seller_rows(data)[1]
+    others = (255 - images).at[mine].set(images[mine])
+    before, after = updates(images), updates(others)
     np.testing.assert_array_equal(before[1], after[1])
     assert (before[0] != after[0]).any()
 

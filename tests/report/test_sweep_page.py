@@ -40,7 +40,7 @@ def rows():
                             "reason": "",
                             "spec.aggregator": rule,
                             "hparams.learning.lr": 0.1 * (seed + 1),
-                            "test_accuracy": accuracy,
+                            "test_metric": accuracy,
                             "metric": accuracy,
                             "phase": "settled",
                             "bad_seller_income": -500.0 * harm * count,
@@ -55,7 +55,7 @@ def rows():
                         }
                     )
                     for number in (10, 20):
-                        rounds.append({"key": key, "round": number, "test_accuracy": accuracy})
+                        rounds.append({"key": key, "round": number, "test_metric": accuracy})
     return pd.DataFrame(table), pd.DataFrame(rounds)
 
 
@@ -93,7 +93,7 @@ def test_the_summary_by_hand():
     runs, _ = rows()
     table = summary(sweep_plots.with_labels(runs)).set_index("defence")
     assert table.index.tolist() == ["krum", "mean"]  # the best worst case first
-    ipm = runs[runs["key"].str.startswith("krum-ipm")]["test_accuracy"]
+    ipm = runs[runs["key"].str.startswith("krum-ipm")]["test_metric"]
     assert table.loc["krum", "worst case"] == pytest.approx(ipm.mean())
     assert table.loc["mean", "cheating gains"] == pytest.approx(-0.2 * 500 * 3 - 100)
     assert table.loc["mean", "settled"] == 1 and table.loc["mean", "runs"] == 8
@@ -101,7 +101,7 @@ def test_the_summary_by_hand():
 
 def test_a_defence_of_which_all_runs_failed_is_on_the_page():
     runs, rounds = rows()
-    runs.loc[runs["spec.aggregator"] == "krum", ["status", "test_accuracy"]] = "failed", np.nan
+    runs.loc[runs["spec.aggregator"] == "krum", ["status", "test_metric"]] = "failed", np.nan
     runs = sweep_plots.with_labels(runs)
     table = summary(runs).set_index("defence")
     assert table.index.tolist() == ["mean", "krum"] and np.isnan(table.loc["krum", "worst case"])

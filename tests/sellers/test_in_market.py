@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pytest
 
-from d2m_jax.data import normalize
 from d2m_jax.market.validation import validate
 from d2m_jax.sellers import draw_batch, participation
 from tests.sellers.test_local import gradient_by_hand
@@ -39,7 +38,7 @@ def batches(seed, spec, round_index):
     @jax.jit
     def draw(seller, step):
         key = jax.random.fold_in(jax.random.fold_in(keys[2], seller), step)
-        return draw_batch(key, data, seller, BATCH, lambda images: normalize(data, images))
+        return draw_batch(key, data, seller, BATCH, market(spec).model.prepare)
 
     return keys[1], draw
 
@@ -67,8 +66,9 @@ def replay(spec, hparams, outcome, seed=0):
         for seller, steps in zip(who, np.asarray(part.steps)):
             at, total = theta.copy(), np.zeros_like(theta)
             for i in range(steps):
-                images, labels = draw(seller, i)
-                g = gradient_by_hand(at, np.asarray(images, np.float64), labels, CLASSES)
+                batch = draw(seller, i)
+                images, labels = np.asarray(batch["inputs"], np.float64), batch["labels"]
+                g = gradient_by_hand(at, images, labels, CLASSES)
                 g += numbers_.weight_decay * at + numbers_.proximal * (at - theta)
                 g += (server - own[seller]) * spec.scaffold
                 total += g

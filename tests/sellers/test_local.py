@@ -1,29 +1,35 @@
 """Local training against a float64 loop over a logistic regression written by hand."""
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from d2m_jax.data import FederatedData
 from d2m_jax.sellers import draw_batch, local_update, scaffold, train_sellers
-from d2m_jax.tasks import make_model
+from tests.problems import STATS, image_model
 
 SHAPE, CLASSES, SELLERS, BATCH = (4, 3, 1), 3, 5, 6
-MODEL = make_model("logreg", SHAPE, CLASSES)
+MODEL = image_model("logreg", SHAPE, CLASSES)
 
 
-class Data(NamedTuple):
-    images: jax.Array
-    labels: jax.Array
-    index: jax.Array
-    sizes: jax.Array
-
-
-def normalize(images):
-    return images.astype(jnp.float32) / 128.0 - 1.0
+def dealt(pool, index, sizes):
+    """The data of sellers that hold the first `sizes[m]` rows of `index[m]`; no buyer."""
+    rows = np.concatenate([row[:size] for row, size in zip(np.asarray(index), sizes)])
+    sizes = jnp.asarray(sizes, jnp.int32)
+    return FederatedData(
+        pool=pool,
+        rows=jnp.asarray(rows, jnp.int32),
+        starts=jnp.cumsum(sizes) - sizes,
+        sizes=sizes,
+        stats=STATS,
+        correction=(),
+        verdict=(),
+        root=(),
+        test=(),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +37,9 @@ def data():
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (60, *SHAPE)).astype(np.uint8)
     labels = generator.integers(0, CLASSES, 60).astype(np.int32)
-    index = generator.permutation(60)[: SELLERS * 8].reshape(SELLERS, 8).astype(np.int32)
-    sizes = np.array([8, 3, 5, 1, 8], np.int32)
-    return Data(*map(jnp.asarray, (images, labels, index, sizes)))
+    index = generator.permutation(60)[: SELLERS * 8].reshape(SELLERS, 8)
+    pool = {"inputs": jnp.asarray(images), "labels": jnp.asarray(labels)}
+    return dealt(pool, index, [8, 3, 5, 1, 8])
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +51,21 @@ def train(theta, data, sampled=range(SELLERS), **options):
     sampled = jnp.asarray(list(sampled), jnp.int32)
     key, options = jax.random.key(11), {"batch_size": BATCH, **options}
     static = {k: options.pop(k) for k in ("batch_size", "local_steps", "tamper") if k in options}
-    run = functools.partial(train_sellers, MODEL, normalize=normalize, **static)
+    run = functools.partial(train_sellers, MODEL, **static)
     return jax.jit(run)(key, theta, data, sampled, **options)
+
+
+def drawn(key, data, seller, batch_size=BATCH, model=MODEL):
+    return draw_batch(key, data, jnp.int32(seller), batch_size, model.prepare)
+
+
+def batch_fn_of(data, seller, batch_size=BATCH, model=MODEL):
+    """key -> (batch, key of the model's noise) of one seller, as documented."""
+
+    def batch_fn(key):
+        return drawn(key, data, seller, batch_size, model), jax.random.fold_in(key, 2)
+
+    return batch_fn
 
 
 def gradient_by_hand(theta, images, labels, classes=CLASSES):
@@ -61,6 +80,11 @@ def gradient_by_hand(theta, images, labels, classes=CLASSES):
     return np.concatenate([delta.sum(0), (delta.T @ x).ravel()])
 
 
+def gradient_of(theta, batch):
+    images, labels = (np.asarray(batch[name]) for name in ("inputs", "labels"))
+    return gradient_by_hand(theta, images.astype(np.float64), labels)
+
+
 def by_hand(theta, data, seller, local_steps, lr=0.0, mu=0.0, decay=0.0, control=0.0, steps=None):
     """(theta - theta_K) / (lr K) of one seller, float64, on the documented batches."""
     start = np.asarray(theta, np.float64)
@@ -68,24 +92,20 @@ def by_hand(theta, data, seller, local_steps, lr=0.0, mu=0.0, decay=0.0, control
     done = local_steps if steps is None else steps
     key = jax.random.fold_in(jax.random.key(11), seller)
     for step in range(done):
-        images, labels = draw_batch(
-            jax.random.fold_in(key, step), data, jnp.int32(seller), BATCH, normalize
-        )
-        grad = gradient_by_hand(at, np.asarray(images, np.float64), np.asarray(labels))
+        grad = gradient_of(at, drawn(jax.random.fold_in(key, step), data, seller))
         grad += decay * at + mu * (at - start) + control
         at, total = at - lr * grad, total + grad
     return total / max(done, 1)
 
 
 def test_batches_are_the_sellers_own_rows(data):
-    images, labels = draw_batch(jax.random.key(0), data, jnp.int32(1), 200, normalize)
-    own = np.asarray(data.index[1, : data.sizes[1]])
-    raw = np.round((np.asarray(images) + 1) * 128).reshape(200, -1)
-    pool = np.asarray(data.images).reshape(60, -1)
-    seen = {int(np.flatnonzero((pool == row).all(1))[0]) for row in raw}
-    assert seen == set(own.tolist())
+    batch = drawn(jax.random.key(0), data, 1, 200)
+    own = np.asarray(data.rows)[8:11]
+    raw = np.round((np.asarray(batch["inputs"]) + 1) * 128).reshape(200, -1)
+    pool = np.asarray(data.pool["inputs"]).reshape(60, -1)
     rows = [int(np.flatnonzero((pool == row).all(1))[0]) for row in raw]
-    np.testing.assert_array_equal(labels, np.asarray(data.labels)[rows])
+    assert set(rows) == set(own.tolist())
+    np.testing.assert_array_equal(batch["labels"], np.asarray(data.pool["labels"])[rows])
 
 
 def test_one_step_is_the_minibatch_gradient(theta, data):
@@ -122,9 +142,7 @@ def test_a_server_step_is_federated_averaging(theta, data):
     at = np.asarray(theta, np.float64)
     key = jax.random.fold_in(jax.random.key(11), 4)
     for step in range(3):
-        batch_key = jax.random.fold_in(key, step)
-        images, labels = draw_batch(batch_key, data, jnp.int32(4), BATCH, normalize)
-        at = at - rate * gradient_by_hand(at, np.asarray(images, np.float64), np.asarray(labels))
+        at = at - rate * gradient_of(at, drawn(jax.random.fold_in(key, step), data, 4))
     np.testing.assert_allclose(got, at, atol=1e-6)
 
 
@@ -164,7 +182,6 @@ def test_map_vmap_and_single_seller_agree(theta, data, local_steps):
             theta,
             data,
             jnp.arange(SELLERS),
-            normalize=normalize,
             batch_size=BATCH,
             local_steps=local_steps,
             mu=0.1,
@@ -172,33 +189,26 @@ def test_map_vmap_and_single_seller_agree(theta, data, local_steps):
 
     np.testing.assert_allclose(run("map"), run("vmap"), atol=1e-6)
     for seller in (0, 3):
-
-        def batch_fn(key, seller=seller):
-            return draw_batch(key, data, jnp.int32(seller), BATCH, normalize)
-
-        key = jax.random.fold_in(jax.random.key(11), seller)
+        key, batch_fn = jax.random.fold_in(jax.random.key(11), seller), batch_fn_of(data, seller)
         alone = local_update(key, theta, batch_fn, MODEL.loss, local_steps=local_steps, mu=0.1)
         np.testing.assert_allclose(alone, run("map")[seller], atol=1e-6)
 
 
 def test_cnn_equals_single_sellers():
-    model = make_model("mnist_cnn", (16, 16, 1), 3)
+    model = image_model("mnist_cnn", (16, 16, 1), 3)
     images = jax.random.randint(jax.random.key(0), (9, 16, 16, 1), 0, 256).astype(jnp.uint8)
-    data = Data(images, jnp.arange(9) % 3, jnp.arange(9).reshape(3, 3), jnp.array([3, 3, 2]))
+    pool = {"inputs": images, "labels": jnp.arange(9) % 3}
+    data = dealt(pool, np.arange(9).reshape(3, 3), [3, 3, 2])
     theta, key = model.init(jax.random.key(1)), jax.random.key(2)
     options = {"local_steps": 2, "mu": 0.5}
 
     @jax.jit
     def together(key, theta):
-        return train_sellers(
-            model, key, theta, data, jnp.arange(3), normalize=normalize, batch_size=2, **options
-        )
+        return train_sellers(model, key, theta, data, jnp.arange(3), batch_size=2, **options)
 
     @jax.jit
     def alone(key, theta, seller):
-        def batch_fn(key):
-            return draw_batch(key, data, seller, 2, normalize)
-
+        batch_fn = batch_fn_of(data, seller, 2, model)
         return local_update(jax.random.fold_in(key, seller), theta, batch_fn, model.loss, **options)
 
     got = together(key, theta)
@@ -206,19 +216,46 @@ def test_cnn_equals_single_sellers():
         np.testing.assert_allclose(got[seller], alone(key, theta, seller), atol=2e-5)
 
 
+def test_the_noise_of_a_model_belongs_to_the_seller_and_the_step(theta, data):
+    """Dropout: together, one by one and by hand, from the keys of the draws."""
+
+    def noisy(theta, batch, key):
+        keep = jax.random.bernoulli(key, 0.5, batch["inputs"].shape)
+        return MODEL.loss(theta, {**batch, "inputs": 2.0 * keep * batch["inputs"]})
+
+    gradient = jax.grad(noisy)
+    gradients = jax.vmap(gradient, in_axes=(None, 0, 0))
+    model = MODEL._replace(loss=noisy, gradient=gradient, gradients=gradients)
+    run = functools.partial(train_sellers, model, batch_size=BATCH, local_steps=2)
+    together = jax.jit(run)(jax.random.key(11), theta, data, jnp.arange(SELLERS))
+    assert np.abs(together - train(theta, data, local_steps=2)).max() > 1e-2
+    for seller in (0, 3):
+        key, batch_fn = jax.random.fold_in(jax.random.key(11), seller), batch_fn_of(data, seller)
+        alone = local_update(key, theta, batch_fn, noisy, local_steps=2)
+        np.testing.assert_allclose(together[seller], alone, atol=1e-6)
+        at, total = np.asarray(theta, np.float64), 0.0
+        for step in range(2):
+            batch, noise_key = batch_fn(jax.random.fold_in(key, step))
+            keep = np.asarray(jax.random.bernoulli(noise_key, 0.5, batch["inputs"].shape))
+            grad = gradient_of(at, {**batch, "inputs": 2.0 * keep * batch["inputs"]})
+            at, total = at - 0.1 * grad, total + grad
+        np.testing.assert_allclose(alone, total / 2, atol=1e-6)
+
+
 def test_tampering_reaches_the_gradient_of_its_seller_only(theta, data):
-    def tamper(key, seller, images, labels):
+    def tamper(key, seller, batch):
         del key  # unused
-        return images, jnp.where(seller == 2, CLASSES - 1 - labels, labels)
+        labels = batch["labels"]
+        return {**batch, "labels": jnp.where(seller == 2, CLASSES - 1 - labels, labels)}
 
     honest = train(theta, data, local_steps=2)
     got = train(theta, data, local_steps=2, tamper=tamper)
     changed = np.abs(got - honest).max(axis=1) > 1e-4
     np.testing.assert_array_equal(changed, np.arange(SELLERS) == 2)
-    flipped = data._replace(
-        labels=data.labels.at[data.index[2]].set(CLASSES - 1 - data.labels[data.index[2]])
-    )
-    np.testing.assert_allclose(got[2], train(theta, flipped, local_steps=2)[2], atol=1e-6)
+    own, labels = data.rows[11:16], data.pool["labels"]
+    flipped = labels.at[own].set(CLASSES - 1 - labels[own])
+    other = data.replace(pool={**data.pool, "labels": flipped})
+    np.testing.assert_allclose(got[2], train(theta, other, local_steps=2)[2], atol=1e-6)
 
 
 def test_non_finite_results_are_passed_on(theta, data):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from d2m_jax import as_arrays, make_market, sweep
+from d2m_jax import make_market, sweep
 from d2m_jax.data import load
 from d2m_jax.ledger import Phase, wealth
 from d2m_jax.market.world import deal
@@ -39,9 +39,9 @@ def test_every_run_is_there_once_with_all_its_rounds(undisturbed):
     assert (runs["status"] == "done").all()
     assert runs["key"].tolist() == [run.key for run in plan().runs]
     assert (rounds.groupby("key").size() == 8).all() and rounds["key"].nunique() == 36
-    assert rounds["test_accuracy"].notna().sum() == 2 * 36
-    last = rounds[rounds["round"] == 8].set_index("key")["test_accuracy"]
-    assert (runs.set_index("key")["test_accuracy"] == last).all()
+    assert rounds["test_metric"].notna().sum() == 2 * 36
+    last = rounds[rounds["round"] == 8].set_index("key")["test_metric"]
+    assert (runs.set_index("key")["test_metric"] == last).all()
     by_key = {run.key: run for run in plan().runs}
     for row in runs.to_dict("records"):
         point = by_key[row["key"]].point
@@ -52,11 +52,11 @@ def test_every_run_is_there_once_with_all_its_rounds(undisturbed):
 
 def alone(run):
     """The run by itself, as `scripts/run_market.py` does it."""
-    config, raw = run.config, load("digits")
-    data = deal(raw, config.data, config.spec.num_sellers)
-    market = make_market(config.spec, raw.train_images.shape[1:], len(raw.class_names))
+    config, digits = run.config, load("digits")
+    data = deal(digits, config.data, config.spec.num_sellers)
+    market = make_market(config.spec, digits)
     key = jax.random.key(config.seed)
-    return jax.jit(market.run)(key, as_arrays(config.hparams), data), market.layout
+    return jax.jit(market.run)(key, market.numbers(config.hparams), data), market.layout
 
 
 def test_a_run_in_a_sweep_is_the_run_alone(undisturbed):
@@ -64,7 +64,7 @@ def test_a_run_in_a_sweep_is_the_run_alone(undisturbed):
     run = sorted(plan().runs, key=lambda run: run.place)[17]  # krum, mimic_variance, 1, seeds 1
     outcome, layout = alone(run)
     row = undisturbed.runs.set_index("key").loc[run.key]
-    assert abs(row["test_accuracy"] - float(outcome.test_accuracy)) < 1.01 / 355
+    assert abs(row["test_metric"] - float(outcome.test_metric)) < 1.01 / 355
     assert row["phase"] == Phase(int(outcome.phase)).name.lower()
     gained = np.asarray(wealth(outcome.ledger) - wealth(outcome.opening))
     honest = ~np.asarray(outcome.roles.bad_seller)
@@ -112,21 +112,25 @@ def test_two_devices_give_the_same_bits(undisturbed, tmp_path):
 
 
 def test_points_that_cannot_run_are_rows_with_their_reason(tmp_path):
-    """Refused by `validate`; no such partition; a rule that its program refuses while traced."""
+    """Refused by `validate`; no such partition; a rule that its program refuses while traced; a
+    model that does not fit the data, or a choice that does not fit the model."""
     refused = {"spec.num_sampled": 50}
     undealt = {"data.min_samples": 1_000}
     losses = {"spec.aggregator": "foolsgold", "spec.pre_aggregators": ("bucketing",)}
-    made = make_plan(base(), [refused, undealt, losses, {"seed": 7}])
+    unfit = [{"spec.model": "mnist_cnn"}, {"spec.partial": True}]  # of 8 x 8; of logreg
+    made = make_plan(base(), [refused, undealt, losses, *unfit, {"seed": 7}])
     sweep.run_plan(made, tmp_path, options=ONE)
     rows = sweep.load(tmp_path).runs.set_index("key")
     reasons = {}
     for run in made.runs + [run for run, _ in made.refused]:
         (field,) = list(run.point)[:1]
         reasons[field] = rows.loc[run.key, "reason"]
-    assert rows["status"].value_counts().to_dict() == {"failed": 3, "done": 1}
+    assert rows["status"].value_counts().to_dict() == {"failed": 5, "done": 1}
     assert "cannot be drawn" in reasons["spec.num_sampled"]
     assert "1000" in reasons["data.min_samples"].replace(",", "")
     assert "bucketing mixes sellers" in reasons["spec.aggregator"]
+    assert "mnist_cnn needs images of at least 16 x 16" in reasons["spec.model"]
+    assert "hidden units, and 'logreg' does not say" in reasons["spec.partial"]
     assert reasons["seed"] == ""
 
 
@@ -155,5 +159,5 @@ def test_out_of_memory_goes_on_with_narrower_chunks(undisturbed, tmp_path, monke
 
 def test_numbers_of_an_attack_are_swept(undisturbed):
     rows = undisturbed.runs.query("`spec.attack` == 'sign_flip' and `spec.aggregator` == 'mean'")
-    accuracy = rows.groupby("hparams.attack.sign_flip.scale")["test_accuracy"].mean()
+    accuracy = rows.groupby("hparams.attack.sign_flip.scale")["test_metric"].mean()
     assert accuracy[0.5] > accuracy[50.0] + 0.2

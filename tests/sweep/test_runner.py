@@ -9,7 +9,7 @@ from rich.console import Console
 
 import d2m_jax
 from d2m_jax import sweep
-from d2m_jax.sweep import Options, StorageError, runner, store, tables
+from d2m_jax.sweep import Options, StorageError, lock, runner, store, tables
 from tests.sweep.small import base, plan
 from tests.sweep.test_store import rounds
 
@@ -36,8 +36,10 @@ def test_runs_without_a_row_are_reported(tmp_path):
     store.write_part(folder, tables.runs_table([first], None, "it broke"), None)
     store.write_part(folder, tables.runs_table([second], {"metric": [0.5]}), rounds(second.key))
     two = [Options(process=process, num_processes=2) for process in (0, 1)]
-    absent = [runner.missing(made, folder, options) for options in two]
+    ended = [runner.outcomes(made, folder, options) for options in two]
+    absent = [facts["missing"] for facts in ended]
     assert sorted(absent[0] + absent[1]) == [run.key for run in rest] and all(absent)
+    assert [sum(facts[what] for facts in ended) for what in ("done", "failed")] == [1, 1]
 
 
 def test_the_summary_counts_every_run_of_the_plan_once(tmp_path):
@@ -52,8 +54,32 @@ def test_the_summary_counts_every_run_of_the_plan_once(tmp_path):
     facts = {"compile_seconds": 0.0, "programs": 1, "missing": [run.key for run in rest[1:]]}
     sweep.print_summary(console, made, folder, facts, 1.0)
     said = console.file.getvalue()
-    assert "1 runs are done, 1 failed" in said and "1 failed: it broke" in said
+    assert "1 run is done, 1 failed" in said and "compiled 1 program." in said
+    assert "1 failed: it broke" in said
     assert "34 have no row yet, 33 of them" in said and "another sweep" not in said
+
+
+def test_brackets_are_no_markup(tmp_path):
+    """Of a folder or a reason; rich would raise on a closing tag that opens nothing."""
+    made, folder = plan(), store.open_folder(tmp_path / "[red]a[/b]")
+    store.write_part(folder, tables.runs_table(made.runs[:1], None, "not [1, 2][/x]"), None)
+    console = Console(file=io.StringIO(), width=400)
+    sweep.print_plan(console, made, set(), folder)
+    facts = {"compile_seconds": 0.0, "programs": 1, "missing": []}
+    sweep.print_summary(console, made, folder, facts, 1.0)
+    said = console.file.getvalue()
+    assert said.count("[red]a[/b]/") == 2 and "1 failed: not [1, 2][/x]" in said
+    assert "36 runs in 1 program ->" in said
+
+
+def test_a_folder_in_use_is_refused_before_anything_runs(tmp_path):
+    made = plan([{"spec.num_sampled": 50}])
+    with lock.holding(store.open_folder(tmp_path)), pytest.raises(StorageError, match="writes to"):
+        sweep.run_plan(made, tmp_path)
+    assert not (tmp_path / "sweep.json").exists()
+    facts = sweep.run_plan(made, tmp_path)  # refused: a row, nothing to compile
+    assert (facts["done"], facts["failed"], facts["missing"]) == (0, 1, [])
+    assert list(tmp_path.glob(".lock-*")) == []
 
 
 def test_too_little_memory_while_compiling_is_like_while_running(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from d2m_jax.sweep.selection import bands, choose, worst_case
 
 
 def frame(rows):
-    table = pd.DataFrame(rows, columns=["lr", "spec.attack", "seed", "metric", "test_accuracy"])
+    table = pd.DataFrame(rows, columns=["lr", "spec.attack", "seed", "metric", "test_metric"])
     return table.assign(status="done", **{"spec.aggregator": "krum"})
 
 
@@ -38,7 +38,7 @@ def test_bands_by_hand():
 
 def test_data_seeds_are_the_repetitions_where_they_vary():
     """Two data seeds with means 0.5 and 0.7: n = 2, not 4; mean 0.6, half width 12.706 * 0.1."""
-    rows = RUNS[(RUNS["lr"] == 0.1)].assign(test_accuracy=[0.4, 0.6, 0.65, 0.75])
+    rows = RUNS[(RUNS["lr"] == 0.1)].assign(test_metric=[0.4, 0.6, 0.65, 0.75])
     rows["data.seed"] = [0, 0, 1, 1]
     (row,) = bands(rows, ["lr"]).to_dict("records")
     assert row["count"] == 2 and row["mean"] == pytest.approx(0.6)
@@ -56,7 +56,7 @@ def test_an_attack_without_a_result_does_not_flatter(absent):
     if absent == "failed":
         runs.loc[hole, "status"] = "failed"
     elif absent == "nan":
-        runs.loc[hole, ["metric", "test_accuracy"]] = np.nan
+        runs.loc[hole, ["metric", "test_metric"]] = np.nan
     else:
         runs = runs[~hole]
     one, two = worst_case(runs, ["lr"]).to_dict("records")
@@ -93,7 +93,7 @@ def test_the_choice_is_by_the_worst_attack_on_validation_and_test_is_only_report
     (row,) = choose(RUNS, ["spec.aggregator"], ["lr"]).to_dict("records")
     assert row["lr"] == 1.0 and row["validation"] == pytest.approx(0.6)
     assert row["spec.attack"] == "alie" and row["mean"] == pytest.approx(0.2)
-    spoilt = RUNS.assign(test_accuracy=1 - RUNS["test_accuracy"])
+    spoilt = RUNS.assign(test_metric=1 - RUNS["test_metric"])
     assert choose(spoilt, ["spec.aggregator"], ["lr"])["lr"].tolist() == [1.0]
     assert choose(RUNS, [], ["lr"])["lr"].tolist() == [1.0]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from d2m_jax.sweep import StorageError, load, store
+from d2m_jax.sweep import StorageError, load, lock, store
 from tests.conftest import ROOT
 
 
@@ -56,13 +56,34 @@ def test_rounds_without_their_run_do_not_count(folder):
     assert table["key"].tolist() == list("aabbcc")
 
 
-def test_leftovers_of_a_kill_are_ignored_and_removed(folder):
+def test_leftovers_of_the_dead_are_removed_and_no_others(folder):
     before = load(folder)
-    torn = folder / "runs" / "part-9999.parquet.tmp-123"
-    torn.write_bytes(b"half a part")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    torn = folder / "runs" / f"part-9999.parquet.tmp-{lock.HOST}-{dead.pid}"
+    alive = folder / "rounds" / f"part-9999.parquet.tmp-{lock.HOST}-{os.getpid()}"
+    elsewhere = folder / f"sweep.json.tmp-{lock.HOST}x-{dead.pid}"
+    for path in (torn, alive, elsewhere):
+        path.write_bytes(b"half a part")
     pd.testing.assert_frame_equal(load(folder).runs, before.runs)
     store.remove_leftovers(folder)
-    assert not torn.exists()
+    assert not torn.exists() and alive.exists() and elsewhere.exists()
+
+
+def test_ctrl_c_while_writing_leaves_nothing(folder, monkeypatch):
+    def interrupted(number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_manifest(folder, {"a": 1})
+    assert list(folder.rglob("*.tmp-*")) == [] and not (folder / "sweep.json").exists()
+
+
+def test_the_home_of_a_path(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert store.open_folder("~/results") == folder
+    assert len(load("~/results").runs) == 3 and store.finished("~/results") == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing", None])

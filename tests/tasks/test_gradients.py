@@ -9,7 +9,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from d2m_jax.core import backend
-from d2m_jax.tasks import cnn, make_model
+from d2m_jax.tasks import cnn, flatten
+from tests.problems import image_model, of_images
 
 
 class NaiveConvNet(nn.Module):
@@ -33,7 +34,7 @@ class NaiveConvNet(nn.Module):
 
 
 def naive(fields, shape):
-    """(apply, loss) over the same flat parameters."""
+    """(apply, loss) over the same flat parameters, on images that are normalised already."""
     module = NaiveConvNet(*fields)
     _, unravel = ravel_pytree(module.init(jax.random.key(0), jnp.zeros((1, *shape))))
 
@@ -50,7 +51,12 @@ def naive(fields, shape):
 def batches(shape, sellers=3, batch=5, classes=4):
     keys = jax.random.split(jax.random.key(7), 2)
     images = jax.random.normal(keys[0], (sellers, batch, *shape))
-    return images, jax.random.randint(keys[1], (sellers, batch), 0, classes)
+    labels = jax.random.randint(keys[1], (sellers, batch), 0, classes)
+    return {"inputs": images, "labels": labels}
+
+
+def of_seller(seller, batch):
+    return jax.tree.map(lambda leaf: leaf[seller], batch)
 
 
 CASES = {  # fields of the module, image shape; odd sizes lose a row or column in the pooling
@@ -68,15 +74,18 @@ def test_values_and_gradients_equal_naive(form, case, monkeypatch):
     fields, shape = CASES[case]
     choices = backend.choices("cpu")._replace(conv=form)
     monkeypatch.setattr(backend, "choices", lambda: choices)
-    model = cnn.conv_model("test", cnn.ConvNet(*fields), shape, 4)
+    filters, kernel, padding, hidden, classes = fields
+    sizes = {"filters": filters, "hidden": hidden, "kernel": kernel, "padding": padding}
+    model = flatten(cnn.conv_task("test", of_images(shape, classes), **sizes))
     apply, loss = naive(fields, shape)
     theta = model.init(jax.random.key(0)) + 0.01
-    images, labels = batches(shape)
+    batch = batches(shape)
+    images, labels = batch["inputs"], batch["labels"]
 
     @jax.jit
     def ours(theta):
-        by_autodiff = jax.grad(model.loss)(theta, images[1], labels[1])
-        return model.apply(theta, images[0]), model.gradients(theta, images, labels), by_autodiff
+        by_autodiff = jax.grad(model.loss)(theta, of_seller(1, batch))
+        return model.apply(theta, of_seller(0, batch)), model.gradients(theta, batch), by_autodiff
 
     @jax.jit
     def reference(theta):
@@ -94,14 +103,14 @@ def test_values_and_gradients_equal_naive(form, case, monkeypatch):
 def test_ties_of_the_pooling_share_the_gradient():
     """On a constant background all windows tie; together they must count once, not four times."""
     shape = (16, 16, 1)
-    model = make_model("mnist_cnn", shape, 4)
+    model = image_model("mnist_cnn", shape, 4)
     theta = model.init(jax.random.key(0))
     images = jnp.full((2, *shape), -0.42).at[:, 5:11, 5:11].set(1.0)
-    labels = jnp.array([1, 3])
+    batch = {"inputs": images, "labels": jnp.array([1, 3])}
     loss = jax.jit(model.loss)
-    slope = jnp.vdot(jax.jit(model.gradient)(theta, images, labels), theta)
+    slope = jnp.vdot(jax.jit(model.gradient)(theta, batch), theta)
     step = 1e-2
-    rise = loss(theta * (1 + step), images, labels) - loss(theta * (1 - step), images, labels)
+    rise = loss(theta * (1 + step), batch) - loss(theta * (1 - step), batch)
     want = rise / (2 * step)
     assert abs(want) > 1e-2
     np.testing.assert_allclose(slope, want, rtol=2e-3)
@@ -110,18 +119,18 @@ def test_ties_of_the_pooling_share_the_gradient():
 @pytest.mark.parametrize("name", ["logreg", "mlp", "mnist_cnn"])
 def test_sellers_together_equal_one_by_one(name):
     shape = (16, 16, 1)
-    model = make_model(name, shape, 4)
+    model = image_model(name, shape, 4)
     theta = model.init(jax.random.key(0))
-    images, labels = batches(shape)
+    batch = batches(shape)
     gradient = jax.jit(model.gradient)
-    want = jnp.stack([gradient(theta, x, y) for x, y in zip(images, labels)])
+    want = jnp.stack([gradient(theta, of_seller(seller, batch)) for seller in range(3)])
 
     @jax.jit
     def forms(theta):
         return (
-            model.gradients(theta, images, labels),
-            jax.lax.map(lambda batch: model.gradient(theta, *batch), (images, labels)),
-            jax.vmap(model.gradient, in_axes=(None, 0, 0))(theta, images, labels),
+            model.gradients(theta, batch),
+            jax.lax.map(lambda one: model.gradient(theta, one), batch),
+            jax.vmap(model.gradient, in_axes=(None, 0))(theta, batch),
         )
 
     for got in forms(theta):
@@ -130,10 +139,15 @@ def test_sellers_together_equal_one_by_one(name):
 
 def test_many_images_go_through_in_blocks():
     shape = (16, 16, 1)
-    model = make_model("mnist_cnn", shape, 4)
+    model = image_model("mnist_cnn", shape, 4)
     theta = model.init(jax.random.key(0))
     images = jax.random.normal(jax.random.key(1), (71, *shape))
-    apply = jax.jit(model.apply)
+    labels = jnp.zeros(71, jnp.int32)
+
+    @jax.jit
+    def apply(theta, images):
+        return model.apply(theta, {"inputs": images, "labels": labels[: len(images)]})
+
     one_by_one = jnp.concatenate([apply(theta, images[i : i + 1]) for i in (0, 31, 32, 70)])
     got = apply(theta, images)
     assert got.shape == (71, 4)
@@ -142,10 +156,11 @@ def test_many_images_go_through_in_blocks():
 
 def test_bad_inputs_stay_with_their_seller():
     shape = (16, 16, 1)
-    model = make_model("mnist_cnn", shape, 4)
-    images, labels = batches(shape)
+    model = image_model("mnist_cnn", shape, 4)
+    batch = batches(shape)
     theta = model.init(jax.random.key(0))
-    got = jax.jit(model.gradients)(theta, images.at[1].set(jnp.nan), labels)
+    spoilt = {**batch, "inputs": batch["inputs"].at[1].set(jnp.nan)}
+    got = jax.jit(model.gradients)(theta, spoilt)
     assert np.isfinite(got[0]).all() and np.isfinite(got[2]).all()
     assert not np.isfinite(got[1]).all()
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.tasks import MODELS, make_model
+from d2m_jax.tasks import MODELS, Problem, make_model
 from d2m_jax.tasks.layers import conv_im2col, max_pool
+from tests.problems import STATS, image_model
 
 
 @pytest.mark.parametrize(
@@ -22,20 +23,40 @@ from d2m_jax.tasks.layers import conv_im2col, max_pool
     ],
 )
 def test_parameter_counts(name, shape, classes, count):
-    assert make_model(name, shape, classes).num_params == count
+    assert image_model(name, shape, classes).num_params == count
+
+
+IMAGES = Problem("images", (20, 24, 3), np.dtype(np.uint8), 7)
+FITTING = {  # what a model is for that is not for images
+    "table_mlp": Problem("table", (5,), np.dtype(np.float32), 7),
+    "text_bow": Problem("text", (9,), np.dtype(np.int32), 7, (), 30),
+    "text_cnn": Problem("text", (9,), np.dtype(np.int32), 7, (), 30),
+    "char_lstm": Problem("text", (9,), np.dtype(np.int32), 7, (9,), 7),
+}
+
+
+def some_examples(problem, count):
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(0, problem.vocabulary or 250, (count, *problem.input_shape))
+    labels = rng.integers(0, problem.num_classes, (count, *problem.label_shape))
+    return {"inputs": inputs.astype(problem.input_dtype), "labels": labels.astype(np.int32)}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_protocol(name):
-    model = make_model(name, (20, 24, 3), 7)
+    problem = FITTING.get(name, IMAGES)
+    model = make_model(name, problem)
     init = jax.jit(model.init)
     theta = init(jax.random.key(1))
     chex.assert_shape(theta, (model.num_params,))
     chex.assert_type(theta, jnp.float32)
-    logits = jax.jit(model.apply)(theta, jax.random.normal(jax.random.key(2), (3, 20, 24, 3)))
-    chex.assert_shape(logits, (3, 7))
+    batch = model.prepare(some_examples(problem, 3), STATS)
+    logits = jax.jit(model.apply)(theta, batch)
+    chex.assert_shape(logits, (3, *problem.label_shape, 7))
+    chex.assert_shape(model.losses(theta, batch), (3,))
+    chex.assert_shape(model.gradient(theta, batch, jax.random.key(2)), theta.shape)
     assert np.isfinite(logits).all() and np.ptp(logits) > 0
-    assert model.map_sellers in ("vmap", "map")
+    assert model.map_sellers in ("vmap", "map") and model.num_classes == 7
     np.testing.assert_array_equal(theta, init(jax.random.key(1)))
     assert (theta != init(jax.random.key(3))).any()
 
@@ -46,14 +67,14 @@ def test_protocol(name):
         ("mnist_cnn", (8, 8, 1), 10, "mnist_cnn needs images of at least 16 x 16"),
         ("cifar_cnn", (28, 15, 1), 10, "cifar_cnn needs images of at least 16 x 16"),
         ("mpl", (8, 8, 1), 10, "unknown model 'mpl' .did you mean 'mlp'"),
-        ("mlp", (8, 8), 10, "input_shape must be"),
-        ("mlp", (8, 8, 0), 10, "input_shape must be"),
+        ("mlp", (8, 8), 10, r"mlp needs images \[height, width, channels\], not of shape \(8, 8\)"),
+        ("mlp", (8, 8, 0), 10, r"the inputs of an example have the empty shape \(8, 8, 0\)"),
         ("mlp", (8, 8, 1), 1, "num_classes must be at least 2"),
     ],
 )
 def test_refuses(name, shape, classes, words):
     with pytest.raises(ValueError, match=words):
-        make_model(name, shape, classes)
+        image_model(name, shape, classes)
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])

@@ -1,6 +1,6 @@
 """Auctions and votes of the best-response audit: buyers, single nodes, coalitions of nodes.
 
-Used by `best_response.py`, whose flags it reads; no learning here.
+No learning here. Read first: `games.py`. Not here: whole markets (`markets.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -8,21 +8,18 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
-from rich.progress import Progress
 from scipy.stats import hypergeom
 
 from d2m_jax import cone
 from d2m_jax import ledger as books
 from d2m_jax.audit import deviations, games
 from d2m_jax.audit.profiles import OTHERS
+from d2m_jax.audit.settings import Stage, keys_of
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import HParams
+from d2m_jax.config.spec import Spec
+from d2m_jax.core.types import Key
 from d2m_jax.incentives import best_response as br
-from d2m_jax.report.audit import Audit
-from scripts.market_audit import keys_of
-
-FLAGS = flags.FLAGS
 
 NODE_STRATEGIES = {
     "honest": Behaviour.HONEST,
@@ -35,8 +32,9 @@ NODE_STRATEGIES = {
 BIDS = (1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.3, 1.5)
 
 
-def audit_buyers(audit: Audit, progress: Progress, hparams: HParams) -> None:
+def audit_buyers(stage: Stage, hparams: HParams) -> None:
     """Bid multipliers in the market's own auction and in a sealed first-price one."""
+    audit, progress, settings = stage
     bids = jnp.asarray([round(10_000 * bid) for bid in BIDS], jnp.int32)
     names = ["truthful", *(f"bids {bid:g} v" for bid in BIDS[1:])]
     count, top = len(hparams.money.buyer_values), max(hparams.money.buyer_values)
@@ -53,7 +51,14 @@ def audit_buyers(audit: Audit, progress: Progress, hparams: HParams) -> None:
             continue
         rules = books.make_rules(**terms)
 
-        def utility(bid, key, others, rules=rules, jump=jump, blocks=blocks):
+        def utility(
+            bid: jax.Array,
+            key: Key,
+            others: jax.Array,
+            rules: books.Rules = rules,
+            jump: bool = jump,
+            blocks: int = blocks,
+        ) -> jax.Array:
             value_key, order_key, other_key = jax.random.split(key, 3)
             values = jax.random.randint(value_key, (count,), 1, top)
             wild = jax.random.randint(other_key, (count,), 5_000, 15_001)
@@ -63,12 +68,12 @@ def audit_buyers(audit: Audit, progress: Progress, hparams: HParams) -> None:
             )[0]
 
         run = jax.jit(jax.vmap(jax.vmap(utility, (None, 0, None)), (0, None, None)))
-        keys = keys_of(FLAGS.votes, 1)
+        keys = keys_of(settings.votes, 1)
         audit.add(game, names, {o: np.asarray(run(bids, keys, o == "random")) for o in OTHERS})
         audit.keep()
 
 
-def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> Callable:
+def vote_runner(spec: Spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> Callable:
     """(behaviour [C], stake, key) -> NodeGame with the market's own vote, jitted over seeds."""
     options = {
         "schedule": spec.set_schedule,
@@ -78,18 +83,19 @@ def vote_runner(spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> 
     }
     vigilance = hparams.conduct.vigilance
 
-    def one(behaviour, stake, key):
+    def one(behaviour: jax.Array, stake: int, key: Key) -> games.NodeGame:
         return games.node_game(
             key, behaviour, hparams.cone, rules, stake, vigilance,
-            num_rounds=num_rounds, price=max(hparams.money.buyer_values), options=options,
+            num_rounds=num_rounds, price=int(max(hparams.money.buyer_values)), options=options,
         )  # fmt: skip
 
     return jax.jit(jax.vmap(one, (0, None, 0)))
 
 
-def audit_nodes(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
+def audit_nodes(stage: Stage, spec: Spec, hparams: HParams) -> None:
     """One node deviates for a whole job; the best deviation again in 16 times as many jobs."""
-    rounds, seeds, stake = spec.num_rounds + 1, FLAGS.votes, hparams.money.node_stake
+    audit, progress, settings = stage
+    rounds, seeds, stake = spec.num_rounds + 1, settings.votes, hparams.money.node_stake
     run = vote_runner(
         spec, hparams, books.make_rules(**{**hparams.rules, "num_rounds": rounds}), rounds
     )
@@ -106,7 +112,7 @@ def audit_nodes(audit: Audit, progress: Progress, spec, hparams: HParams) -> Non
             who = slice(part * seeds, (part + 1) * seeds)
             behaviour = profiles[others][who].at[:, 0].set(int(NODE_STRATEGIES[names[i]]))
             done = run(behaviour, stake, keys[who])
-            pay[others][i, who] = done.money[:, 0] - FLAGS.execution_cost * done.executed[:, 0]
+            pay[others][i, who] = done.money[:, 0] - settings.execution_cost * done.executed[:, 0]
         audit.add(game, list(names), pay)
         audit.keep()
 
@@ -121,9 +127,10 @@ def wild(keys: jax.Array, num_nodes: int) -> jax.Array:
     return jax.vmap(lambda key: deviations.random_others(key, num_nodes, bad))(keys)
 
 
-def audit_coalitions(audit: Audit, progress: Progress, spec, hparams: HParams) -> None:
+def audit_coalitions(stage: Stage, spec: Spec, hparams: HParams) -> None:
     """k nodes collude, all others honest or random; and the stake that deters them."""
-    rounds, seeds = spec.num_rounds + 1, FLAGS.votes
+    audit, progress, settings = stage
+    rounds, seeds = spec.num_rounds + 1, settings.votes
     rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds, "node_stake": 1})
     run = vote_runner(spec, hparams, rules, rounds)
     keys, nodes, stake = keys_of(seeds, 4), spec.num_nodes, hparams.money.node_stake
@@ -144,34 +151,35 @@ def audit_coalitions(audit: Audit, progress: Progress, spec, hparams: HParams) -
                 played = jax.device_get(
                     run(jnp.where(member, code, start).astype(jnp.int32), stake, keys)
                 )
-                paid = played.money - FLAGS.execution_cost * played.executed
+                paid = played.money - settings.execution_cost * played.executed
                 rows.append((paid[:, :size].mean(1), (played.wins[:, :size] > 0).mean(1) / size))
             table[others] = [np.stack(part) for part in zip(*rows)]  # pay and share of G, [2, K]
-        for gain in (0.0, FLAGS.outside_gain):
+        for gain in (0.0, settings.outside_gain):
             named = game + (f", G = {gain:,.0f}" if gain else "")
             paid = {others: pay + gain * share for others, (pay, share) in table.items()}
             audit.add(named, ["honest", "collude"], paid)
         audit.keep()
-    repair_votes(audit, progress)
+    repair_votes(stage)
 
 
-def repair_votes(audit: Audit, progress: Progress) -> None:
+def repair_votes(stage: Stage) -> None:
     """Stake that deters collusion in one vote of 3 of 24, where everything is known exactly."""
+    audit, progress, settings = stage
     rules = books.make_rules(num_rounds=2, node_stake=1, reward_cap=1_000)
-    keys, pool, scale = keys_of(4 * FLAGS.votes, 6), 24, 100_000
+    keys, pool, scale = keys_of(4 * settings.votes, 6), 24, 100_000
 
     @jax.jit
-    def run(size, code, stake):
+    def run(size: int, code: int, stake: int) -> jax.Array:
         member = jnp.arange(pool) < size
         behaviour = jnp.where(member, code, 0).astype(jnp.int32)
 
-        def one(key):
+        def one(key: Key) -> jax.Array:
             game = games.node_game(
                 key, behaviour, cone.ConeParams(size=3), rules, stake, 0.0,
                 num_rounds=1, options={"schedule": "fixed", "stop_rule": "majority_last"},
             )  # fmt: skip
-            worth = game.money - FLAGS.execution_cost * game.executed
-            worth += FLAGS.outside_gain / 10 * game.wins
+            worth = game.money - settings.execution_cost * game.executed
+            worth += settings.outside_gain / 10 * game.wins
             return jnp.where(member, worth, 0.0).sum()
 
         return jax.vmap(one)(keys)
@@ -182,11 +190,13 @@ def repair_votes(audit: Audit, progress: Progress) -> None:
             continue
         seats, drawn = hypergeom(pool, size, 3), np.arange(4)
         error = (drawn * seats.pmf(drawn) * (drawn >= 2)).sum() / seats.mean()
-        closed = br.node_stake_bound(error, 1_000, FLAGS.outside_gain / 10, FLAGS.execution_cost)
-        gap = [
+        closed = br.node_stake_bound(
+            error, 1_000, settings.outside_gain / 10, settings.execution_cost
+        )
+        small, large = (
             np.asarray(run(size, Behaviour.COLLUDE, at)) - np.asarray(run(size, 0, at))
             for at in (1, scale)
-        ]
-        solved = br.break_even(*gap, scale - 1, FLAGS.confidence)
+        )
+        solved = br.break_even(small, large, scale - 1, settings.confidence)
         audit.repair(game, "node stake", solved, closed)
         audit.keep()

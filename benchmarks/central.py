@@ -1,0 +1,67 @@
+"""How well a model learns with all data in one place: the yardstick of a market.
+
+    python -m benchmarks.central trec text_bow --lr=1 --steps=400 --data_dir=../shared/data
+
+A step is the mean gradient of 160 examples drawn with replacement, SGD with momentum 0.9, which is
+what ten sellers of 16 examples and the market's server make. Prints the test metric ten times.
+"""
+
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.data import load
+from d2m_jax.tasks import MODELS, evaluate, flatten, problem_of
+from d2m_jax.tasks.tables import table_mlp
+from d2m_jax.tasks.text import char_lstm, text_bow, text_cnn
+
+BATCH, MOMENTUM, REPORTS = 160, 0.9, 10
+BUILDERS = {
+    **MODELS,
+    "char_lstm": char_lstm,
+    "text_bow": text_bow,
+    "text_cnn": text_cnn,
+    "table_mlp": table_mlp,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("dataset")
+    parser.add_argument("model", choices=sorted(BUILDERS))
+    parser.add_argument("--lr", type=float, default=0.1)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--data_dir")
+    flags = parser.parse_args()
+    dataset = load(flags.dataset, flags.data_dir)
+    model = flatten(BUILDERS[flags.model](problem_of(dataset)))
+    train, test = jax.tree.map(jnp.asarray, (dataset.train, dataset.test))
+    every = max(1, flags.steps // REPORTS)
+
+    @jax.jit
+    def chunk(state: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def step(state, key):
+            theta, memory = state
+            rows = jax.random.randint(key, (BATCH,), 0, dataset.num_train)
+            batch = model.prepare(jax.tree.map(lambda leaf: leaf[rows], train), dataset.stats)
+            memory = MOMENTUM * memory + model.gradient(theta, batch)
+            return (theta - flags.lr * memory, memory), None
+
+        return jax.lax.scan(step, state, jax.random.split(key, every))[0]
+
+    measured = jax.jit(lambda theta: evaluate(model, theta, test, dataset.stats)[0])
+    for seed in range(flags.seeds):
+        theta, start = model.init(jax.random.key(seed)), time.perf_counter()
+        state, found = (theta, jnp.zeros_like(theta)), []
+        for report in range(REPORTS):
+            state = chunk(state, jax.random.key(100 * seed + report))
+            found.append(f"{float(measured(state[0])):.3f}")
+        spent = time.perf_counter() - start
+        print(f"{model.name} D={model.num_params} every {every} steps:", *found, f"{spent:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Commands: each module has `main(argv)`; `scripts/` calls them. Read first: `door.py`."""

@@ -1,0 +1,147 @@
+"""Does honesty pay? Every deviation of every role, played in the same worlds as honesty.
+
+    python scripts/best_response.py --config=configs/digits.py --out=docs/audit
+
+For each strategy of a buyer, node and seller, and for coalitions of nodes: U(s) - U(honest) with
+simultaneous confidence intervals, given honest others and given random others (a random share of
+them misbehaves, each in a random way). Then what it takes to deter those that pay, solved for on
+the simulated payoffs and by the closed conditions. The configuration's own bad parties are not
+there. Killed, the same command goes on after the last game that had ended.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from absl import flags
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from d2m_jax import parse_config, validate
+from d2m_jax.attacks import ATTACKS
+from d2m_jax.audit.markets import audit_markets
+from d2m_jax.audit.settings import Settings, Stage
+from d2m_jax.audit.strategies import known, seller_strategies
+from d2m_jax.audit.votes import audit_buyers, audit_coalitions, audit_nodes
+from d2m_jax.cli import console, devices, door, flag_tables, paths
+from d2m_jax.config.hparams import HParams
+from d2m_jax.config.parsing import Config, to_dict
+from d2m_jax.config.population import Population
+from d2m_jax.core.choices import lookup
+from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
+from d2m_jax.report.audit import Audit
+from d2m_jax.report.files import make_folder
+from d2m_jax.report.gains import plot_gains
+
+ROLES = ["buyer", "node", "coalition", "seller"]
+CROWD = [
+    "half_effort", "free_rider_zero", "free_rider_replay", "mimic", "gaussian", "label_flip",
+    "relabel_random", "sign_flip", "norm_inflation", "alie", "ipm",
+]  # fmt: skip
+STRINGS: flag_tables.Strings = {
+    "data_dir": (None, "folder of the official data archives"),
+    "out": ("results/best_response", "folder of the tables"),
+}
+LISTS: flag_tables.Lists = {
+    "roles": (ROLES, "which audits to run"),
+    "strategies": (
+        ["half_effort", *(name for name in ATTACKS if name != "none")],
+        "what a seller may do: half_effort or names of attacks; by default every attack",
+    ),
+    "crowd": (
+        CROWD,
+        "what the random others do: names as for --strategies, but none that search or remember",
+    ),
+    "coalitions": (["6"], "sizes of coalitions of sellers"),
+}
+INTEGERS: flag_tables.Integers = {
+    "worlds": (16, 2, "seeds of whole markets"),
+    "more_worlds": (128, 2, "the same where a threshold or a close call is decided"),
+    "votes": (1000, 2, "seeds of auctions and votes"),
+    "batch": (16, 1, "markets run side by side"),
+}
+FLOATS: flag_tables.Floats = {
+    "confidence": (0.95, 0.5, 0.9999, "of all intervals of a table row together"),
+    "tolerance": (0.02, 0.0, 1.0, "ties: this share of what honesty earns there"),
+    "training_cost": (TRAINING_COST, 0.0, None, "units per round that honest training costs"),
+    "execution_cost": (EXECUTION_COST, 0.0, None, "units that an execution costs a node"),
+    "outside_gain": (200_000.0, 0.0, None, "units that spoiling is worth outside"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; see `door.enter`."""
+    return door.enter(run, argv, define=define, about=__doc__, config="configs/digits.py")
+
+
+def define(values: flags.FlagValues) -> None:
+    """The flags of the command."""
+    flag_tables.strings(values, STRINGS)
+    flag_tables.lists(values, LISTS)
+    flag_tables.integers(values, INTEGERS)
+    flag_tables.floats(values, FLOATS)
+
+
+def run(call: door.Call) -> None:
+    """Plays the games of the chosen roles, writes the tables, prints them."""
+    devices.check_devices()
+    config = parse_config(call.config)
+    hparams = HParams(**{**vars(config.hparams), "population": Population()})
+    validate(config.spec, hparams, config.data)
+    check_flags(call.flags, config.spec.num_sellers)
+    settings = settings_of(call.flags)
+    out = make_folder(paths.given(call.flags.out))
+    header = f"Made by `{call.command}`; amounts are units, intervals hold at "
+    header += f"{settings.confidence:.0%}.\n"
+    depends = {"config": to_dict(config), **settings._asdict(), "jax": jax.__version__}
+    audit = Audit(settings.confidence, settings.tolerance, out, header, depends)
+    note = json.dumps({"command": call.command, "jax": jax.__version__}, indent=2)
+    (out / "settings.json").write_text(note + "\n")
+    with progress_bar() as progress:
+        audits = audits_of(Stage(audit, progress, settings), config, hparams)
+        for role in call.flags.roles:
+            audits[role]()
+    audit.finish()
+    plot_gains(audit, out / "gains.png")
+    call.console.print(audit.text(), markup=False, soft_wrap=True)
+    call.console.print(f"tables and a plot: {out}", markup=False)
+
+
+def check_flags(values: Any, num_sellers: int) -> None:
+    """Raises ValueError for a role, a strategy or a size of coalition that there is not."""
+    for flag in ("roles", "strategies", "crowd"):
+        if not values[flag].value:
+            raise ValueError(f"--{flag} names nothing")
+    for role in values.roles:
+        lookup(dict.fromkeys(ROLES), role, "role")
+    for name in values.strategies:
+        lookup(known(), name, "seller strategy")
+    seller_strategies(tuple(values.crowd))
+    for size in values.coalitions:
+        if not size.isdecimal() or not 1 < int(size) <= num_sellers:
+            raise ValueError(f"a coalition of sellers has 2 to {num_sellers} members, not {size!r}")
+
+
+def settings_of(values: Any) -> Settings:
+    """The flags as an audit reads them."""
+    chosen = {name: values[name].value for name in Settings._fields}
+    chosen["data_dir"] = paths.optional(values.data_dir)
+    chosen["coalitions"] = [int(size) for size in values.coalitions]
+    return Settings(**chosen)
+
+
+def audits_of(stage: Stage, config: Config, hparams: HParams) -> dict[str, Callable[[], None]]:
+    """The audit of every role, to be called."""
+    return {
+        "buyer": lambda: audit_buyers(stage, hparams),
+        "node": lambda: audit_nodes(stage, config.spec, hparams),
+        "coalition": lambda: audit_coalitions(stage, config.spec, hparams),
+        "seller": lambda: audit_markets(stage, config, hparams),
+    }
+
+
+def progress_bar() -> Progress:
+    """A line per game, on standard error."""
+    screen = console.make(stderr=True)
+    columns = (TextColumn("{task.description:<10}"), console.bar(screen), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=screen)

@@ -1,0 +1,195 @@
+"""Runs one market and writes an account of it.
+
+    python scripts/run_market.py --config=configs/digits.py --seed=1
+    python scripts/run_market.py --config=configs/mnist.py --data_dir=~/data \\
+        --config.hparams.population.num_byzantine=0
+    python scripts/run_market.py --data=patients.csv --label=disease --client=hospital
+
+Every field of the configuration can be overridden; `--helpfull` lists them. With `--data` model,
+threshold and sellers are chosen from the columns of the file, and printed. A run that was stopped
+goes on with `--resume`.
+"""
+
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+from rich.markup import escape
+
+from d2m_jax import data as datasets
+from d2m_jax import make_market, parse_config, privacy, report, validate
+from d2m_jax.cli import devices, door, paths
+from d2m_jax.cli.own_file import FILE_CONFIG, configure_file
+from d2m_jax.config.hparams import HParams
+from d2m_jax.config.parsing import Config
+from d2m_jax.data import Dataset, FederatedData
+from d2m_jax.market import MarketOutcome, collect, compiled, load_world
+from d2m_jax.market.collect import Compiled, OnChunk
+from d2m_jax.report import Saved
+
+CONFIG = "configs/digits.py"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; see `door.enter`."""
+    given = list(sys.argv if argv is None else argv)
+    has_file = any(text == "--data" or text.startswith("--data=") for text in given)
+    default = FILE_CONFIG if has_file else CONFIG
+    return door.enter(run, given, define=define, about=__doc__, config=default)
+
+
+def define(values: flags.FlagValues) -> None:
+    """The flags of the command."""
+    for name, help_text in (
+        ("out", "results folder (default: results/<config>-seed<seed>)"),
+        ("data_dir", "folder of the official data archives"),
+        ("data", "CSV, TSV, Parquet or npz file with examples of your own"),
+        ("label", "column of the file that is to be predicted"),
+        ("client", "column of the file that says to whom an example belongs"),
+    ):
+        flags.DEFINE_string(name, None, help_text, flag_values=values)
+    flags.DEFINE_integer(
+        "seed", None, "seed of the run", lower_bound=0, upper_bound=2**31 - 1, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "checkpoint_every", 0, "rounds between checkpoints (0: with every evaluation, -1: none)",
+        lower_bound=-1, flag_values=values,
+    )  # fmt: skip
+    for name, help_text in (
+        ("resume", "go on where a run of this configuration was stopped"),
+        ("visibility", "print who may see what"),
+        ("tensorboard", "write TensorBoard files into the results folder"),
+        ("wandb", "write an offline run of Weights & Biases into the results folder"),
+    ):
+        flags.DEFINE_bool(name, False, help_text, flag_values=values)
+
+
+class World(NamedTuple):
+    """Everything that could be wrong with the input has been checked."""
+
+    config: Config
+    folder: Any  # pathlib.Path of the results
+    dataset: Dataset
+    data: FederatedData
+    programs: Compiled
+    hparams: HParams  # arrays
+    saved: Saved | None  # where a stopped run goes on
+    warnings: list[str]
+
+
+def run(call: door.Call) -> None:
+    """Prepares, trains, settles, writes and prints."""
+    devices.check_devices()
+    devices.keep_compiled()
+    started = time.perf_counter()
+    world = prepare(call)
+    introduce(call, world)
+    with report.kept(world.folder):
+        outcome = play(call, world)
+        finish(call, world, outcome)
+    seconds = time.perf_counter() - started
+    call.console.print(f"\n{seconds:.1f} s with compilation. Results: {escape(str(world.folder))}/")
+
+
+def prepare(call: door.Call) -> World:
+    """Reads the configuration and the data, and traces the programs: nothing is computed yet.
+
+    Raises:
+        ValueError: whatever is wrong, as one sentence.
+    """
+    notes = configure_file(call) if call.flags.data else []
+    config = parse_config(call.config)
+    if call.flags.seed is not None:
+        config = config._replace(seed=call.flags.seed)
+    warnings = notes + validate(config.spec, config.hparams, config.data)
+    dataset, data = load_world(
+        config.data, config.spec.num_sellers, paths.optional(call.flags.data_dir)
+    )
+    market = make_market(config.spec, dataset)
+    hparams, programs = market.numbers(config.hparams), compiled(market)
+    state = jax.eval_shape(market.init, jax.random.key(config.seed), hparams, data)
+    piece = jax.eval_shape(market.rounds, state, hparams, data)[1]  # finds what only a trace can
+    name = report.results_name(str(call.file), call.overrides, config.seed)
+    tree, resume = report.config_tree(config), call.flags.resume
+    folder = report.open_results(call.flags.out or name, tree, resume=resume, overwrite=True)
+    saved = report.restore(folder, report.tree_digest(tree), state, piece) if resume else None
+    return World(config, folder, dataset, data, programs, hparams, saved, warnings)
+
+
+def introduce(call: door.Call, world: World) -> None:
+    """Says what is going to be run, and who holds what."""
+    console, dataset = call.console, world.dataset
+    report.print_header(console, world.config, world.programs.market)
+    for note in (*dataset.notes, *world.warnings):
+        console.print(f"[yellow]note:[/] {escape(note)}")
+    if dataset.notes or world.warnings:
+        console.print()
+    if call.flags.visibility:
+        console.print(f"Who sees what\n{textwrap.indent(privacy.table(), '  ')}\n")
+    what = "images" if dataset.kind == "images" else "examples"
+    console.print(datasets.describe(holdings(world), what=what) + "\n", markup=False)
+    if world.saved:
+        console.print(f"Going on after round {world.saved.done} of the run in {world.folder}/\n")
+
+
+def holdings(world: World) -> Any:
+    """Who holds what, as a table."""
+    strata = world.dataset.strata
+    held = np.zeros(world.dataset.num_train, np.int32) if strata is None else np.asarray(strata)
+    pool = jax.tree.leaves(world.data.pool)[0].shape[0]
+    labels = world.data.pool["labels"] if isinstance(world.data.pool, dict) else held[:pool]
+    return datasets.report(
+        datasets.seller_rows(world.data), np.asarray(labels), world.dataset.class_names
+    )
+
+
+def play(call: door.Call, world: World) -> MarketOutcome:
+    """Trains and settles; loggers and checkpoints look on."""
+    spec, saved = world.config.spec, world.saved
+    with ExitStack() as stack:
+        bar = report.progress_logger(call.console, spec.num_rounds, metric_of(world))
+        progress = stack.enter_context(bar)
+        return collect(
+            world.programs,
+            jax.random.key(world.config.seed),
+            world.hparams,
+            world.data,
+            on_chunk=[progress, *lookers(call, world)],
+            state=saved.state if saved else None,
+            pieces=saved.pieces if saved else (),
+        )
+
+
+def metric_of(world: World) -> str:
+    """What the quality of the model is called."""
+    return world.programs.market.model.metric.name.replace("_", " ")
+
+
+def lookers(call: door.Call, world: World) -> list[OnChunk]:
+    """What is written as the run goes."""
+    folder, tree = world.folder, report.config_tree(world.config)
+    found: list[Callable[..., Any]] = [report.csv_logger(folder)]
+    if call.flags.checkpoint_every >= 0:
+        every = call.flags.checkpoint_every
+        found.append(report.Checkpoint(folder, report.tree_digest(tree), every))
+    if call.flags.tensorboard:
+        found.append(report.tensorboard_logger(folder))
+    if call.flags.wandb:
+        found.append(report.wandb_logger("d2m_jax", name=folder.name, config=tree, folder=folder))
+    return found
+
+
+def finish(call: door.Call, world: World, outcome: MarketOutcome) -> None:
+    """Writes the results and prints the account."""
+    config, folder, market = world.config, world.folder, world.programs.market
+    params = jax.device_get(market.model.unravel(jax.numpy.asarray(outcome.theta)))
+    metric, sizes = metric_of(world), world.data.sizes
+    report.write_results(folder, config, outcome, market.layout, sizes, params, metric)
+    holdings(world).to_csv(folder / "holdings.csv", index_label="seller")
+    report.print_account(call.console, config, outcome, market.layout, metric)

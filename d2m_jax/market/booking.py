@@ -1,0 +1,105 @@
+"""What a round comes to: who is credited, what the ledger books, what the user may look at."""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax import cone, privacy
+from d2m_jax import ledger as books
+from d2m_jax.config.hparams import HParams
+from d2m_jax.ledger import Ledger, Phase, Rules, Verdict
+from d2m_jax.market.parts import Parts
+from d2m_jax.market.scene import LearningState, RoundWork
+from d2m_jax.market.state import JOB, MarketState, RoundInfo
+
+
+def is_running(ledger: Ledger) -> jax.Array:
+    """[] bool: the job is in training."""
+    phase = ledger.jobs.phase[JOB]
+    return (phase == Phase.MATCHED) | (phase == Phase.TRAINING)
+
+
+def may_train(ledger: Ledger) -> jax.Array:
+    """[N] bool: the sellers that may train for the job."""
+    matched = ledger.jobs.matched[JOB]
+    return matched & ~ledger.banned[ledger.layout.sellers] & is_running(ledger)
+
+
+def credit(
+    parts: Parts,
+    state: MarketState,
+    hparams: HParams,
+    work: RoundWork,
+    learning: LearningState,
+    is_right: jax.Array,
+    is_wrong: jax.Array,
+) -> jax.Array:
+    """[N] shares of the round: by contribution, or to the adversary's own sellers."""
+    who, present = work.selection.indices, work.selection.present
+    evidence = work.evidence._replace(mass=learning.defence.p[who])
+    worth = parts.contribution(evidence, **hparams.contribution)
+    ours = jnp.where(is_right, worth, 0.0)
+    byzantine = (state.roles.byzantine[who] & present).astype(jnp.float32)
+    theirs = jnp.where(is_wrong, byzantine / jnp.maximum(byzantine.sum(), 1.0), 0.0)
+    shares = privacy.release(jnp.where(present, ours + theirs, 0.0), "contributions")
+    nothing = jnp.zeros(parts.spec.num_sellers, jnp.float32)
+    return nothing.at[who].add(shares.astype(jnp.float32))
+
+
+def book_round(
+    ledger: Ledger,
+    rules: Rules,
+    work: RoundWork,
+    consensus: cone.Consensus,
+    is_right: jax.Array,
+) -> Ledger:
+    """Nodes are paid and slashed, sellers rated, and the time of the vote passes."""
+    layout = ledger.layout
+    ledger, _ = books.settle_round(
+        ledger, rules, actor=layout.treasury, job=JOB, outcomes=consensus.outcome
+    )
+    who = jnp.where(work.selection.present, work.selection.indices, layout.num_sellers)
+    verdicts = jnp.where(work.info.accepted, Verdict.ACCEPTED, Verdict.FLAGGED)
+    verdicts = jnp.zeros(layout.num_sellers, jnp.int32).at[who].set(verdicts, mode="drop")
+    ledger, _ = books.rate_sellers(
+        ledger,
+        rules,
+        actor=layout.treasury,
+        job=JOB,
+        verdicts=jnp.where(is_right, verdicts, Verdict.NOT_SAMPLED),
+    )
+    ledger, _ = books.advance(ledger, rules, blocks=2 * consensus.attempts)
+    return ledger
+
+
+def describe_round(
+    state: MarketState,
+    ledger: Ledger,
+    work: RoundWork,
+    learning: LearningState,
+    consensus: cone.Consensus,
+    shares: jax.Array,
+) -> RoundInfo:
+    """What happened; `state` is before the round, `ledger` and `learning` after it."""
+    bad = state.roles.bad_seller
+    mass = jnp.where(may_train(state.ledger), learning.defence.p, 0.0)
+    mass = mass / jnp.maximum(mass.sum(), 1e-30)
+    return RoundInfo(
+        round=state.round + 1,
+        sellers=work.selection.indices,
+        present=work.selection.present,
+        valid=work.valid,
+        accepted=work.info.accepted,
+        flagged=work.info.flagged,
+        credited=shares,
+        sampling=mass,
+        byzantine_mass=jnp.where(bad, mass, 0.0).sum(),
+        byzantine_credit=jnp.where(bad, shares, 0.0).sum(),
+        refused=work.refused,
+        excluded=work.info.num_excluded,
+        direction_norm=jnp.linalg.norm(work.direction),
+        accepted_digest=consensus.accepted,
+        attempts=consensus.attempts,
+        executions=consensus.executions,
+        latency=consensus.latency,
+        nodes_paid=ledger.jobs.compute_paid[JOB] - state.ledger.jobs.compute_paid[JOB],
+    )

@@ -1,0 +1,206 @@
+"""The one dictionary of columns: name, type, unit and meaning of every table. Host only.
+
+The tables of a single run (`tables.py`) and of a sweep (`sweep/tables.py`, `sweep/store.py`) are
+typed by it, so that the same thing has the same name and type in both. `docs/columns.md` is
+`markdown()`. A missing value is `<NA>` and never changes the type of its column.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+INTEGER, NUMBER, MEASURED, FACT, WORD = "Int64", "Float64", "Float32", "boolean", "string"
+
+ARROW = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.float32(): pd.Float32Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    **{kind: pd.Int64Dtype() for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
+    **{kind: pd.Int64Dtype() for kind in (pa.uint8(), pa.uint16(), pa.uint32())},
+    **{kind: pd.StringDtype() for kind in (pa.string(), pa.large_string())},
+}
+
+
+class Column(NamedTuple):
+    """What one column holds."""
+
+    name: str
+    dtype: str  # of pandas, nullable
+    unit: str
+    meaning: str
+
+
+HEAD = ("key", "status", "reason", "version")  # before the axes of a sweep
+
+
+def _columns(*rows: tuple[str, str, str, str]) -> tuple[Column, ...]:
+    return tuple(Column(*row) for row in rows)
+
+
+MONEY = _columns(
+    ("before", INTEGER, "money units", "wealth before anybody acted: balance and stake"),
+    ("after", INTEGER, "money units", "wealth when the job has ended"),
+    ("change", INTEGER, "money units", "after - before"),
+)
+
+ROUNDS = _columns(
+    ("round", INTEGER, "rounds", "number of the round, from 1"),
+    ("byzantine_mass", MEASURED, "probability", "mass of bad sellers in the next draw"),
+    ("byzantine_credit", MEASURED, "share", "contribution of the round credited to bad sellers"),
+    ("num_refused", INTEGER, "updates", "updates that were not finite or too long"),
+    ("num_excluded", INTEGER, "sellers", "sellers excluded by the defence so far"),
+    ("direction_norm", MEASURED, "norm", "length of the aggregate that the model steps along"),
+    ("accepted_digest", INTEGER, "code", "CONE accepted: 0 the right result, > 0 a wrong one, "
+     "-1 none"),
+    ("attempts", INTEGER, "sets", "execution sets drawn"),
+    ("executions", INTEGER, "executions", "nodes that executed the round"),
+    ("latency", MEASURED, "s", "simulated time of the consensus"),
+    ("nodes_paid", INTEGER, "money units", "paid to nodes for the round"),
+    ("num_accepted", INTEGER, "sellers", "sampled sellers whose update the defence used"),
+    ("num_flagged", INTEGER, "sellers", "sampled sellers whose update was flagged"),
+    ("bad_sampled", INTEGER, "sellers", "bad sellers in the sample"),
+    ("bad_accepted", INTEGER, "sellers", "bad sellers whose update the defence used"),
+    ("gas", INTEGER, "gas", "cost of booking the round on the EVM; 0 if nobody was matched"),
+)  # fmt: skip
+
+EVALUATIONS = _columns(
+    ("round", INTEGER, "rounds", "rounds done"),
+    ("test_metric", MEASURED, "0 to 1", "metric of the model on the test set"),
+    ("test_loss", MEASURED, "nats", "mean loss of the model on the test set"),
+)
+
+SELLERS = _columns(
+    ("seller", INTEGER, "index", "which seller, from 0"),
+    ("role", WORD, "", "honest, Byzantine, tag liar or not matched"),
+    ("samples", INTEGER, "examples", "size of the data as registered"),
+    ("accepted_rounds", INTEGER, "rounds", "applied rounds in which its update was used"),
+    (
+        "flagged_rounds",
+        INTEGER,
+        "rounds",
+        "applied rounds in which it was flagged",
+    ),
+    ("mass", MEASURED, "probability", "of being drawn next"),
+    ("reputation", NUMBER, "0 to 1", "on the ledger, in the end"),
+    ("excluded", FACT, "", "the defence does not draw the seller any more"),
+    ("slashed", FACT, "", "lost its deposit on evidence of harm"),
+    *MONEY,
+    ("epsilon", NUMBER, "nats", "privacy loss if drawn in every round; only with privacy"),
+    ("epsilon_ex_post", NUMBER, "nats", "privacy loss of the rounds it was drawn in; no guarantee"),
+)
+
+NODES = _columns(
+    ("node", INTEGER, "index", "which compute node, from 0"),
+    ("behaviour", WORD, "", "honest, collude, lone liar, silent, copy or adaptive"),
+    *MONEY,
+)
+
+GROUPS = _columns(
+    ("group", WORD, "", "who; the last row is the constant total"),
+    ("parties", INTEGER, "accounts", "how many they are"),
+    *MONEY,
+)
+
+RUNS = _columns(
+    ("key", WORD, "", "digest of the whole configuration and the version"),
+    ("status", WORD, "", "done or failed"),
+    ("reason", WORD, "", "why it failed, as a sentence"),
+    ("version", WORD, "", "of d2m_jax"),
+    ("test_metric", MEASURED, "0 to 1", "metric of the last model on the test set"),
+    ("best_metric", MEASURED, "0 to 1", "the largest of all evaluations"),
+    ("test_loss", MEASURED, "nats", "mean loss of the last model on the test set"),
+    ("metric", MEASURED, "0 to 1", "true metric of the last model on the buyer's verdict examples"),
+    ("phase", WORD, "", "how the job ended: settled, refunded, aborted or idle"),
+    ("price", INTEGER, "money units", "what the winner paid into the job"),
+    ("seller_paid", INTEGER, "money units", "paid to sellers"),
+    ("bad_pay_share", NUMBER, "share", "of it to bad sellers"),
+    ("buyer_change", INTEGER, "money units", "change of the wealth of all buyers"),
+    ("honest_seller_income", NUMBER, "money units", "mean change of the wealth of honest sellers"),
+    ("bad_seller_income", NUMBER, "money units", "mean change of the wealth of bad sellers"),
+    ("honest_node_income", NUMBER, "money units", "mean change of the wealth of honest nodes"),
+    ("bad_node_income", NUMBER, "money units", "mean change of the wealth of other nodes"),
+    ("treasury_change", INTEGER, "money units", "change of the wealth of the treasury"),
+    ("burned", INTEGER, "money units", "destroyed so far"),
+    ("num_byzantine", INTEGER, "sellers", "Byzantine sellers"),
+    ("slashed_bad", INTEGER, "sellers", "bad sellers that lost their deposit"),
+    ("slashed_honest", INTEGER, "sellers", "honest sellers that lost their deposit"),
+    ("wrong_rounds", INTEGER, "rounds", "rounds in which CONE accepted a wrong result"),
+    ("undecided_rounds", INTEGER, "rounds", "rounds in which CONE accepted none"),
+    ("wrong_verdict", FACT, "", "CONE accepted a false metric"),
+    ("disputed", FACT, "", "somebody disputed"),
+    ("upheld", FACT, "", "the dispute was upheld"),
+    ("attempts", INTEGER, "sets", "execution sets drawn in all rounds"),
+    ("executions", INTEGER, "executions", "executions by nodes in all rounds"),
+    ("latency", MEASURED, "s", "simulated time of the consensus in all rounds"),
+    ("compute_paid", INTEGER, "money units", "paid to nodes"),
+    ("num_refused", INTEGER, "updates", "updates that were not finite or too long, in all rounds"),
+    ("num_excluded", INTEGER, "sellers", "sellers excluded by the defence in the end"),
+    ("byzantine_mass", MEASURED, "probability", "mass of bad sellers in the draw after the last"),
+    ("num_rounds", INTEGER, "rounds", "rounds of training"),
+    ("config", WORD, "JSON", "the full configuration"),
+)
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "runs": RUNS,
+    "rounds": (RUNS[0], *ROUNDS, *EVALUATIONS[1:]),
+    "evaluations": EVALUATIONS,
+    "sellers": SELLERS,
+    "nodes": NODES,
+    "money": GROUPS,
+}
+
+ABOUT = {
+    "runs": "One row per run of a sweep. A column named like a field of the configuration "
+    "(`spec.aggregator`) is an axis; it has the type of its values.",
+    "rounds": "One row per round; `key` only in a sweep. Metric and loss only where they were "
+    "measured.",
+    "evaluations": "One row per evaluation.",
+    "sellers": "One row per seller.",
+    "nodes": "One row per compute node.",
+    "money": "One row per group of parties.",
+}
+
+
+def typed(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """The frame with the types and in the order of the dictionary.
+
+    Other columns get the nullable type that they fit and stand behind the first known ones, where
+    the axes of a sweep are.
+
+    Args:
+        frame: some or all columns of the table.
+        table: a key of `TABLES`.
+    """
+    known = {column.name: column.dtype for column in TABLES[table] if column.name in frame}
+    others = {name: _nullable(frame[name]) for name in frame if name not in known}
+    kinds: dict[Any, Any] = {**known, **{name: kind for name, kind in others.items() if kind}}
+    head = [name for name in known if name in HEAD]
+    rest = [name for name in known if name not in HEAD]
+    return frame.astype(kinds)[[*head, *others, *rest]]
+
+
+def _nullable(values: pd.Series) -> str:
+    """The nullable type of a column that the dictionary does not know; empty for mixed objects."""
+    if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
+        return ""
+    if values.dtype == np.float32:
+        return MEASURED
+    return {"b": FACT, "i": INTEGER, "u": INTEGER, "f": NUMBER}.get(values.dtype.kind, "")
+
+
+def markdown() -> str:
+    """All tables as `docs/columns.md`.
+
+    Command: python -c "from d2m_jax.report.columns import markdown; print(markdown(), end='')"
+    """
+    parts = [
+        "# Columns of all tables\n\nWritten by `d2m_jax.report.columns.markdown()`. Types are "
+        'those of pandas, nullable. "Bad" sellers\nare Byzantine or lie about their tags.\n'
+    ]
+    for name, columns in TABLES.items():
+        rows = [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.meaning} |" for c in columns]
+        head = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+        parts.append("\n".join([f"## {name}\n\n{ABOUT[name]}\n", *head, *rows]) + "\n")
+    return "\n".join(parts)

@@ -1,0 +1,39 @@
+"""Plots of `cli/gas_report.py`: gas as the market grows. Host only."""
+
+import pathlib
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+BLOCK = 36_000_000  # gas limit of a block
+
+
+def plot_growth(growth: pd.DataFrame, title: str, path: pathlib.Path) -> None:
+    """Four panels, one size growing in each; the colours are explained once, below.
+
+    Args:
+        growth: a row per size: grows, to, gas by action.
+        title: says what does not grow.
+        path: of the figure.
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(9, 7), sharey=True)
+    for axis, (name, part) in zip(axes.flat, growth.groupby("grows", sort=False), strict=True):
+        for column in ("job", "round", "settle_round", "match", "settle"):
+            axis.loglog(part["to"], part[column], marker=".", label=column.replace("_", " "))
+        axis.axhline(BLOCK, color="grey", linestyle="--", linewidth=1)
+        axis.set_title(str(name).replace("num_", "") + " grow", fontsize=10)
+        axis.set_xticks(part["to"], [f"{x:,}" for x in part["to"]], fontsize=8)
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("gas")
+    axes[0, 0].annotate("one block", (growth["to"].iloc[0], BLOCK * 1.15), color="grey", fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(title)
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.savefig(path, dpi=90)
+    plt.close(figure)

@@ -1,0 +1,110 @@
+"""How good a model is on a whole set, block by block, and the losses of many candidate steps.
+
+Not here: what is measured (`measures.py`), training (`sellers/`).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.core.types import Batch, PyTree
+from d2m_jax.data.dataset import num_examples
+from d2m_jax.tasks.flat import Model
+
+BLOCK = 250  # examples at a time
+
+
+def evaluate(
+    model: Model, theta: jax.Array, examples: Batch, stats: PyTree = (), *, block: int = BLOCK
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the metric and the mean loss on `examples`.
+
+    The last block is padded by repeating the last example with weight 0, so any number of
+    examples is exact, and memory is that of one block; a metric of the whole set keeps the outputs
+    of all examples.
+
+    Args:
+        model: from `flatten`.
+        theta: [D] flat parameters.
+        examples: batch of E examples as they are stored.
+        stats: of the data set, for `Task.prepare`.
+        block: examples at a time.
+
+    Returns:
+        metric in [0, 1] and mean loss, floating scalars.
+    """
+    total, metric = num_examples(examples), model.metric
+    block = min(block, total)
+    num_blocks = -(-total // block)
+
+    def one(start: jax.Array) -> tuple[jax.Array, Any]:
+        rows = start + jnp.arange(block)
+        weight = rows < total
+        rows = jnp.minimum(rows, total - 1)
+        batch = model.prepare(jax.tree.map(lambda leaf: leaf[rows], examples), stats)
+        outputs = model.apply(theta, batch)
+        loss = jnp.where(weight, model.of_outputs(outputs, batch), 0.0).sum()
+        if metric.per_example is None:
+            return loss, outputs
+        return loss, jnp.where(weight, metric.per_example(outputs, batch), 0.0).sum()
+
+    losses, found = jax.lax.map(one, jnp.arange(num_blocks) * block)
+    loss = losses.sum() / total
+    if metric.per_example is None:
+        outputs = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:total], found)
+        return metric.of_set(outputs, model.prepare(examples, stats)), loss
+    mean = found.sum() / total
+    return (metric.finish(mean) if metric.finish else mean), loss
+
+
+def losses_of_candidates(
+    model: Model, theta: jax.Array, updates: jax.Array, lr: jax.Array | float, batch: Batch
+) -> jax.Array:
+    """Returns the loss after each seller's step alone: L(theta - lr * updates[s]) for every s.
+
+    A non-finite update gives a non-finite loss in its own row only.
+
+    Args:
+        model: from `flatten`.
+        theta: [D].
+        updates: [S, D].
+        lr: server learning rate, number or scalar array.
+        batch: validation examples as `Task.prepare` leaves them.
+
+    Returns:
+        [S] mean losses.
+    """
+
+    def one(update: jax.Array) -> jax.Array:
+        return model.loss(theta - lr * update, batch)
+
+    if model.map_sellers == "map":
+        return jax.lax.map(one, updates)
+    return jax.vmap(one)(updates)
+
+
+def losses_of_mixtures(
+    model: Model,
+    theta: jax.Array,
+    updates: jax.Array,
+    weights: jax.Array,
+    lr: jax.Array | float,
+    batch: Batch,
+) -> jax.Array:
+    """Returns L(theta - lr * weights[c] @ updates) for every c -> [C].
+
+    What exact Shapley values ask for. A model that brings `mixtures` shares the work of its first
+    layer among all mixtures (`mixtures.py`); others are evaluated one by one.
+
+    Args:
+        model: from `flatten`.
+        theta: [D].
+        updates: [S, D].
+        weights: [C, S], what each mixture takes of each update.
+        lr: server learning rate.
+        batch: validation examples as `Task.prepare` leaves them.
+    """
+    if model.mixtures is None:
+        return losses_of_candidates(model, theta, weights @ updates, lr, batch)
+    return model.mixtures(theta, updates, weights, lr, batch)
