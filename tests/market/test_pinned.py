@@ -31,7 +31,7 @@ def test_digits_market_ends_with_the_same_ledger():
     market, outcome = play_config(config)
     was = json.loads((HERE / "digits_ledger.json").read_text())
     assert json.loads(json.dumps(ledger_dict(outcome.ledger, market.layout))) == was
-    assert float(outcome.test_accuracy) == pytest.approx(0.9493, abs=TOLERANCE)
+    assert float(outcome.test_metric) == pytest.approx(0.9493, abs=TOLERANCE)
 
 
 def test_quick_sweep_ends_with_the_same_runs(tmp_path):
