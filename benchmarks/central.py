@@ -14,30 +14,21 @@ import jax.numpy as jnp
 
 from d2m_jax.data import load
 from d2m_jax.tasks import MODELS, evaluate, flatten, problem_of
-from d2m_jax.tasks.tables import table_mlp
-from d2m_jax.tasks.text import char_lstm, text_bow, text_cnn
 
 BATCH, MOMENTUM, REPORTS = 160, 0.9, 10
-BUILDERS = {
-    **MODELS,
-    "char_lstm": char_lstm,
-    "text_bow": text_bow,
-    "text_cnn": text_cnn,
-    "table_mlp": table_mlp,
-}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dataset")
-    parser.add_argument("model", choices=sorted(BUILDERS))
+    parser.add_argument("model", choices=sorted(MODELS))
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--data_dir")
     flags = parser.parse_args()
     dataset = load(flags.dataset, flags.data_dir)
-    model = flatten(BUILDERS[flags.model](problem_of(dataset)))
+    model = flatten(MODELS[flags.model](problem_of(dataset)))
     train, test = jax.tree.map(jnp.asarray, (dataset.train, dataset.test))
     every = max(1, flags.steps // REPORTS)
 

@@ -22,6 +22,7 @@ from d2m_jax import make_market, parse_config
 from d2m_jax.config.parsing import Config
 from d2m_jax.data import FederatedData
 from d2m_jax.market import collect, compiled, load_world
+from d2m_jax.report.audit import markdown
 from d2m_jax.tasks import Model, evaluate
 
 NAMES = ["breast_cancer", "wine", "diabetes", "heart_disease", "trec", "shakespeare"]
@@ -85,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     """Prints the table, a line at a time."""
     del argv
     for index, name in enumerate(FLAGS.names):
-        lines = pd.DataFrame([row(name)]).to_markdown(index=False).splitlines()
+        lines = markdown(pd.DataFrame([row(name)])).splitlines()
         print("\n".join(lines if index == 0 else lines[2:]), flush=True)
 
 
