@@ -232,10 +232,13 @@ def init(
         **hparams.auction,
     )
     ledger, _ = books.match(ledger, rules, actor=layout.treasury, job=JOB)
+    learning = begin_learning(parts, keys.model, hparams, ledger)
+    base, _ = tasks.evaluate(parts.model, learning.theta, data.verdict, data.stats)
     state = MarketState(
         key=keys.run,
         round=jnp.int32(0),
-        learning=begin_learning(parts, keys.model, hparams, ledger),
+        learning=learning,
+        base_metric=privacy.release(base, "metric"),
         ledger=ledger,
         roles=roles,
         scores=jnp.zeros(spec.num_sellers, jnp.float32),
@@ -353,7 +356,6 @@ def finish(
         state,
         hparams,
         parts.rules(hparams),
-        parts.layout,
         privacy.release(metric, "metric"),
         vote=partial(vote, parts),
         job=JOB,

@@ -34,6 +34,7 @@ class MarketState(NamedTuple):
     key: Key  # of the whole run; rounds and purposes are folded in
     round: jax.Array  # [] int32, rounds done
     learning: LearningState
+    base_metric: jax.Array  # [] float32, of the untrained model on the verdict examples
     ledger: Ledger
     roles: Roles
     scores: jax.Array  # [N] float32, contributions credited so far

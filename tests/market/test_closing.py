@@ -45,7 +45,7 @@ def close(state, metric, claim, vigilance, false_dispute, withheld, first, secon
 
     rules = books.make_rules(**{**hparams.rules, "num_rounds": 1})
     key = jax.random.key(1)
-    return close_job(key, state, hparams, rules, LAYOUT, metric, vote=vote, job=0), asked
+    return close_job(key, state, hparams, rules, metric, vote=vote, job=0), asked
 
 
 def end(
