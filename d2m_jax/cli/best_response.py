@@ -28,9 +28,9 @@ from d2m_jax.config.hparams import HParams
 from d2m_jax.config.parsing import Config, to_dict
 from d2m_jax.config.population import Population
 from d2m_jax.core.choices import lookup
+from d2m_jax.core.files import make_folder
 from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
 from d2m_jax.report.audit import Audit
-from d2m_jax.report.files import make_folder
 from d2m_jax.report.gains import plot_gains
 
 ROLES = ["buyer", "node", "coalition", "seller"]

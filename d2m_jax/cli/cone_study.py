@@ -25,8 +25,8 @@ from d2m_jax.cli import arguments, console, devices, door, flag_tables, paths
 from d2m_jax.cone import ConeParams
 from d2m_jax.cone.checks import validate
 from d2m_jax.cone.study import Point, compare_rules, compare_sets, study_row
+from d2m_jax.core.files import make_folder
 from d2m_jax.report import cone_plots
-from d2m_jax.report.files import make_folder
 
 LISTS: flag_tables.Lists = {
     "pools": (["32", "100", "316", "1000", "3162", "10000", "31623", "100000"], "pool sizes"),

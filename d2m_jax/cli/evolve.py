@@ -18,8 +18,8 @@ from d2m_jax import parse_config, validate
 from d2m_jax.audit.evolution import Pressure, codes_of, evolve, tabulate
 from d2m_jax.audit.strategies import seller_strategies
 from d2m_jax.cli import arguments, console, devices, door, flag_tables, paths
+from d2m_jax.core.files import make_folder
 from d2m_jax.incentives import dynamics
-from d2m_jax.report.files import make_folder
 from d2m_jax.report.phase import plot_phase
 
 STRINGS: flag_tables.Strings = {

@@ -16,9 +16,9 @@ import pandas as pd
 from absl import flags
 
 from d2m_jax.cli import devices, door, flag_tables, paths
+from d2m_jax.core.files import make_folder
 from d2m_jax.ledger import GAS, Kind, gas_of, gas_of_job, gas_of_round
 from d2m_jax.ledger.gas import FEATURES
-from d2m_jax.report.files import make_folder
 from d2m_jax.report.gas_plots import plot_growth
 
 INTEGERS: flag_tables.Integers = {  # the sizes of `Market`

@@ -8,6 +8,7 @@ import difflib
 import functools
 import hashlib
 import inspect
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from d2m_jax.core.types import Number
 
 T = TypeVar("T")
 
+INSTALLED = ("site-packages", "dist-packages", "lib/python")  # in the paths of packages
 # Keywords that the market fills in itself.
 GIVEN = ("context", "key", "mask", "seller", "state", "view")
 
@@ -144,7 +146,7 @@ def digest(choice: Any) -> str:
         16 hexadecimal digits.
     """
     state = hashlib.sha256()
-    for piece in _pieces(choice, set()):
+    for piece in _pieces(choice, {}):
         state.update(piece + b"\0")
     return state.hexdigest()[:16]
 
@@ -185,14 +187,14 @@ def _is_number(fn: Callable[..., Any], name: str, default: Any) -> bool:
     return isinstance(default, float) or annotation in (Number, "Number")
 
 
-def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
+def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
     """Bytes that stand for a value, code by its instructions."""
     if value is None or isinstance(value, str | int | float | bool | bytes | complex):
         yield repr(value).encode()
         return
     if id(value) in seen:
         return
-    seen.add(id(value))
+    seen[id(value)] = value  # kept, for the numbers of what is gone are given again
     if isinstance(value, Mapping):
         for key in sorted(value, key=repr):
             yield repr(key).encode()
@@ -218,9 +220,9 @@ def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
         yield from _object_pieces(value, seen)
 
 
-def _function_pieces(fn: types.FunctionType, seen: set[int]) -> Iterator[bytes]:
+def _function_pieces(fn: types.FunctionType, seen: dict[int, Any]) -> Iterator[bytes]:
     yield fn.__qualname__.encode()
-    if _is_installed(fn.__module__):
+    if _is_installed(fn.__module__, fn.__code__.co_filename):
         yield str(fn.__module__).encode()
         yield from _pieces((fn.__defaults__, fn.__kwdefaults__), seen)
     else:
@@ -233,7 +235,7 @@ def _function_pieces(fn: types.FunctionType, seen: set[int]) -> Iterator[bytes]:
         yield from _pieces(cell.cell_contents, seen)
 
 
-def _object_pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
+def _object_pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
     kind = value if isinstance(value, type) else type(value)
     yield f"{kind.__module__}.{kind.__qualname__}".encode()
     if not _is_installed(kind.__module__):
@@ -254,11 +256,15 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(const)
 
 
-def _is_installed(module: str | None) -> bool:
-    """Whether code belongs to a package whose version stands for it."""
-    import sys
+def _is_installed(module: str | None, file: str | None = None) -> bool:
+    """Whether code belongs to this package or to another one, whose version stands for it.
 
-    found = sys.modules.get(module or "")
-    path = getattr(found, "__file__", None) or ""
-    own = (module or "").split(".")[0] == "d2m_jax"
-    return own or not path or "site-packages" in path or "lib/python" in path
+    Code without a file, as in a notebook, is the user's.
+    """
+    name = (module or "").split(".")[0]
+    if file is None:
+        file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    if name == "__main__" or file.startswith("<"):
+        return False
+    built_in = name in sys.builtin_module_names and not file
+    return built_in or name == "d2m_jax" or any(part in file for part in INSTALLED)

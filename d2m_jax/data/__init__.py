@@ -1,12 +1,12 @@
 """Data: load a named set or bring one's own, deal it to sellers and a buyer.
 
-Read `dataset.py` first, then `federated.py`.
+What a data set is stands in `core/dataset.py`; read `federated.py` first.
 """
 
+from d2m_jax.core.dataset import DataError, Dataset, num_examples
 from d2m_jax.data.arrays import from_arrays
 from d2m_jax.data.batches import check_num_classes, from_batches
 from d2m_jax.data.clients import natural_clients
-from d2m_jax.data.dataset import DataError, Dataset, num_examples
 from d2m_jax.data.dealing import checked_parts
 from d2m_jax.data.federated import (
     FederatedData,

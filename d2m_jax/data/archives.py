@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from d2m_jax.data.dataset import DataError
+from d2m_jax.core.dataset import DataError
 from d2m_jax.data.raw import OFFICIAL, ImageArrays
 
 IDX_FILES = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.core.types import PyTree
 from d2m_jax.data.checks import (
     checked_kind,
@@ -18,7 +19,6 @@ from d2m_jax.data.checks import (
     same_length,
     trained_clients,
 )
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.holdout import hold_out
 from d2m_jax.data.labels import Labels, code_labels, plain, standardized
 from d2m_jax.data.moments import column_moments, moments

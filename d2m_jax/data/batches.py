@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.core.types import Batch, PyTree
 from d2m_jax.data.checks import checked_kind, client_codes, enough, in_range, narrowed, same_length
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.labels import plain
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from d2m_jax.data.dataset import DataError
+from d2m_jax.core.dataset import DataError
 from d2m_jax.data.holdout import LEAST
 from d2m_jax.data.labels import plain
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from d2m_jax.data.dataset import DataError
+from d2m_jax.core.dataset import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

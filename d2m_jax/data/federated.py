@@ -16,8 +16,8 @@ import numpy as np
 from flax import struct
 
 from d2m_jax.core.choices import label
+from d2m_jax.core.dataset import Dataset, num_examples
 from d2m_jax.core.types import Batch, PyTree
-from d2m_jax.data.dataset import Dataset, num_examples
 from d2m_jax.data.dealing import Partition, checked_parts
 from d2m_jax.data.overlap import shared_in
 from d2m_jax.data.partition import as_partition

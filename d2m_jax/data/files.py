@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data.arrays import from_arrays
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.frame import check_column, from_frame
 from d2m_jax.data.paths import Folder, at_home
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data.arrays import parted
 from d2m_jax.data.checks import client_codes, enough, trained_clients
 from d2m_jax.data.columns import fit_column
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.holdout import hold_out
 from d2m_jax.data.labels import Labels, classes_are_numbers, code_labels
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from d2m_jax.data.dataset import DataError
+from d2m_jax.core.dataset import DataError
 
 LEAST = 4  # training examples: two for the buyer and one for each of two sellers
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from d2m_jax.data.dataset import DataError
+from d2m_jax.core.dataset import DataError
 
 TASKS = ("auto", "classes", "numbers")
 _MAX_CODED = 20  # whole numbers with at most so many values are classes when nobody says which

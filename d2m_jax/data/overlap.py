@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from d2m_jax.core.dataset import Dataset
 from d2m_jax.core.types import Batch
-from d2m_jax.data.dataset import Dataset
 
 UNKNOWN = "<unknown>"  # among a text's `columns`: the token of words outside the vocabulary
 _DEVIATIONS = 4.0  # how far chance may exceed what repetition explains

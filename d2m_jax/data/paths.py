@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from d2m_jax.data.dataset import DataError
+from d2m_jax.core.dataset import DataError
 
 Folder = str | os.PathLike[str]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from d2m_jax.data.dataset import DataError, Dataset
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data.moments import moments
 
 

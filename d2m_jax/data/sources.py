@@ -9,8 +9,8 @@ import pathlib
 from collections.abc import Callable
 
 from d2m_jax.core.choices import lookup
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data import archives, cache, digits, tables, texts, tfds
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.paths import Folder, at_home
 from d2m_jax.data.raw import ImageArrays, check_official, images_dataset
 

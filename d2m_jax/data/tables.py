@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data.archives import find_all
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.frame import from_frame
 
 if TYPE_CHECKING:

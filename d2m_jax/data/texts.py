@@ -9,9 +9,9 @@ from collections import Counter
 
 import numpy as np
 
+from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data.archives import find_all
 from d2m_jax.data.checks import client_codes
-from d2m_jax.data.dataset import DataError, Dataset
 from d2m_jax.data.overlap import UNKNOWN
 
 WINDOW = 40  # characters of an example of Shakespeare

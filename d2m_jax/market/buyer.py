@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 
 from d2m_jax import tasks
-from d2m_jax.data.dataset import num_examples
+from d2m_jax.core.dataset import num_examples
 from d2m_jax.market.scene import Scene
 from d2m_jax.tasks import Model
 

@@ -4,9 +4,9 @@
 `results.py` writes what a finished one adds. `columns.py` says what every column means.
 """
 
+from d2m_jax.core.files import StorageError, given_path, kept
 from d2m_jax.report.account import print_account, print_header
 from d2m_jax.report.checkpoint import Checkpoint, Saved, restore
-from d2m_jax.report.files import StorageError, given_path, kept
 from d2m_jax.report.folder import config_tree, open_results, results_name, tree_digest
 from d2m_jax.report.loggers import (
     csv_logger,

@@ -19,7 +19,7 @@ import numpy as np
 
 from d2m_jax.config.parsing import Config, to_dict
 from d2m_jax.core.choices import digest, label
-from d2m_jax.report.files import (
+from d2m_jax.core.files import (
     RESUME,
     StorageError,
     given_path,

@@ -18,8 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from d2m_jax.core.files import StorageError, given_path, write_whole
 from d2m_jax.core.types import PyTree
-from d2m_jax.report.files import StorageError, given_path, write_whole
 
 MODEL = "model.safetensors"
 ROOT = "params"  # the name of a tree that is one array

@@ -17,13 +17,13 @@ from d2m_jax import incentives, privacy
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.parsing import Config
 from d2m_jax.core.choices import label
+from d2m_jax.core.files import RESUME, kept, write_whole
 from d2m_jax.core.types import PyTree
 from d2m_jax.ledger import Layout, Ledger, Phase, split_pot, wealth
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.privacy.accountant import epsilons, epsilons_a_priori, participations_of
 from d2m_jax.report import tables
 from d2m_jax.report.columns import typed
-from d2m_jax.report.files import RESUME, kept, write_whole
 from d2m_jax.report.folder import write_json
 from d2m_jax.report.model_file import MODEL, save_model
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from d2m_jax.core.files import StorageError, given_path, write_whole
 from d2m_jax.report import sweep_plots
-from d2m_jax.report.files import StorageError, given_path, write_whole
 from d2m_jax.sweep.selection import choose, whole_mean, worst_case
 from d2m_jax.sweep.store import load
 

@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from d2m_jax.report.files import HOST, StorageError, is_alive, started
+from d2m_jax.core.files import HOST, StorageError, is_alive, started
 
 
 @contextlib.contextmanager

@@ -22,8 +22,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from d2m_jax.report import columns, files
-from d2m_jax.report.files import StorageError, given_path, make_folder, write_whole
+from d2m_jax.core import files
+from d2m_jax.core.files import StorageError, given_path, make_folder, write_whole
+from d2m_jax.report import columns
 
 TABLES = ("runs", "rounds")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from d2m_jax.core.choices import label, pick
-from d2m_jax.data.dataset import Dataset
+from d2m_jax.core.dataset import Dataset
 from d2m_jax.tasks.adapters import from_equinox, from_flax, from_haiku
 from d2m_jax.tasks.cnn import cifar_cnn, mnist_cnn
 from d2m_jax.tasks.dense import logreg, mlp

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.dataset import num_examples
 from d2m_jax.core.types import Batch, PyTree
-from d2m_jax.data.dataset import num_examples
 from d2m_jax.tasks.flat import Model
 
 BLOCK = 250  # examples at a time

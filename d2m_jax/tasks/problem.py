@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from d2m_jax.data.dataset import Dataset
+from d2m_jax.core.dataset import Dataset
 
 
 class Problem(NamedTuple):

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from d2m_jax import default_config, parse_config, validate
-from d2m_jax.report.files import make_folder
+from d2m_jax.core.files import make_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from d2m_jax import default_config, parse_config
+from d2m_jax.core.files import HOST
 from d2m_jax.report import StorageError, config_tree, open_results, results_name, tree_digest
 from d2m_jax.report import folder as folders
-from d2m_jax.report.files import HOST
 
 TREE = {"spec": {"model": "mlp", "num_rounds": 10}, "hparams": {"tau": 0.9}, "seed": 1}
 OTHER = {**TREE, "spec": {"model": "mlp", "num_rounds": 20}}

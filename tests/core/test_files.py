@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from d2m_jax.core.files import HOST, make_folder, remove_leftovers, write_whole
 from d2m_jax.report import StorageError, given_path, kept
-from d2m_jax.report.files import HOST, make_folder, remove_leftovers, write_whole
 from tests.conftest import ROOT
 
 
@@ -68,7 +68,7 @@ def test_what_ends_a_run_is_a_sentence(tmp_path, error, sentence):
 
 FULL = """
 import resource, sys, pathlib
-from d2m_jax.report.files import HOST, StorageError, write_whole
+from d2m_jax.core.files import HOST, StorageError, write_whole
 from d2m_jax.report.folder import open_results, write_json
 from d2m_jax.report.checkpoint import restore, save
 import numpy as np
