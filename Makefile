@@ -4,15 +4,19 @@ PY := .venv/bin/python
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help run test test-slow lint clean
+.PHONY: help run test test-x64 test-slow lint clean
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: .venv/run.ok  ## a complete market on the built-in digits
 	@$(PY) scripts/run_market.py --config=configs/digits.py
 
 test: .venv/test.ok  ## the tests (about nine minutes on two idle cores)
 	@$(PY) -m pytest -q -n auto --dist loadfile -m "not slow"
+
+test-x64: export JAX_ENABLE_X64 = 1
+test-x64: .venv/test.ok  ## the ledger, and what a market traces to, in a program with 64 bits
+	@$(PY) -m pytest -q -n auto --dist loadfile -m "not slow" tests/ledger tests/market/test_flags.py
 
 test-slow: export XLA_FLAGS ?= --xla_force_host_platform_device_count=2
 test-slow: .venv/test.ok  ## the long tests: real data, large populations; compiled as for users

@@ -1,6 +1,6 @@
 """When bad sellers are bad: always, from some round on, now and then, or others each round.
 
-Not here: what they do (`updates.py`, `data.py`). Read next: `market.py`.
+Not here: what they do (`updates.py`, `data.py`). Read next: `market/engine.py`.
 
 `schedule(key, round_index, byzantine [N], **numbers) -> active [N] bool`. Pass the same key in
 every round: the schedules that draw fold the round in themselves.

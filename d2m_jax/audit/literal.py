@@ -1,7 +1,7 @@
 """A round of a market decided literally: every drawn node computes it again and hashes the model.
 
 The slow twin of the vote in `Market.step`: same sets, same stop rule, real bytes. Not here: draw,
-digests and counting (`cone/reexecute.py`), the work of a round (`training.py`).
+digests and counting (`cone/reexecute.py`), the work of a round (`market/round.py`).
 """
 
 from collections.abc import Callable

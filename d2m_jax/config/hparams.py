@@ -1,7 +1,7 @@
 """Every number of a market, as one pytree: what a sweep varies without compiling again.
 
 Groups follow the rooms. Defaults are plain Python numbers; `as_arrays` types them at the boundary,
-so that 1, 1.0 and an array mean the same program. Read next: `market.py`.
+so that 1, 1.0 and an array mean the same program. Read next: `market/engine.py`.
 """
 
 import dataclasses

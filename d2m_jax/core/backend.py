@@ -1,6 +1,6 @@
 """Choices that depend on the backend, all in one place.
 
-Not here: the code that is chosen (`models/`, `sellers/`, `aggregation/order_stats.py`, `sweep/`).
+Not here: the code that is chosen (`tasks/`, `sellers/`, `aggregation/order_stats.py`, `sweep/`).
 Figures: `benchmarks/models.py`, `benchmarks/vs_byzfl.py`, `benchmarks/sweep.py`.
 """
 

@@ -1,6 +1,7 @@
 """The auction as it is played: registration of everybody, then buyers that outbid each other.
 
-The rules of the auction are the ledger's; here is only what the parties do. Read next: `market.py`.
+The rules of the auction are the ledger's; here is only what the parties do. Read next:
+`engine.py`.
 """
 
 from collections.abc import Callable

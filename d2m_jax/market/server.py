@@ -1,6 +1,6 @@
 """The server's step from the accepted direction to the model, by optax's optimisers.
 
-Not here: the vote that decides whether the step is taken (`market.py`). The rate stays outside:
+Not here: the vote that decides whether the step is taken (`engine.py`). The rate stays outside:
 theta <- theta - lr * step.
 """
 

@@ -1,4 +1,4 @@
-"""What a market carries from round to round and leaves behind. Read next: `market.py`."""
+"""What a market carries from round to round and leaves behind. Read next: `market/engine.py`."""
 
 from typing import NamedTuple
 
