@@ -51,6 +51,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "defence.evidence_cap": (0, 1e6),
     "defence.trust_memory": (0, 1),
     "defence.suspicion_memory": (0, 1),
+    "defence.harm_memory": (0, 1),
     "defence.trust_limit": (0, 1e3),
     "defence.exclusion_log_odds": (0, 1e6),
     "defence.reject": (0, 1),

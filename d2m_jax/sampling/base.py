@@ -72,6 +72,7 @@ class DefenceParams(NamedTuple):
     reject: Any = 0.03  # an update of a seller with less trust, a probability, is left out
     suspicion_memory: Any = 0.9  # share of the suspicion kept in the next sampled round
     exclusion_log_odds: Any = 10.0  # suspicion at which a seller is excluded
+    harm_memory: Any = 0.97  # share of the two sums of harm kept in the next sampled round
     drift_memory: Any = 0.95  # of the slow mean of all updates
     drift_deviations: Any = 4.0  # more than so many robust deviations along it ...
     drift_gap: Any = 0.2  # ... and than this cosine is steered

@@ -32,6 +32,7 @@ from d2m_jax.sampling.osmd import mirror_step
 from d2m_jax.sampling.robust import masked_deviation, weighted_quantile
 
 _TINY = 1e-30
+_MOST = 1e30  # of a rise of the loss in one round, so that sums stay finite
 _LARGEST_EXPONENT = 80.0  # exp of more is infinite
 _SETTLED = 0.44  # quantile of the norms from which on R moves little by little
 
@@ -49,6 +50,8 @@ class CorrectedMemory(NamedTuple):
     variance: jax.Array  # [] float32, its variance
     trust: jax.Array  # [N] float32, log odds that a seller is helpful
     drift: jax.Array  # [D] float32, slow mean of all updates
+    harm: jax.Array  # [N] float32, rise of the validation loss by each seller; it fades
+    opposition: jax.Array  # [N] float32, rise of the other sellers' loss by each; it fades
 
 
 class Rows(NamedTuple):
@@ -79,6 +82,8 @@ def corrected_defence(num_sampled: int) -> Defence:
             variance=zero,
             trust=sellers,
             drift=jnp.zeros(dim, dtype),
+            harm=sellers,
+            opposition=sellers,
         )
         return initial_state(num_sellers, memory, dtype)
 
@@ -133,7 +138,9 @@ def corrected_defence(num_sampled: int) -> Defence:
         fair = num_sampled * lam / jnp.maximum(selection.weights, _TINY)
         weights = jnp.where(accepted, rank * jnp.minimum(fair, 1 / params.alpha), 0.0)
         mass = weights.sum()
-        total = radius * ((weights / jnp.maximum(mass, _TINY)) @ rows.values)
+        shares = weights / jnp.maximum(mass, _TINY)
+        mean_row = shares @ rows.values
+        total = radius * mean_row
         total = jnp.where((mass > 0) & jnp.isfinite(total).all(), total, 0.0)
 
         useful = jnp.minimum(lam * radius * rows.length * jnp.maximum(agreement, 0.0), 1e15)
@@ -146,6 +153,14 @@ def corrected_defence(num_sampled: int) -> Defence:
             variance=variance,
             trust=_put(memory.trust, selection, trust),
             drift=params.drift_memory * memory.drift + (1 - params.drift_memory) * radius * mixed,
+            harm=_account(memory.harm, selection, rows, -gain, params),
+            opposition=_account(
+                memory.opposition,
+                selection,
+                rows,
+                -_helps(rows, shares, mean_row, radius, context),
+                params,
+            ),
         )
         state = state._replace(
             memory=memory,
@@ -247,7 +262,7 @@ def agreement_of(
         norm = jnp.where(jnp.isfinite(norm), norm, 0.0)
         cosine = units @ (gradient / jnp.maximum(norm, _TINY))
         cosine = jnp.where(jnp.isfinite(cosine), cosine, 0.0)
-        return cosine, context.lr * radius * norm * rows.length * cosine
+        return cosine, jnp.minimum(context.lr * radius * norm, _MOST) * rows.length * cosine
     gram = jnp.matmul(units, units.T, precision="highest")
     pull = gram @ weights
     own = jnp.diagonal(gram) * weights
@@ -298,10 +313,36 @@ def log_odds(
     return jnp.clip(odds / jnp.maximum(variance, 1e-4), -params.evidence_cap, params.evidence_cap)
 
 
+def _helps(
+    rows: Rows, shares: jax.Array, mean_row: jax.Array, radius: jax.Array, context: Context
+) -> jax.Array:
+    """[S] first-order falls of the other sellers' loss, lr <u, what the others add to the mean>."""
+    along = rows.values @ mean_row - shares * jnp.square(rows.length)
+    return jnp.minimum(context.lr * radius * radius, _MOST) * along
+
+
+def _account(
+    sums: jax.Array, selection: Selection, rows: Rows, rise: jax.Array, params: DefenceParams
+) -> jax.Array:
+    """[N] sums of rises [S]; those of the sellers that were heard fade."""
+    new = params.harm_memory * sums[selection.indices] + jnp.clip(rise, -_MOST, _MOST)
+    return _put(sums, selection._replace(present=rows.use), new)
+
+
 def _put(values: jax.Array, selection: Selection, new: jax.Array) -> jax.Array:
     """[N] values with those of the sampled sellers replaced."""
     who = jnp.where(selection.present, selection.indices, values.shape[0])
     return values.at[who].set(new.astype(values.dtype), mode="drop")
+
+
+def _opposes_both(memory: CorrectedMemory) -> jax.Array:
+    """[N] bool: two witnesses that do not know each other say so.
+
+    By chance, or because the buyer has no examples of what a seller holds, an honest seller points
+    against the buyer's examples or against the others, but hardly against both in the sum. Without
+    validation data the rise of its loss is 0 throughout, and the others decide.
+    """
+    return (memory.harm >= 0) & (memory.opposition > 0)
 
 
 def _sampling_mass(
@@ -320,9 +361,10 @@ def _sampling_mass(
     step = jnp.minimum(rate * relative / jnp.maximum(p, _TINY) ** 3, params.exponent_cap)
     step = step + params.distrust_penalty * jnp.clip(trust, -1.0, 0.0)
 
-    order = jnp.argsort(-state.suspicion)
+    suspicion = jnp.where(_opposes_both(state.memory), state.suspicion, -1.0)
+    order = jnp.argsort(-suspicion)
     rank = jnp.zeros(num, jnp.int32).at[order].set(jnp.arange(num, dtype=jnp.int32))
-    active = ~((state.suspicion >= params.exclusion_log_odds) & (rank < num // 2))
+    active = ~((suspicion >= params.exclusion_log_odds) & (rank < num // 2))
     back = active & (state.p <= 0)  # excluded before, let in again: at the floor
     p = jnp.where(back, params.alpha / num, state.p)
     slope = _put(jnp.zeros_like(p), selection, step)
