@@ -52,6 +52,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "defence.trust_memory": (0, 1),
     "defence.suspicion_memory": (0, 1),
     "defence.harm_memory": (0, 1),
+    "defence.readmission": (0, 1e3),
+    "defence.trust_floor": (-1e3, 1e3),
     "defence.trust_limit": (0, 1e3),
     "defence.exclusion_log_odds": (0, 1e6),
     "defence.reject": (0, 1),

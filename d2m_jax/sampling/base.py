@@ -72,7 +72,9 @@ class DefenceParams(NamedTuple):
     reject: Any = 0.03  # an update of a seller with less trust, a probability, is left out
     suspicion_memory: Any = 0.9  # share of the suspicion kept in the next sampled round
     exclusion_log_odds: Any = 10.0  # suspicion at which a seller is excluded
-    harm_memory: Any = 0.97  # share of the two sums of harm kept in the next sampled round
+    harm_memory: Any = 0.97  # share of the two balances of harm kept in the next sampled round
+    readmission: Any = 0.0  # most log odds a round of who is left out and opposes both
+    trust_floor: Any = -2.0  # least log odds of who does not oppose both; -100: none
     drift_memory: Any = 0.95  # of the slow mean of all updates
     drift_deviations: Any = 4.0  # more than so many robust deviations along it ...
     drift_gap: Any = 0.2  # ... and than this cosine is steered
@@ -88,6 +90,7 @@ class DefenceState(NamedTuple):
     active: jax.Array  # [N] bool, False when excluded
     suspicion: jax.Array  # [N] float32, CUSUM of evidence of harm, log odds
     damage: jax.Array  # [N] float32, summed first-order rise of the validation loss
+    discord: jax.Array  # [N] float32, summed first-order rise of the mean loss of other sellers
     memory: PyTree  # of this defence
 
 
@@ -185,6 +188,7 @@ def initial_state(num_sellers: int, memory: PyTree, dtype: Any = jnp.float32) ->
         active=jnp.ones(num_sellers, bool),
         suspicion=zeros,
         damage=zeros,
+        discord=zeros,
         memory=memory,
     )
 
@@ -197,8 +201,9 @@ def as_before(new: DefenceState, old: DefenceState) -> DefenceState:
 def slashable(state: DefenceState) -> jax.Array:
     """Returns [N] bool: who may be slashed.
 
-    Exclusion is not enough; slashing needs a positive sum of measured rises of the validation loss
-    as well, hence validation data. Our choice (the paper's rule is not known): honest sellers of
-    rare classes would else lose deposits without evidence of harm.
+    Exclusion is not enough. Slashing needs a positive sum of first-order rises of the validation
+    loss, hence validation data, and of the mean loss of all other sellers, trusted or not: whom the
+    defence trusts follows from the buyer's examples, and a buyer whose examples lack classes would
+    gain by the deposits of honest sellers. Our choice (the paper's rule is not known).
     """
-    return ~state.active & (state.damage > 0)
+    return ~state.active & (state.damage > 0) & (state.discord > 0)

@@ -7,6 +7,9 @@ agreement with the buyer's validation gradient and keeps two accounts per seller
 
     trust      is this seller helpful?   weighs its update and its sampling mass; it forgets
     suspicion  does it point the other way?   a CUSUM; past a limit the seller is excluded
+
+Few examples err, and always the same way. So nobody is excluded who does not oppose the other
+sellers as well: see `_opposes_both`.
 """
 
 from typing import Any, NamedTuple
@@ -124,7 +127,7 @@ def corrected_defence(num_sampled: int) -> Defence:
         helpful = log_odds(agreement, mean, variance, params.useless, params)
         helpful = jnp.where(rows.free, jnp.minimum(helpful, -0.5 * params.evidence_cap), helpful)
         helpful = jnp.where(lost, -params.evidence_cap, helpful)
-        trust = jnp.minimum(params.trust_memory * before + helpful, params.trust_limit)
+        trust = _trust(before, helpful, _opposes_both(memory)[who], lost, params)
 
         harmless = log_odds(agreement, mean, variance, params.harmful, params)
         harmless = jnp.where(lost, -0.5 * params.evidence_cap, harmless)
@@ -139,14 +142,16 @@ def corrected_defence(num_sampled: int) -> Defence:
         weights = jnp.where(accepted, rank * jnp.minimum(fair, 1 / params.alpha), 0.0)
         mass = weights.sum()
         shares = weights / jnp.maximum(mass, _TINY)
-        mean_row = shares @ rows.values
-        total = radius * mean_row
+        total = radius * (shares @ rows.values)
         total = jnp.where((mass > 0) & jnp.isfinite(total).all(), total, 0.0)
 
         useful = jnp.minimum(lam * radius * rows.length * jnp.maximum(agreement, 0.0), 1e15)
         feedback = jnp.where(accepted, rank * jnp.square(useful), 0.0)
         counts = counted.astype(rows.values.dtype)
-        mixed = (counts / jnp.maximum(counts.sum(), 1)) @ rows.values
+        even = counts / jnp.maximum(counts.sum(), 1)
+        mixed = even @ rows.values
+        scale = context.lr * radius * radius
+        opposed, discord = (_rises(rows, which, scale) for which in (shares, even))
         memory = memory._replace(
             largest=jnp.where(memory.largest > 0, memory.largest, feedback.max()),
             mean=mean,
@@ -154,19 +159,14 @@ def corrected_defence(num_sampled: int) -> Defence:
             trust=_put(memory.trust, selection, trust),
             drift=params.drift_memory * memory.drift + (1 - params.drift_memory) * radius * mixed,
             harm=_account(memory.harm, selection, rows, -gain, params),
-            opposition=_account(
-                memory.opposition,
-                selection,
-                rows,
-                -_helps(rows, shares, mean_row, radius, context),
-                params,
-            ),
+            opposition=_account(memory.opposition, selection, rows, opposed, params),
         )
         state = state._replace(
             memory=memory,
             suspicion=_put(state.suspicion, selection, suspicion),
             reputation=jax.nn.sigmoid(memory.trust),
             damage=state.damage.at[who].add(jnp.where(rows.use, -gain, 0.0)),
+            discord=state.discord.at[who].add(jnp.where(rows.use, discord, 0.0)),
         )
         state = _sampling_mass(state, selection, feedback, trust, params)
         info = DefenceInfo(
@@ -313,18 +313,19 @@ def log_odds(
     return jnp.clip(odds / jnp.maximum(variance, 1e-4), -params.evidence_cap, params.evidence_cap)
 
 
-def _helps(
-    rows: Rows, shares: jax.Array, mean_row: jax.Array, radius: jax.Array, context: Context
-) -> jax.Array:
-    """[S] first-order falls of the other sellers' loss, lr <u, what the others add to the mean>."""
-    along = rows.values @ mean_row - shares * jnp.square(rows.length)
-    return jnp.minimum(context.lr * radius * radius, _MOST) * along
+def _rises(rows: Rows, shares: jax.Array, scale: jax.Array) -> jax.Array:
+    """[S] what each raises the others' loss by, to first order: -scale <u_m, sum_j share_j u_j>.
+
+    The sum is over the other rows j, with `shares` [S]; `scale` [] is the rate times R^2.
+    """
+    along = rows.values @ (shares @ rows.values) - shares * jnp.square(rows.length)
+    return -jnp.minimum(scale, _MOST) * along
 
 
 def _account(
     sums: jax.Array, selection: Selection, rows: Rows, rise: jax.Array, params: DefenceParams
 ) -> jax.Array:
-    """[N] sums of rises [S]; those of the sellers that were heard fade."""
+    """[N] what each seller raised a loss by, to first order; fades by the rounds it is heard in."""
     new = params.harm_memory * sums[selection.indices] + jnp.clip(rise, -_MOST, _MOST)
     return _put(sums, selection._replace(present=rows.use), new)
 
@@ -336,13 +337,33 @@ def _put(values: jax.Array, selection: Selection, new: jax.Array) -> jax.Array:
 
 
 def _opposes_both(memory: CorrectedMemory) -> jax.Array:
-    """[N] bool: two witnesses that do not know each other say so.
+    """[N] bool: on balance the seller raised the buyer's loss and that of the other sellers.
 
-    By chance, or because the buyer has no examples of what a seller holds, an honest seller points
-    against the buyer's examples or against the others, but hardly against both in the sum. Without
-    validation data the rise of its loss is 0 throughout, and the others decide.
+    An honest seller may oppose one of the two for long: near convergence all gradients are noise,
+    and of the error of the buyer's few examples every round sees the same; a buyer that lacks
+    classes has every holder of them against it. It hardly opposes both. The sums are of rises, not
+    of cosines, so that the clear first rounds outweigh the noise of the late ones. Without
+    validation data no rise of its loss is known, the sum is 0, and the others decide.
     """
     return (memory.harm >= 0) & (memory.opposition > 0)
+
+
+def _trust(
+    before: jax.Array,
+    evidence: jax.Array,
+    opposes: jax.Array,
+    lost: jax.Array,
+    params: DefenceParams,
+) -> jax.Array:
+    """[S] log odds after a round.
+
+    Who opposes both and is left out comes back when that balance changes, not when one update
+    happens to agree; nobody else falls below `trust_floor`, unless it is lost.
+    """
+    trust = jnp.minimum(params.trust_memory * before + evidence, params.trust_limit)
+    stays_out = opposes & (jax.nn.sigmoid(before) < params.reject)
+    trust = jnp.where(stays_out, jnp.minimum(trust, before + params.readmission), trust)
+    return jnp.where(opposes | lost, trust, jnp.maximum(trust, params.trust_floor))
 
 
 def _sampling_mass(
