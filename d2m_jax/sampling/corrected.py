@@ -65,6 +65,7 @@ class Rows(NamedTuple):
     use: jax.Array  # [S] bool, present and finite
     copy: jax.Array  # [S] bool, an earlier row is the same
     free: jax.Array  # [S] bool, next to nothing: a free-rider's
+    gram: jax.Array  # [S, S] float32, inner products of `values`
 
 
 def corrected_defence(num_sampled: int) -> Defence:
@@ -233,7 +234,7 @@ def _clip(
     outer = length[:, None] * length[None, :]
     same = (gram > params.duplicate_cosine * outer) & (outer > 0)
     copy = jnp.tril(same, -1).any(axis=1)
-    return Rows(values, length, use, copy, use & (norms < params.free_ratio * radius))
+    return Rows(values, length, use, copy, use & (norms < params.free_ratio * radius), gram)
 
 
 def _believed(lam: jax.Array, trust: jax.Array, who: jax.Array, params: DefenceParams) -> jax.Array:
@@ -318,7 +319,7 @@ def _rises(rows: Rows, shares: jax.Array, scale: jax.Array) -> jax.Array:
 
     The sum is over the other rows j, with `shares` [S]; `scale` [] is the rate times R^2.
     """
-    along = rows.values @ (shares @ rows.values) - shares * jnp.square(rows.length)
+    along = rows.gram @ shares - jnp.diagonal(rows.gram) * shares
     return -jnp.minimum(scale, _MOST) * along
 
 

@@ -82,7 +82,7 @@ def test_agreement_without_validation_is_the_cosine_with_the_weighted_others():
     values = np.float32(updates / np.linalg.norm(updates, axis=1, keepdims=True))
     weights = np.linspace(0.1, 0.9, S)
     yes = jnp.ones(S, bool)
-    rows = Rows(jnp.asarray(values), jnp.ones(S), yes, ~yes, ~yes)
+    rows = Rows(jnp.asarray(values), jnp.ones(S), yes, ~yes, ~yes, jnp.eye(S))
     measured, gain = agreement_of(rows, jnp.float32(weights), jnp.float32(1), context())
     for m in range(S):
         others = sum(weights[j] * values[j].astype(float) for j in range(S) if j != m)
