@@ -105,7 +105,7 @@ def test_attackers_are_kept_out_and_lose_their_deposits_where_gradients_are_nois
     """Three of ten flip signs; trust that a lucky update could win back lost a world to 46 %."""
     outcome = program("few rows")(3)
     bad = outcome.roles.bad_seller
-    assert outcome.test_accuracy.min() > 0.9
+    assert outcome.test_metric.min() > 0.9
     assert not outcome.closing.slashed[~bad].any() and outcome.defence.active[~bad].all()
     assert outcome.closing.slashed[bad].sum() >= 8  # of 48; 14 are
 
