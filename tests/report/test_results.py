@@ -44,7 +44,7 @@ def test_every_file_is_there_and_known_to_the_folder(folder):
     wanted = {f"{name}.csv" for name in TABLES}
     wanted |= {"config.json", "ledger.json", "payments.json", "visibility.txt"}
     wanted |= {"model.safetensors"}
-    wanted |= {f"{name}.png" for name in ("accuracy", "sampling_mass", "income", "execution_sets")}
+    wanted |= {f"{name}.png" for name in ("quality", "sampling_mass", "income", "execution_sets")}
     assert set(os.listdir(folder)) == wanted
     assert wanted - {"config.json"} <= set(LEFT_FILES)  # so that `overwrite` removes them
     assert all((folder / name).stat().st_size for name in wanted)
