@@ -10,8 +10,6 @@ from d2m_jax import HParams, Spec, make_market
 from d2m_jax.config.hparams import Learning
 from d2m_jax.data import build, load
 
-DATA_DIR = flags.DEFINE_string("data_dir", None, "folder that holds shakespeare/")
-
 
 def main(data_dir: str | None = None, num_rounds: int = 400, max_train: int | None = None) -> float:
     plays = load("shakespeare", data_dir)
@@ -26,4 +24,5 @@ def main(data_dir: str | None = None, num_rounds: int = 400, max_train: int | No
 
 
 if __name__ == "__main__":
+    DATA_DIR = flags.DEFINE_string("data_dir", None, "folder that holds the files")
     app.run(lambda argv: main(DATA_DIR.value) and None)

@@ -11,8 +11,6 @@ from d2m_jax.config.hparams import Learning
 from d2m_jax.config.population import Population
 from d2m_jax.data import build, load
 
-DATA_DIR = flags.DEFINE_string("data_dir", None, "folder that holds trec/")
-
 
 def main(data_dir: str | None = None, num_rounds: int = 200) -> float:
     trec = load("trec", data_dir)
@@ -27,4 +25,5 @@ def main(data_dir: str | None = None, num_rounds: int = 200) -> float:
 
 
 if __name__ == "__main__":
+    DATA_DIR = flags.DEFINE_string("data_dir", None, "folder that holds the files")
     app.run(lambda argv: main(DATA_DIR.value) and None)

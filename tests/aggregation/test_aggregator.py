@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from d2m_jax import aggregation as agg
-from d2m_jax.config.parsing import NUMBERS
 from tests.aggregation import oracles
 from tests.aggregation.test_rules import D, N, rows
 
@@ -216,6 +215,6 @@ def test_every_number_of_a_rule_may_be_traced(name):
         given = {what: inputs[what] for what in ("indices", *rule.uses)}
         return rule.apply(rule.init(N, 33), updates, f, mask, **given)[0]
 
-    numbers = jax.tree.map(jnp.float32, NUMBERS["aggregator"][name])
+    numbers = jax.tree.map(jnp.float32, agg.AGGREGATORS[name].numbers)
     got = jax.eval_shape(run, numbers, jnp.int32(2), jnp.ones((N, 33)), jnp.ones(N, bool))
     assert got.shape == (33,) and got.dtype == jnp.float32

@@ -141,7 +141,7 @@ def test_what_wandb_is_told(tmp_path, monkeypatch):
 
 def test_the_bar_says_how_far_and_how_good():
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
-    with progress_logger(console, 12) as progress:
+    with progress_logger(console, 12, "accuracy") as progress:
         drive(config(), [progress])
     said = console.file.getvalue()
     accuracy = float(outcome().test_metric)
