@@ -8,7 +8,7 @@ from tests.sweep.small import BUYERS, SPEC
 def get_config():
     return default_config(
         data={"num_validation": 100},
-        spec={**SPEC, "num_rounds": 4_000, "eval_every": 400},  # long enough to be stopped
+        spec={**SPEC, "num_rounds": 16_000, "eval_every": 1_600},  # long enough to be stopped
         hparams={"tau": 0.6, "money": BUYERS},
     )
 
