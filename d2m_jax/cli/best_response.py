@@ -86,7 +86,7 @@ def run(call: door.Call) -> None:
     """Plays the games of the chosen roles, writes the tables, prints them."""
     devices.check_devices()
     config = parse_config(call.config)
-    hparams = HParams(**{**vars(config.hparams), "population": Population()})
+    hparams = config.hparams.replace(population=Population())
     validate(config.spec, hparams, config.data)
     check_flags(call.flags, config.spec.num_sellers)
     settings = settings_of(call.flags)

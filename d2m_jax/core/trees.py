@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 
 def choose(condition: jax.Array, yes: T, no: T) -> T:
-    """Leaf by leaf `yes` where the condition [] holds, else `no`."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+    """Leaf by leaf `yes` where the condition [] holds, else `no`; what is the same object stays."""
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(condition, a, b), yes, no)
 
 
 def varying_as(tree: T, *like: object) -> T:

@@ -16,7 +16,7 @@ import numpy as np
 from flax import struct
 
 from d2m_jax.core.choices import label
-from d2m_jax.core.dataset import Dataset, num_examples
+from d2m_jax.core.dataset import Dataset
 from d2m_jax.core.types import Batch, PyTree
 from d2m_jax.data.dealing import Partition, checked_parts
 from d2m_jax.data.overlap import shared_in
@@ -211,8 +211,3 @@ def _check_counts(
             f"num_validation={num_validation} and num_root={num_root} leave nothing of "
             f"{pool} training examples for the sellers"
         )
-
-
-def is_empty(batch: Batch) -> bool:
-    """Whether a batch has no examples."""
-    return num_examples(batch) == 0

@@ -10,6 +10,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.trees import choose
 from d2m_jax.ledger.codes import FINISHED, Phase, Reason
 from d2m_jax.ledger.state import Jobs, Ledger
 
@@ -75,11 +76,6 @@ def first_failure(checks: Sequence[Check]) -> jax.Array:
     for code, failed in reversed(checks):
         reason = jnp.where(failed, jnp.int32(code), reason)
     return reason
-
-
-def choose(condition: jax.Array, yes: Ledger, no: Ledger) -> Ledger:
-    """`yes` or `no`, leaf by leaf; leaves that are the same object need no selection."""
-    return jax.tree.map(lambda y, n: y if y is n else jnp.where(condition, y, n), yes, no)
 
 
 def commit(reason: jax.Array, new: Ledger, old: Ledger) -> tuple[Ledger, jax.Array]:

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.money import mul_bps
+from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
     add_stakes,
     check_actor,
     check_arbiter,
     check_job,
     check_phase,
-    choose,
     commit,
     credit,
     edit_job,

@@ -9,12 +9,12 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
     add_stakes,
     check_actor,
     check_job,
     check_phase,
-    choose,
     commit,
     credit,
     edit_job,

@@ -26,7 +26,7 @@ from absl import logging
 
 from d2m_jax.core.files import RESUME, StorageError, given_path
 from d2m_jax.core.types import PyTree
-from d2m_jax.report.chunk import Chunk
+from d2m_jax.market.collect import Chunk
 from d2m_jax.report.folder import CHECKPOINTS
 
 KEPT = 2

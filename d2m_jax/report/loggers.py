@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from d2m_jax.core.files import RESUME, StorageError, given_path, make_folder, write_whole
-from d2m_jax.report.chunk import Chunk
+from d2m_jax.market.collect import Chunk
 from d2m_jax.report.columns import typed
 from d2m_jax.report.tables import round_columns
 
