@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 
 from d2m_jax.core.types import Number
@@ -213,7 +214,11 @@ def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
         yield from _pieces((value.__func__, value.__self__), seen)
     elif isinstance(value, types.FunctionType):
         yield from _function_pieces(value, seen)
-    elif hasattr(value, "__array__"):
+    elif isinstance(value, types.ModuleType):
+        yield from _module_pieces(value, seen)
+    elif isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        yield from _pieces((str(value.dtype), jax.random.key_data(value)), seen)
+    elif hasattr(value, "__array__") and not isinstance(value, type):
         array = np.asarray(value)
         yield str((array.shape, array.dtype)).encode() + array.tobytes()
     else:
@@ -228,11 +233,17 @@ def _function_pieces(fn: types.FunctionType, seen: dict[int, Any]) -> Iterator[b
     else:
         yield from _pieces((fn.__code__, fn.__defaults__, fn.__kwdefaults__), seen)
         for name in _names(fn.__code__):
-            used = fn.__globals__.get(name)
-            if not isinstance(used, types.ModuleType):
-                yield from _pieces(used, seen)
+            yield from _pieces(fn.__globals__.get(name), seen)
     for cell in fn.__closure__ or ():
         yield from _pieces(cell.cell_contents, seen)
+
+
+def _module_pieces(module: types.ModuleType, seen: dict[int, Any]) -> Iterator[bytes]:
+    yield module.__name__.encode()
+    if not _is_installed(module.__name__):
+        kept = (types.FunctionType, type, str, int, float, tuple)  # no state, which runs change
+        own = {k: v for k, v in vars(module).items() if isinstance(v, kept) and k[:2] != "__"}
+        yield from _pieces(own, seen)
 
 
 def _object_pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
 """One way to choose: names, own parts, their numbers, and a digest that follows their code."""
 
 import functools
+import types
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 
@@ -73,6 +75,8 @@ def test_digest_follows_the_code_and_what_it_calls():
     closure = "def outer(k):\n    def mine(x):\n        return x * k\n    return mine\n"
     two, three = (digest(made(closure, "outer")(k)) for k in (2, 3))
     arrays = [digest(functools.partial(plain, np.arange(n))) for n in (3, 4)]
+    seeds = [digest(functools.partial(plain, jax.random.key(n))) for n in (3, 4)]
+    assert seeds[0] != seeds[1] and seeds[0] == digest(functools.partial(plain, jax.random.key(3)))
     assert two != three and arrays[0] != arrays[1]
 
 
@@ -81,6 +85,17 @@ def test_digest_follows_a_notebook_and_leaves_packages_alone():
     assert digest(made(one, file="<cell 1>")) != digest(made(two, file="<cell 2>"))
     there = "/usr/lib/python3/site-packages/other.py"
     assert digest(made(one, file=there)) == digest(made(two, file=there))
+
+
+def test_digest_follows_an_own_module():
+    def mine(code):
+        module = types.ModuleType("users_module")
+        exec(compile(code, "users_module.py", "exec"), vars(module))
+        return digest(functools.partial(plain, module))
+
+    one = "def used(x):\n    return x + 1\n"
+    assert mine(one) == mine(one) != mine(one.replace("+", "-"))
+    assert digest(functools.partial(plain, np)) == digest(functools.partial(plain, np))
 
 
 def test_digest_of_a_recursive_function_ends():
