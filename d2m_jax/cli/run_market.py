@@ -58,7 +58,8 @@ def define(values: flags.FlagValues) -> None:
         "seed", None, "seed of the run", lower_bound=0, upper_bound=2**31 - 1, flag_values=values
     )
     flags.DEFINE_integer(
-        "checkpoint_every", 0, "rounds between checkpoints (0: with every evaluation, -1: none)",
+        "checkpoint_every", None,
+        "rounds between checkpoints (0: with every evaluation, -1: none; default: every 10 s)",
         lower_bound=-1, flag_values=values,
     )  # fmt: skip
     for name, help_text in (
@@ -175,8 +176,8 @@ def lookers(call: door.Call, world: World) -> list[OnChunk]:
     """What is written as the run goes."""
     folder, tree = world.folder, report.config_tree(world.config)
     found: list[Callable[..., Any]] = [report.csv_logger(folder)]
-    if call.flags.checkpoint_every >= 0:
-        every = call.flags.checkpoint_every
+    every = call.flags.checkpoint_every
+    if every is None or every >= 0:
         found.append(report.Checkpoint(folder, report.tree_digest(tree), every))
     if call.flags.tensorboard:
         found.append(report.tensorboard_logger(folder))

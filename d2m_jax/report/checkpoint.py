@@ -16,6 +16,7 @@ import os
 import pathlib
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from d2m_jax.market.collect import Chunk
 from d2m_jax.report.folder import CHECKPOINTS
 
 KEPT = 2
+PAUSE = 10.0  # seconds between checkpoints, where no number of rounds is given
 ITEMS = ("about", "arrays")
 GROUP = 2**26  # bytes of small arrays that are stored as one
 FAILURES = (OSError, ValueError, KeyError, TypeError)  # of a checkpoint that is damaged
@@ -49,13 +51,14 @@ class Checkpoint:
     Args:
         folder: of the results.
         digest: of the configuration, `folder.tree_digest`; nobody else goes on from here.
-        every: rounds between checkpoints, at least; 0: after every chunk. The last round is always
-            saved. A checkpoint costs about 0.15 s and the size of the state.
+        every: rounds between checkpoints, at least, the last round always saved; 0: after every
+            chunk; None: whenever `PAUSE` seconds have passed, so that a short run writes none.
+            A checkpoint costs about 0.15 s and the size of the state, the first one 1.5 s.
     """
 
-    def __init__(self, folder: str | pathlib.Path, digest: str, every: int = 0):
+    def __init__(self, folder: str | pathlib.Path, digest: str, every: int | None = 0):
         self.folder, self.digest, self.every = given_path(folder), digest, every
-        self.last = 0
+        self.last, self.since = 0, time.monotonic()
 
     def __call__(self, chunk: Chunk) -> None:
         """Saves the state, if it is time.
@@ -63,9 +66,14 @@ class Checkpoint:
         Raises:
             StorageError: the disk is full; the last whole checkpoint is there.
         """
-        if chunk.done - self.last >= self.every or chunk.done >= chunk.total:
+        if self._is_due(chunk):
             save(self.folder, self.digest, chunk.done, chunk.state, chunk.pieces)
-            self.last = chunk.done
+            self.last, self.since = chunk.done, time.monotonic()
+
+    def _is_due(self, chunk: Chunk) -> bool:
+        if self.every is None:
+            return time.monotonic() - self.since >= PAUSE
+        return chunk.done - self.last >= self.every or chunk.done >= chunk.total
 
 
 def save(

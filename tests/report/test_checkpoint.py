@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import struct
 
-from d2m_jax.report import Checkpoint, StorageError, restore
+from d2m_jax.report import Checkpoint, StorageError, checkpoint, restore
 from d2m_jax.report.checkpoint import save
 from tests.conftest import ROOT
 from tests.report.runs import Chunk, bits, config, drive, likes, outcome
@@ -129,7 +129,7 @@ def test_other_configurations_and_other_code_are_refused(tmp_path):
         restore(tmp_path, "one", state(), (np.zeros(1),))
 
 
-def test_every_says_when(tmp_path):
+def test_every_says_when(tmp_path, monkeypatch):
     saved = []
 
     def when(every):
@@ -144,6 +144,9 @@ def test_every_says_when(tmp_path):
     assert when(0) == [2, 4, 6, 8, 10, 12]
     assert when(5) == [6, 12]
     assert when(100) == [12]
+    assert when(None) == []  # ten seconds are not over
+    monkeypatch.setattr(checkpoint, "PAUSE", 0.0)
+    assert when(None) == [2, 4, 6, 8, 10, 12]
 
 
 def test_a_market_stopped_half_way_ends_with_the_same_bits(tmp_path):
