@@ -12,12 +12,12 @@ from d2m_jax import default_config
 
 def get_config() -> ConfigDict:
     return default_config(
-        data={"name": "trec"},
+        data={"name": "trec", "num_validation": 400},
         spec={
             "model": "text_bow",
             "num_rounds": 400,
             "eval_every": 20,
-            "batch_size": 16,
+            "batch_size": 32,
             "attack": "sign_flip",
         },
         hparams={
