@@ -7,7 +7,7 @@ Not here: who gets which rows (`partition.py`), who holds what (`holdings.py`).
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from d2m_jax.core.dataset import Dataset
 from d2m_jax.core.types import Batch, PyTree
 from d2m_jax.data.dealing import Partition, checked_parts
 from d2m_jax.data.overlap import shared_in
-from d2m_jax.data.partition import as_partition
+from d2m_jax.data.partition import Deal, as_partition
 from d2m_jax.data.splits import assert_disjoint, take
 
 _MAX_SHARED = 0.01  # of the test examples may also train; the official sets have none
@@ -61,7 +61,7 @@ def build(
     dataset: Dataset,
     *,
     num_sellers: int,
-    partition: str | Callable[..., Partition] = "dirichlet",
+    partition: str | Deal = "dirichlet",
     num_validation: int = 200,
     num_root: int = 0,
     seed: int = 0,
@@ -139,7 +139,7 @@ def build(
 
 
 def deal_rows(
-    deal: Callable[..., Partition],
+    deal: Deal,
     seed: int,
     strata: np.ndarray,
     num_sellers: int,
@@ -163,9 +163,7 @@ def deal_rows(
     return checked_parts(deal(seed, strata, num_sellers, **mine), num_sellers, len(strata))
 
 
-def _dealer(
-    partition: str | Callable[..., Partition] | Partition, options: Mapping[str, Any]
-) -> Callable[..., Partition]:
+def _dealer(partition: str | Deal | Partition, options: Mapping[str, Any]) -> Deal:
     """The partition as a function, with the names of its options checked."""
     deal = as_partition(partition)
     parameters = inspect.signature(deal).parameters.values()

@@ -10,7 +10,7 @@ looks like (`holdings.py`), validation and test (`federated.py`).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -272,7 +272,8 @@ def lognormal_sizes(
     return tidy(repair(rng, parts, min_samples))
 
 
-PARTITIONS: dict[str, Callable[..., Partition]] = {
+Deal: TypeAlias = Callable[..., Partition]  # (seed, labels, num_sellers, **options) -> N arrays
+PARTITIONS: dict[str, Deal] = {
     "iid": iid,
     "dirichlet": dirichlet,
     "inner_dirichlet": inner_dirichlet,
@@ -284,8 +285,8 @@ PARTITIONS: dict[str, Callable[..., Partition]] = {
 
 
 def as_partition(
-    choice: str | Callable[..., Partition] | Sequence[np.ndarray],
-) -> Callable[..., Partition]:
+    choice: str | Deal | Sequence[np.ndarray],
+) -> Deal:
     """Returns the partition that is chosen: by name, one's own function, or a list of rows.
 
     Raises:
@@ -297,7 +298,7 @@ def as_partition(
     return deal
 
 
-def fixed_partition(parts: Sequence[np.ndarray]) -> Callable[..., Partition]:
+def fixed_partition(parts: Sequence[np.ndarray]) -> Deal:
     """Returns a partition that deals seller m the training examples `parts[m]`.
 
     Examples of the buyer leave a seller's hand; the others are found by their number in the

@@ -6,7 +6,7 @@ tree is ravelled once, at the edge. Read first: `task.py`.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ import jax.numpy as jnp
 from d2m_jax.core.training import OfBatch
 from d2m_jax.core.types import Batch, Key, PyTree
 from d2m_jax.tasks.task import Metric, Task
+
+ApplyFlat: TypeAlias = Callable[..., Any]  # (theta [D], batch, key=None) -> outputs
+OfOutputs: TypeAlias = Callable[[Any, Batch], jax.Array]  # (outputs, batch) -> losses [B]
 
 
 class Model(NamedTuple):
@@ -28,12 +31,12 @@ class Model(NamedTuple):
     unravel: Callable[[jax.Array], PyTree]  # theta [D] -> params
     init: Callable[[Key], jax.Array]  # key -> theta [D], float32 or wider
     prepare: Callable[[Batch, PyTree], Batch]  # examples as they are stored -> as apply sees them
-    apply: Callable[..., Any]  # (theta [D], batch, key=None) -> outputs
+    apply: ApplyFlat
     losses: OfBatch  # [B]
     loss: OfBatch  # their mean, []
     gradient: OfBatch  # of the mean, [D]
     gradients: OfBatch  # of many sellers at one theta: batches [S, B, ...], keys [S] -> [S, D]
-    of_outputs: Callable[[Any, Batch], jax.Array]  # losses [B] of outputs that are there already
+    of_outputs: OfOutputs  # of outputs that are there already
     mixtures: Callable[..., jax.Array] | None = None  # see `mixtures.py`
     units: Callable[[], tuple[jax.Array, int]] | None = None  # groups [D] of parameters that are
     # of use alone, and how many: what partial models cut
@@ -85,7 +88,7 @@ def flatten(task: Task) -> Model:
     return task.fast(model) if task.fast else model
 
 
-def of_apply(apply: Callable[..., Any], loss: Callable[..., jax.Array], how: str) -> dict[str, Any]:
+def of_apply(apply: ApplyFlat, loss: OfOutputs, how: str) -> dict[str, Any]:
     """What follows from `apply` and a loss per example: losses, their mean, gradients.
 
     Args:
@@ -110,7 +113,7 @@ def of_apply(apply: Callable[..., Any], loss: Callable[..., jax.Array], how: str
     }
 
 
-def over_sellers(gradient: Callable[..., jax.Array], how: str) -> OfBatch:
+def over_sellers(gradient: OfBatch, how: str) -> OfBatch:
     """The gradient of one batch for many sellers, one after the other where `how` is "map"."""
 
     def one(theta: jax.Array, batch: Batch, key: Key | None) -> jax.Array:
