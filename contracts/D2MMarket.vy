@@ -2,7 +2,7 @@
 # pragma optimize gas
 # pragma evm-version prague
 # pragma nonreentrancy on
-# @license MIT
+# @license Apache-2.0
 """
 @title D2M market
 @notice The ledger of d2m_jax (package d2m_jax.ledger) as a contract: accounts, registry, auctions,

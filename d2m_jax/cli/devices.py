@@ -35,7 +35,8 @@ def check_devices() -> None:
 
 
 def keep_compiled() -> None:
-    """Keeps compiled programs in the checkout, unless the user has chosen a place."""
-    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    if chosen is None and (paths.ROOT / "configs").is_dir():
-        jax.config.update("jax_compilation_cache_dir", str(paths.ROOT / ".cache" / "jax"))
+    """Keeps compiled programs for the next run, unless the user has chosen otherwise."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(paths.cache() / "jax"))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -50,6 +50,7 @@ def enter(
     about: str | None,
     config: str | None = None,
     names: tuple[str, ...] = (),
+    more: int = 0,
 ) -> int:
     """Reads the command line and runs a command.
 
@@ -60,6 +61,7 @@ def enter(
         about: what `--help` prints.
         config: the default configuration, relative to the root; None for a command without one.
         names: what each argument that is no flag is, all of them needed.
+        more: how many arguments may follow them.
 
     Returns:
         The exit status.
@@ -82,8 +84,9 @@ def enter(
                 print(arguments.explain(about or "", define, tree, full="--helpfull" in argv))
                 return 0
             values, found = arguments.parse(rest, define, tree)
-            check_names(found, names)
-            typed = " ".join(["python", shlex.join(argv)])
+            check_names(found, names, more)
+            program = [] if argv[0].startswith("d2m ") else ["python"]
+            typed = " ".join([*program, argv[0], shlex.join(argv[1:])]).rstrip()
             where = file or pathlib.Path()
             made = console.make()
             changed = arguments.overrides(rest)
@@ -102,9 +105,10 @@ def _file(text: str | None, default: str | None) -> tuple[pathlib.Path | None, s
     return paths.configuration(name if text else None, default), colon, argument
 
 
-def check_names(found: Sequence[str], names: Sequence[str]) -> None:
+def check_names(found: Sequence[str], names: Sequence[str], more: int = 0) -> None:
     """Raises flags.Error for arguments that are too many or too few."""
-    if len(found) > len(names):
-        raise flags.Error(f"unexpected argument {found[len(names)]!r}; flags start with --")
+    most = len(names) + more
+    if len(found) > most:
+        raise flags.Error(f"unexpected argument {found[most]!r}; flags start with --")
     if len(found) < len(names):
         raise flags.Error(f"name {names[len(found)]}")

@@ -6,7 +6,17 @@ Every path goes through `given`; a configuration is looked for by `configuration
 import os
 import pathlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]  # of a checkout; holds configs/
+PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+# Holds configs/: a checkout, or the package where it is installed.
+ROOT = PACKAGE if (PACKAGE / "configs").is_dir() else PACKAGE.parent
+
+
+def cache() -> pathlib.Path:
+    """The folder of what can be made again: in the checkout, or the user's cache."""
+    if ROOT != PACKAGE:
+        return ROOT / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base) / "d2m_jax"
 
 
 def given(text: str | os.PathLike[str]) -> pathlib.Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from d2m_jax.cli.paths import shown
+from d2m_jax.cli.paths import ROOT, shown
 
 
 def load(path: pathlib.Path) -> ModuleType:
@@ -19,6 +19,7 @@ def load(path: pathlib.Path) -> ModuleType:
     Raises:
         Exception: whatever the file raises; `sentences.py` says where.
     """
+    _offer_configs()
     name = f"d2m_user_{path.stem}"
     loader = importlib.machinery.SourceFileLoader(name, str(path.absolute()))
     spec = importlib.util.spec_from_loader(name, loader)
@@ -27,6 +28,14 @@ def load(path: pathlib.Path) -> ModuleType:
     sys.modules[name] = module
     loader.exec_module(module)
     return module
+
+
+def _offer_configs() -> None:
+    """Lets a file import from `configs`, which is no package of its own where d2m is installed."""
+    if importlib.util.find_spec("configs") is None:
+        package = ModuleType("configs")
+        package.__path__ = [str(ROOT / "configs")]
+        sys.modules["configs"] = package
 
 
 def get_config(module: ModuleType, argument: str | None = None) -> ConfigDict:

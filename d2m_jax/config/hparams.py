@@ -27,7 +27,7 @@ class Learning(struct.PyTreeNode):
     client_momentum: Number = 0.9  # with spec.client_momentum ema or heavy_ball
     lr_local: Number = 0.1  # with several local steps
     proximal: Number = 0.0  # FedProx pull
-    weight_decay: Number = 0.0
+    weight_decay: Number = 0.0  # of the local steps
     drop_out: Number = 0.0  # probability that a sampled seller delivers nothing
     straggle: Number = 0.0  # probability that it finishes only some of its local steps
     max_norm: Number = 1e6  # a longer update is refused before any rule sees it
@@ -57,15 +57,13 @@ class Conduct(struct.PyTreeNode):
 class Money(struct.PyTreeNode):
     """What the parties bring, in integer units. One entry per buyer in the tuples."""
 
-    buyer_values: tuple[Count, ...] = (1_200_000, 1_000_000, 800_000, 600_000)
-    buyer_shading_bps: tuple[Count, ...] = (
-        10_000,
-    ) * 4  # a buyer bids up to this share of its value
-    buyer_funds: Count = 2_000_000
-    seller_funds: Count = 200_000
-    node_funds: Count = 100_000
+    buyer_values: tuple[Count, ...] = (1_200_000, 1_000_000, 800_000, 600_000)  # of the model
+    buyer_shading_bps: tuple[Count, ...] = (10_000,) * 4  # it bids up to this share of its value
+    buyer_funds: Count = 2_000_000  # of each buyer, at the start
+    seller_funds: Count = 200_000  # of each seller
+    node_funds: Count = 100_000  # of each node
     seller_stake: Count = 100_000  # what each seller deposits with the registry
-    node_stake: Count = 20_000
+    node_stake: Count = 20_000  # what each node stakes
 
 
 Numbers: TypeAlias = dict[str, Number]
@@ -94,7 +92,7 @@ MARKET_RULES: dict[str, Count] = {
 class HParams(struct.PyTreeNode):
     """The numbers of one market; `tau` in (0, 1] is the buyer's threshold on accuracy."""
 
-    tau: Number = 0.9
+    tau: Number = 0.9  # least metric that the buyer pays for
     tolerated_f: Count = -1  # declared Byzantine rows of a sample; -1: the expected number
     learning: Learning = dataclasses.field(default_factory=Learning)
     privacy: Privacy = dataclasses.field(default_factory=Privacy)

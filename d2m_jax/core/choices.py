@@ -72,7 +72,7 @@ def label(choice: Any) -> str:
     own = getattr(choice, "name", None)
     if isinstance(own, str) and own:
         return own
-    for fn in _functions(choice):
+    for fn in functions_of(choice):
         while isinstance(fn, functools.partial):
             fn = fn.func
         return getattr(fn, "__name__", type(fn).__name__)
@@ -93,7 +93,7 @@ def numbers(part: Any) -> dict[str, Number]:
         return dict(part.numbers)
     return {
         name: default
-        for fn in _functions(part)
+        for fn in functions_of(part)
         for name, default in _keywords(fn)
         if _is_number(fn, name, default)
     }
@@ -103,7 +103,7 @@ def options(part: Any) -> dict[str, Any]:
     """The static choices of a part: its other keywords that have a default."""
     return {
         name: default
-        for fn in _functions(part)
+        for fn in functions_of(part)
         for name, default in _keywords(fn)
         if not _is_number(fn, name, default)
     }
@@ -152,11 +152,12 @@ def digest(choice: Any) -> str:
     return state.hexdigest()[:16]
 
 
-def _functions(part: Any) -> Iterator[Callable[..., Any]]:
+def functions_of(part: Any) -> Iterator[Callable[..., Any]]:
+    """The functions that a part is made of: itself, or those of a record."""
     if isinstance(part, tuple):
         for field in part:
             if callable(field):
-                yield from _functions(field)
+                yield from functions_of(field)
     elif callable(part):
         yield part
 

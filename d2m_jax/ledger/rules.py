@@ -23,12 +23,12 @@ class Rules:
     auction_window: jax.Array  # blocks from the first bid
     second_price: jax.Array  # 0: the winner pays its bid; 1: max(reserve, second bid)
     # split of the price; the compute pool takes what is left
-    seller_bps: jax.Array
-    fee_bps: jax.Array
+    seller_bps: jax.Array  # of the price, for the sellers
+    fee_bps: jax.Array  # of the price, for the treasury
     # matching
     seller_deposit: jax.Array  # locked from each matched seller
     min_sellers: jax.Array  # fewer matched sellers abort the job
-    min_reputation_bps: jax.Array
+    min_reputation_bps: jax.Array  # of a seller that is matched
     # compute
     num_rounds: jax.Array  # T: the compute pool is spread over so many rounds
     node_stake: jax.Array  # smallest stake of an eligible node
@@ -47,8 +47,8 @@ class Rules:
     partial_payment: jax.Array  # 1: sellers get the share of the way from the base metric to tau
     refund_fee: jax.Array  # 1: the fee goes back to the buyer
     # reputation: r <- (1 - gain) r + gain * [accepted], kept at or above the floor
-    reputation_gain_bps: jax.Array
-    reputation_floor_bps: jax.Array
+    reputation_gain_bps: jax.Array  # weight of the latest verdict
+    reputation_floor_bps: jax.Array  # least reputation
 
 
 DEFAULT_RULES: dict[str, int] = {

@@ -5,7 +5,7 @@ theta <- theta - lr * step.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import optax
 
 from d2m_jax.config.hparams import Learning
 from d2m_jax.core.choices import pick
-from d2m_jax.core.types import PyTree
+from d2m_jax.core.types import Number, PyTree
 
 MakeOptimizer: TypeAlias = Callable[[Learning], optax.GradientTransformation]
 
@@ -43,29 +43,48 @@ def is_finite(memory: PyTree) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(memory)]).all()
 
 
-def _adagrad(learning: Learning) -> optax.GradientTransformation:
+def sgd(learning: Learning) -> optax.GradientTransformation:
+    """Gradient descent with a heavy ball: v <- momentum v + g."""
+    return optax.trace(learning.momentum)
+
+
+def nesterov(learning: Learning) -> optax.GradientTransformation:
+    """Gradient descent with Nesterov's momentum."""
+    return optax.trace(learning.momentum, nesterov=True)
+
+
+def adagrad(learning: Learning) -> optax.GradientTransformation:
+    """FedAdagrad: steps divided by the root of all squares so far (Reddi et al., ICLR 2021)."""
     scale = optax.scale_by_rss(jnp.square(learning.adaptivity), eps=0.0)
     return optax.chain(scale, optax.trace(learning.momentum))
 
 
-def _rmsprop(learning: Learning) -> optax.GradientTransformation:
+def rmsprop(learning: Learning) -> optax.GradientTransformation:
+    """RMSProp: steps divided by the root of a running mean of squares, then a heavy ball."""
     tau = learning.adaptivity
     scale = optax.scale_by_rms(learning.server_decay, tau, eps_in_sqrt=False, bias_correction=True)
     return optax.chain(scale, optax.trace(learning.momentum))
 
 
-def _moments(transform: Callable[..., Any]) -> Callable[..., optax.GradientTransformation]:
-    return lambda learning: transform(
-        b1=learning.momentum, b2=learning.server_decay, eps=learning.adaptivity
-    )
+def adam(learning: Learning) -> optax.GradientTransformation:
+    """FedAdam (Reddi et al., ICLR 2021), with Adam's correction of the first steps."""
+    return optax.scale_by_adam(**_moments(learning))
+
+
+def amsgrad(learning: Learning) -> optax.GradientTransformation:
+    """Adam whose second moment never falls (Reddi et al., ICLR 2018)."""
+    return optax.scale_by_amsgrad(**_moments(learning))
+
+
+def yogi(learning: Learning) -> optax.GradientTransformation:
+    """FedYogi (Reddi et al., ICLR 2021): a second moment that moves by signs."""
+    return optax.scale_by_yogi(**_moments(learning))
+
+
+def _moments(learning: Learning) -> dict[str, Number]:
+    return {"b1": learning.momentum, "b2": learning.server_decay, "eps": learning.adaptivity}
 
 
 SERVER_OPTIMIZERS: dict[str, MakeOptimizer] = {
-    "sgd": lambda learning: optax.trace(learning.momentum),
-    "nesterov": lambda learning: optax.trace(learning.momentum, nesterov=True),
-    "adagrad": _adagrad,
-    "rmsprop": _rmsprop,
-    "adam": _moments(optax.scale_by_adam),
-    "amsgrad": _moments(optax.scale_by_amsgrad),
-    "yogi": _moments(optax.scale_by_yogi),
+    fn.__name__: fn for fn in (sgd, nesterov, adagrad, rmsprop, adam, amsgrad, yogi)
 }

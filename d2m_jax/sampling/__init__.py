@@ -131,18 +131,22 @@ def as_aggregator(rule: Aggregator | RuleFn | None) -> Aggregator | None:
 
 
 def _uniform(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
+    """Every seller alike; the aggregate is a named rule or the weighted mean."""
     return uniform_defence(num_sampled, aggregator)
 
 
 def _osmd(num_sampled: int, *, aggregator: Aggregator | None, horizon: int) -> Defence:
+    """Online stochastic mirror descent: draws whose updates are long (Zhao et al., 2025)."""
     return bandit_defence(num_sampled, osmd_learner(horizon), aggregator)
 
 
 def _mabs(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
+    """Multi-armed bandit sampling, as the OSMD paper compares with; see `baselines.py`."""
     return bandit_defence(num_sampled, MABS, aggregator)
 
 
 def _vrb(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
+    """Variance-reducing bandit, as the OSMD paper compares with; see `baselines.py`."""
     return bandit_defence(num_sampled, VRB, aggregator)
 
 
