@@ -187,10 +187,11 @@ def lookers(call: door.Call, world: World) -> list[OnChunk]:
 
 
 def finish(call: door.Call, world: World, outcome: MarketOutcome) -> None:
-    """Writes the results and prints the account."""
+    """Writes the results, prints the account, draws."""
     config, folder, market = world.config, world.folder, world.programs.market
-    params = jax.device_get(market.model.unravel(jax.numpy.asarray(outcome.theta)))
+    params = jax.device_get(jax.jit(market.model.unravel)(outcome.theta))
     metric, sizes = metric_of(world), world.data.sizes
-    report.write_results(folder, config, outcome, market.layout, sizes, params, metric)
+    found = report.write_results(folder, config, outcome, market.layout, sizes, params)
     holdings(world).to_csv(folder / "holdings.csv", index_label="seller")
     report.print_account(call.console, config, outcome, market.layout, metric)
+    report.write_plots(folder, config, outcome, found, metric)

@@ -3,11 +3,26 @@
 Real, tiny, inside the scikit-learn wheel: nothing to download. Read next: `sources.py`.
 """
 
+import importlib.util
+import pathlib
+
 import numpy as np
 
 from d2m_jax.data.raw import OFFICIAL, ImageArrays
 
 _TEST_EVERY = 5
+
+
+def _table() -> np.ndarray:
+    """[1797, 65]: pixels and label. Found without importing scikit-learn, which takes a second."""
+    found = importlib.util.find_spec("sklearn")
+    file = pathlib.Path((found and found.origin) or "").parent / "datasets/data/digits.csv.gz"
+    if file.is_file():
+        return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.concatenate([bunch.data, bunch.target[:, None]], axis=1)
 
 
 def read_digits() -> ImageArrays:
@@ -19,11 +34,9 @@ def read_digits() -> ImageArrays:
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998 (UCI), test part.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = bunch.images.astype(np.uint8)[..., None]
-    labels = bunch.target.astype(np.int32)
+    table = _table()
+    images = table[:, :-1].astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = table[:, -1].astype(np.int32)
     is_test = np.zeros(len(labels), dtype=bool)
     for label in range(10):
         is_test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -123,19 +122,20 @@ def build(
     pool = np.arange(dataset.num_train) if whole_pool else rows
 
     def examples(of: np.ndarray) -> Batch:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf[of]), dataset.train)
+        return jax.tree.map(lambda leaf: leaf[of], dataset.train)
 
-    return FederatedData(
+    made = dict(
         pool=examples(pool),
-        rows=jnp.asarray(rows[held] if whole_pool else held, jnp.int32),
-        starts=jnp.asarray(np.cumsum(sizes) - sizes, jnp.int32),
-        sizes=jnp.asarray(sizes),
-        stats=jax.tree.map(jnp.asarray, dataset.stats),
+        rows=(rows[held] if whole_pool else held).astype(np.int32),
+        starts=(np.cumsum(sizes) - sizes).astype(np.int32),
+        sizes=sizes,
+        stats=dataset.stats,
         correction=examples(correction),
         verdict=examples(verdict),
         root=examples(root),
-        test=jax.tree.map(jnp.asarray, dataset.test),
+        test=dataset.test,
     )
+    return FederatedData(**jax.device_put(made))
 
 
 def deal_rows(

@@ -15,7 +15,7 @@ from d2m_jax.report.loggers import (
     wandb_logger,
 )
 from d2m_jax.report.model_file import load_model, save_model
-from d2m_jax.report.results import write_results
+from d2m_jax.report.results import write_plots, write_results
 from d2m_jax.report.tables import (
     evaluations_table,
     money_table,
@@ -50,5 +50,6 @@ __all__ = [
     "tensorboard_logger",
     "tree_digest",
     "wandb_logger",
+    "write_plots",
     "write_results",
 ]

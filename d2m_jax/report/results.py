@@ -89,12 +89,9 @@ def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dic
     job = jax.tree.map(lambda x: np.asarray(x)[0], outcome.ledger.jobs)
     took_part = job.matched & ~job.excluded
     weights = np.where(took_part, job.weights, 0)
-    pay = np.asarray(split_pot(jnp.int32(job.seller_paid), jnp.asarray(weights)))
+    pay, summary = jax.device_get(_shares(job.seller_paid, weights, took_part))
     pool = int(job.price) + int(job.compensation)
     spent = [int(x) for x in (job.seller_paid, job.fee_paid, job.compute_paid, job.refunded)]
-    summary = incentives.payment_report(
-        jnp.int32(job.seller_paid), jnp.asarray(pay), jnp.int32(0), jnp.asarray(took_part)
-    )
     honest = ~np.asarray(outcome.roles.bad_seller)
     change = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
     rounds = drawn_rounds(outcome, layout.num_sellers)
@@ -119,6 +116,15 @@ def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dic
     }
 
 
+@jax.jit
+def _shares(
+    pool: jax.Array, weights: jax.Array, took_part: jax.Array
+) -> tuple[jax.Array, incentives.PaymentReport]:
+    """What each seller got of the pool, and how that looks."""
+    pay = split_pot(pool, weights)
+    return pay, incentives.payment_report(pool, pay, jnp.int32(0), took_part)
+
+
 def _share(who: np.ndarray) -> float | None:
     """The share of True; None of nobody."""
     return float(who.mean()) if who.size else None
@@ -137,9 +143,8 @@ def write_results(
     layout: Layout,
     sizes: np.ndarray | jax.Array,
     params: PyTree = None,
-    metric: str = "accuracy",
-) -> None:
-    """Writes everything a finished run leaves in its folder, the costliest to lose first.
+) -> dict[str, pd.DataFrame]:
+    """Writes what a finished run leaves in its folder, the costliest to lose first, but plots.
 
     Args:
         folder: from `open_results`, with the configuration in it.
@@ -148,7 +153,9 @@ def write_results(
         layout: accounts.
         sizes: [N] of the data that the sellers hold.
         params: of the trained model, the unravelled tree; None writes no model.
-        metric: what the quality of the model is called.
+
+    Returns:
+        The tables, for `write_plots`.
 
     Raises:
         StorageError: the disk is full; the files that are there are whole.
@@ -176,7 +183,7 @@ def write_results(
     for name, table in found.items():
         write_table(folder / f"{name}.csv", table)
     write_whole(folder / "visibility.txt", (privacy.table() + "\n").encode())
-    write_plots(folder, config, outcome, found, metric)
+    return found
 
 
 def write_table(path: pathlib.Path, table: pd.DataFrame) -> None:
@@ -193,9 +200,16 @@ def write_plots(
     config: Config,
     outcome: MarketOutcome,
     found: dict[str, pd.DataFrame],
-    metric: str,
+    metric: str = "accuracy",
 ) -> None:
     """Draws the four plots of a run.
+
+    Args:
+        folder: of the results.
+        config: of the run.
+        outcome: on the host.
+        found: the tables, from `write_results`.
+        metric: what the quality of the model is called.
 
     Raises:
         StorageError: the disk is full; the tables are there.

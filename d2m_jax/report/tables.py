@@ -1,6 +1,6 @@
 """The outcome of a market as tidy pandas tables. Host only; read next: `account.py`."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pandas as pd
 
@@ -59,11 +59,11 @@ def round_columns(
 def gas_of_rounds(rounds: np.ndarray, executions: np.ndarray, ledger: Ledger) -> np.ndarray:
     """[R] int: what booking each round costs on the EVM (`ledger.gas`); 0 with nobody matched."""
     matched = np.asarray(ledger.jobs.matched)[..., JOB, :]
-    gas = gas_of_round(
+    gas = jax.jit(gas_of_round)(
         num_sellers=matched.shape[-1],
-        num_matched=jnp.asarray(matched.sum(-1, keepdims=True)),
+        num_matched=matched.sum(-1, keepdims=True),
         num_nodes=ledger.num_nodes,
-        num_drawn=jnp.asarray(executions),
+        num_drawn=executions,
     )
     first = FIRST_ROUND * (rounds == 1)
     return (np.asarray(gas) + first) * np.any(matched, -1, keepdims=True)

@@ -20,6 +20,7 @@ from d2m_jax.report import (
     results,
     rounds_table,
     sellers_table,
+    write_plots,
     write_results,
 )
 from d2m_jax.report.folder import LEFT_FILES
@@ -36,7 +37,8 @@ def folder(tmp_path_factory):
     sizes = np.asarray(digits()[1].sizes)
     layout = outcome().ledger.layout
     params = {"params": {"kernel": outcome().theta}}
-    write_results(made, config(), outcome(), layout, sizes, params)
+    found = write_results(made, config(), outcome(), layout, sizes, params)
+    write_plots(made, config(), outcome(), found)
     return made
 
 
