@@ -30,7 +30,7 @@ def krum_scores(squares: jax.Array, mask: jax.Array, neighbours: Count) -> jax.A
     """
     n = squares.shape[0]
     others = jnp.where(jnp.eye(n, dtype=bool), jnp.inf, squares)  # itself excluded by index
-    count = jnp.sum(mask)
+    count = jnp.sum(mask, dtype=jnp.int32)
     neighbours = jnp.minimum(jnp.maximum(neighbours, 1), count - 1)
     near = rank_of(others) < neighbours
     return jnp.where(mask, jnp.sum(jnp.where(near, others, 0), axis=1), jnp.inf)

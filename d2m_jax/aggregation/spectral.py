@@ -129,7 +129,7 @@ def dnc(
     elif key is None:
         raise ValueError(f"dnc draws {num_coordinates} of {dim} coordinates: give it a key")
     else:
-        draws = jax.random.randint(key, (rounds, num_coordinates), 0, dim)
+        draws = jax.random.randint(key, (rounds, num_coordinates), 0, dim, jnp.int32)
         kept = jnp.zeros(n, jnp.int32)
         for r in range(rounds):
             drawn = jnp.take(updates, draws[r], axis=1)

@@ -62,8 +62,11 @@ def define(values: flags.FlagValues) -> None:
         "rounds between checkpoints (0: with every evaluation, -1: none; default: every 10 s)",
         lower_bound=-1, flag_values=values,
     )  # fmt: skip
+    flags.DEFINE_bool(
+        "resume", None, "go on where a run of this configuration was stopped, as is done unless "
+        "--noresume starts it anew", flag_values=values,
+    )  # fmt: skip
     for name, help_text in (
-        ("resume", "go on where a run of this configuration was stopped"),
         ("visibility", "print who may see what"),
         ("tensorboard", "write TensorBoard files into the results folder"),
         ("wandb", "write an offline run of Weights & Biases into the results folder"),
@@ -104,6 +107,9 @@ def prepare(call: door.Call) -> World:
     Raises:
         ValueError: whatever is wrong, as one sentence.
     """
+    for flag in ("label", "client"):
+        if call.flags[flag].value is not None and not call.flags.data:
+            raise ValueError(f"--{flag} names a column of --data, and there is none")
     notes = configure_file(call) if call.flags.data else []
     config = parse_config(call.config)
     if call.flags.seed is not None:
@@ -117,8 +123,9 @@ def prepare(call: door.Call) -> World:
     state = jax.eval_shape(market.init, jax.random.key(config.seed), hparams, data)
     piece = jax.eval_shape(market.rounds, state, hparams, data)[1]  # finds what only a trace can
     name = report.results_name(str(call.file), call.overrides, config.seed)
-    tree, resume = report.config_tree(config), call.flags.resume
-    folder = report.open_results(call.flags.out or name, tree, resume=resume, overwrite=True)
+    tree, path = report.config_tree(config), call.flags.out or name
+    resume = report.is_unfinished(path) if call.flags.resume is None else call.flags.resume
+    folder = report.open_results(path, tree, resume=resume, overwrite=True)
     saved = report.restore(folder, report.tree_digest(tree), state, piece) if resume else None
     return World(config, folder, dataset, data, programs, hparams, saved, warnings)
 

@@ -166,7 +166,7 @@ def threshold(beta: ArrayLike, rivals: ArrayLike = 1) -> jax.Array:
 def top_two(score: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Leader (lowest index on ties), its score and the runner-up's: `[A, K] -> 3 x [A]`."""
     leader = jnp.argmax(score, axis=-1).astype(jnp.int32)
-    others = jnp.arange(score.shape[-1])[None, :] != leader[:, None]
+    others = jnp.arange(score.shape[-1], dtype=jnp.int32)[None, :] != leader[:, None]
     low = -jnp.inf if jnp.issubdtype(score.dtype, jnp.floating) else -1
     return leader, score.max(axis=-1), jnp.where(others, score, low).max(axis=-1)
 

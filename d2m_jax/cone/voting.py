@@ -77,7 +77,7 @@ def copied_digests(votes: jax.Array, copiers: jax.Array, rice: bool) -> jax.Arra
         rice: static.
     """
     if rice:
-        revealed = votes.sum(axis=-1) + copiers
+        revealed = votes.sum(axis=-1, dtype=jnp.int32) + copiers
         return jnp.where(running_sum(revealed, before=True) > 0, COPIED, 0)
     seen, copied = jnp.zeros(votes.shape[1:], jnp.int32), []
     for step in range(votes.shape[0]):  # copies depend on copies: A steps on G + 1 counts
@@ -142,7 +142,8 @@ def outcomes(
         jnp.int32(0),
     )
     # A lone liar's digest wins only if no other was drawn, or by the votes of the last set alone.
-    alone = jnp.where(jnp.arange(attempts) <= stop, ballots.lone, 0).sum() == 1
+    seen = jnp.arange(attempts, dtype=jnp.int32) <= stop
+    alone = jnp.where(seen, ballots.lone, 0).sum() == 1
     matched = (vote == accepted) & (~lone | in_last | alone)
     outcome = jnp.select(
         [seat < 0, vote == NOTHING, accepted < 0, matched],

@@ -8,10 +8,12 @@ import difflib
 import functools
 import hashlib
 import inspect
+import pathlib
 import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -20,7 +22,8 @@ from d2m_jax.core.types import Number
 
 T = TypeVar("T")
 
-INSTALLED = ("site-packages", "dist-packages", "lib/python")  # in the paths of packages
+INSTALLED = ("site-packages", "dist-packages")  # folders of packages
+STANDARD = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 # Keywords that the market fills in itself.
 GIVEN = ("context", "key", "mask", "seller", "state", "view")
 
@@ -47,12 +50,17 @@ def pick(registry: Mapping[str, T], choice: str | T, what: str) -> T:
     """The part that is chosen: the entry of that name, or `choice` itself when it is no name.
 
     Raises:
-        ValueError: an unknown name, or neither a name nor a part.
+        ValueError: an unknown name, neither a name nor a part, or a part of one's own with the name
+            of a registered one, whose numbers it would get.
     """
     if isinstance(choice, str):
         return lookup(registry, choice, what)
     if not is_own(choice):
         raise ValueError(f"{what} must be a name or a function of your own, not {choice!r}")
+    if registry.get(label(choice), choice) is not choice:
+        raise ValueError(
+            f"{what} of your own has the name of a built-in one, {label(choice)!r}: give it another"
+        )
     return choice
 
 
@@ -189,14 +197,18 @@ def _is_number(fn: Callable[..., Any], name: str, default: Any) -> bool:
     return isinstance(default, float) or annotation in (Number, "Number")
 
 
-def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
+Seen: TypeAlias = dict[int, tuple[int, Any]]  # id -> when it was met first, and the object
+
+
+def _pieces(value: Any, seen: Seen) -> Iterator[bytes]:
     """Bytes that stand for a value, code by its instructions."""
     if value is None or isinstance(value, str | int | float | bool | bytes | complex):
         yield repr(value).encode()
         return
     if id(value) in seen:
+        yield f"again {seen[id(value)][0]}".encode()
         return
-    seen[id(value)] = value  # kept, for the numbers of what is gone are given again
+    seen[id(value)] = len(seen), value  # kept, for the numbers of what is gone are given again
     if isinstance(value, Mapping):
         for key in sorted(value, key=repr):
             yield repr(key).encode()
@@ -226,7 +238,7 @@ def _pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
         yield from _object_pieces(value, seen)
 
 
-def _function_pieces(fn: types.FunctionType, seen: dict[int, Any]) -> Iterator[bytes]:
+def _function_pieces(fn: types.FunctionType, seen: Seen) -> Iterator[bytes]:
     yield fn.__qualname__.encode()
     if _is_installed(fn.__module__, fn.__code__.co_filename):
         yield str(fn.__module__).encode()
@@ -239,7 +251,7 @@ def _function_pieces(fn: types.FunctionType, seen: dict[int, Any]) -> Iterator[b
         yield from _pieces(cell.cell_contents, seen)
 
 
-def _module_pieces(module: types.ModuleType, seen: dict[int, Any]) -> Iterator[bytes]:
+def _module_pieces(module: types.ModuleType, seen: Seen) -> Iterator[bytes]:
     yield module.__name__.encode()
     if not _is_installed(module.__name__):
         kept = (types.FunctionType, type, str, int, float, tuple)  # no state, which runs change
@@ -247,7 +259,7 @@ def _module_pieces(module: types.ModuleType, seen: dict[int, Any]) -> Iterator[b
         yield from _pieces(own, seen)
 
 
-def _object_pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
+def _object_pieces(value: Any, seen: Seen) -> Iterator[bytes]:
     kind = value if isinstance(value, type) else type(value)
     yield f"{kind.__module__}.{kind.__qualname__}".encode()
     if not _is_installed(kind.__module__):
@@ -257,8 +269,29 @@ def _object_pieces(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
                 yield name.encode()
                 yield from _pieces(inner, seen)
     if not isinstance(value, type):
-        fields = getattr(value, "__dict__", {})
-        yield from _pieces({k: v for k, v in fields.items() if not k.startswith("_")}, seen)
+        slots = [name for base in kind.__mro__ for name in _slots(base)]
+        fields = {name: getattr(value, name, None) for name in slots}
+        yield from _pieces({**fields, **_state(value)}, seen)
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    names = vars(kind).get("__slots__", ())
+    found = (names,) if isinstance(names, str) else tuple(names)
+    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """What an object holds, but what it has only computed, and the private things of a library."""
+    bases = type(value).__mro__
+    kept = {name for base in bases for name, member in vars(base).items()
+            if isinstance(member, functools.cached_property)}  # fmt: skip
+    theirs = any(base is not object and _is_installed(base.__module__) for base in bases)
+    state = getattr(value, "__dict__", {})
+    return {
+        name: held
+        for name, held in state.items()
+        if name not in kept and not (theirs and name.startswith("_"))
+    }
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -279,4 +312,6 @@ def _is_installed(module: str | None, file: str | None = None) -> bool:
     if name == "__main__" or file.startswith("<"):
         return False
     built_in = name in sys.builtin_module_names and not file
-    return built_in or name == "d2m_jax" or any(part in file for part in INSTALLED)
+    if built_in or name == "d2m_jax" or file.startswith(STANDARD):
+        return True
+    return not set(INSTALLED).isdisjoint(pathlib.PurePath(file).parts)

@@ -7,9 +7,10 @@ named data sets (`sources.py`).
 from __future__ import annotations
 
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,13 +88,32 @@ def _table(path: pathlib.Path, suffix: str) -> pd.DataFrame:
         if suffix == ".parquet":
             return pd.read_parquet(path)
         separator = "\t" if suffix.startswith(".tsv") else ","
-        frame = pd.read_csv(path, sep=separator, na_values=["?"], low_memory=False)
+        frame = _text(path, separator)
         if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-            frame = pd.read_csv(path, sep=";", na_values=["?"], low_memory=False)
+            frame = _text(path, ";")
         return frame
     except (OSError, EOFError, ValueError) as error:  # ValueError: of pandas, pyarrow, decoding
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as {suffix[1:]}: {why}") from None
+
+
+def _text(path: pathlib.Path, separator: str) -> pd.DataFrame:
+    """A table of text whose rows are as long as its header, which names every column once."""
+    import pandas as pd
+
+    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0].dropna()
+    twice = header[header.duplicated()]
+    if len(twice):
+        raise ValueError(f"two columns are called {twice.iloc[0]!r}")
+    options: Any = {"na_values": ["?"], "low_memory": False, "index_col": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, sep=separator, **options)
+        except pd.errors.ParserWarning:
+            raise ValueError(
+                f"a row has more fields than the {len(header)} of the header"
+            ) from None
 
 
 def _arrays(

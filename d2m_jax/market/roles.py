@@ -38,12 +38,17 @@ class Roles(struct.PyTreeNode):
 
 def _slots(rank: jax.Array, counts: list[jax.Array | int]) -> list[jax.Array]:
     """Consecutive ranks to consecutive kinds: kind i holds `counts[i]` of the ranks."""
-    start: jax.Array | int = 0
+    start = jnp.int32(0)
     kinds = []
     for count in counts:
         kinds.append((rank >= start) & (rank < start + count))
         start = start + count
     return kinds
+
+
+def _order(key: Key, count: int) -> jax.Array:
+    """[count] int32: 0 to count - 1 in random order."""
+    return jax.random.permutation(key, jnp.arange(count, dtype=jnp.int32))
 
 
 def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: int) -> Roles:
@@ -58,7 +63,7 @@ def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: in
     seller_key, node_key = jax.random.split(key)
     who = population
     byzantine, tag_liar, stranger = _slots(
-        jax.random.permutation(seller_key, num_sellers),
+        _order(seller_key, num_sellers),
         [who.num_byzantine, who.num_tag_liars, who.num_strangers],
     )
     kinds = {
@@ -69,7 +74,7 @@ def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: in
         Behaviour.ADAPTIVE: who.num_adaptive,
     }
     behaviour = jnp.select(
-        _slots(jax.random.permutation(node_key, num_nodes), list(kinds.values())),
+        _slots(_order(node_key, num_nodes), list(kinds.values())),
         [jnp.int32(kind) for kind in kinds],
         jnp.int32(Behaviour.HONEST),
     )

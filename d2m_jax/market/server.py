@@ -40,7 +40,8 @@ def server_optimizer(
 
 def is_finite(memory: PyTree) -> jax.Array:
     """[] bool: no overflow in any array of the memory."""
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(memory)]).all()
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(memory)]
+    return jnp.stack([jnp.bool_(True), *finite]).all()
 
 
 def sgd(learning: Learning) -> optax.GradientTransformation:

@@ -7,7 +7,13 @@
 from d2m_jax.core.files import StorageError, given_path, kept
 from d2m_jax.report.account import print_account, print_header
 from d2m_jax.report.checkpoint import Checkpoint, Saved, restore
-from d2m_jax.report.folder import config_tree, open_results, results_name, tree_digest
+from d2m_jax.report.folder import (
+    config_tree,
+    is_unfinished,
+    open_results,
+    results_name,
+    tree_digest,
+)
 from d2m_jax.report.loggers import (
     csv_logger,
     progress_logger,
@@ -33,6 +39,7 @@ __all__ = [
     "csv_logger",
     "evaluations_table",
     "given_path",
+    "is_unfinished",
     "kept",
     "load_model",
     "money_table",

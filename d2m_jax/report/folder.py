@@ -127,7 +127,7 @@ def open_results(
         raise StorageError(f"{folder} holds results of a sweep: choose another folder")
     found = read_config(folder)
     if found:
-        _check(folder, found, tree, resume or overwrite, resume)
+        _check(folder, found, tree, resume or overwrite)
     elif (folder / "ledger.json").exists() or (folder / CHECKPOINTS).exists():
         raise StorageError(f"{folder} holds results without a configuration: choose another folder")
     if found and not resume:
@@ -137,9 +137,13 @@ def open_results(
     return folder
 
 
-def _check(
-    folder: pathlib.Path, found: dict[str, Any], tree: Any, again: bool, resume: bool
-) -> None:
+def is_unfinished(path: str | pathlib.Path) -> bool:
+    """Whether a run was stopped in this folder."""
+    folder = given_path(path)
+    return (folder / CONFIG).exists() and not (folder / "ledger.json").exists()
+
+
+def _check(folder: pathlib.Path, found: dict[str, Any], tree: Any, again: bool) -> None:
     """Refuses a folder that these results must not go to."""
     about = found.pop(PROVENANCE, {})
     if found != tree:
@@ -153,7 +157,7 @@ def _check(
             "folder"
         )
     now = provenance()["d2m_jax"]
-    if resume and about.get("d2m_jax", now) != now:
+    if about.get("d2m_jax", now) != now:
         raise StorageError(
             f"{folder} was made by d2m_jax {about['d2m_jax']}, and this is {now}: choose another "
             "folder"

@@ -6,12 +6,14 @@
     params = unflatten_dict(load_file("model.safetensors"), sep=".")
     outputs = module.apply(params, x)
 
-A name is the path of a leaf in the tree of parameters, joined by dots.
+A name is the path of a leaf in the tree of parameters, joined by dots; a dot within a name is
+written %2E.
 """
 
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import jax
 import numpy as np
@@ -23,6 +25,7 @@ from d2m_jax.core.types import PyTree
 
 MODEL = "model.safetensors"
 ROOT = "params"  # the name of a tree that is one array
+ESCAPED = str.maketrans({".": "%2E", "%": "%25"})
 
 
 def save_model(
@@ -38,7 +41,7 @@ def save_model(
 
     Raises:
         StorageError: the disk is full.
-        ValueError: a key has a dot in it or is not text, or there is no array at all.
+        ValueError: there is no array at all.
     """
     named = dict(named_leaves(params))
     if not named:
@@ -66,7 +69,7 @@ def load_model(path: str | pathlib.Path) -> dict[str, Any]:
         raise StorageError(f"the model {path} cannot be read: {error}") from error
     params: dict[str, Any] = {}
     for name, array in arrays.items():
-        *parents, leaf = name.split(".")
+        *parents, leaf = map(unquote, name.split("."))
         place = params
         for parent in parents:
             place = place.setdefault(parent, {})
@@ -107,11 +110,7 @@ def like(tree: PyTree, params: Mapping[str, Any]) -> PyTree:
 
 
 def named_leaves(tree: PyTree) -> Iterator[tuple[str, Any]]:
-    """Leaves with the dotted names of their paths, in the order of `jax.tree.leaves`.
-
-    Raises:
-        ValueError: a key of a dictionary is not text or has a dot in it.
-    """
+    """Leaves with the dotted names of their paths, in the order of `jax.tree.leaves`."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         yield ".".join(map(_part, path)) or ROOT, leaf
 
@@ -121,9 +120,5 @@ def _part(entry: Any) -> str:
     for kind in ("key", "name", "idx"):
         if hasattr(entry, kind):
             part = getattr(entry, kind)
-            if kind == "key" and (not isinstance(part, str | int) or "." in str(part)):
-                raise ValueError(
-                    f"parameters are saved under names without dots, and one is {part!r}"
-                )
-            return str(part)
-    raise ValueError(f"parameters cannot be named by {entry}")
+            return str(part).translate(ESCAPED)
+    return str(entry).translate(ESCAPED)

@@ -216,8 +216,8 @@ def _remember(
 
 def _level(heard: jax.Array, known: jax.Array, params: DefenceParams) -> jax.Array:
     """[] float32, the quantile of the norms that R is when these sellers [N] have been heard."""
-    count = jnp.maximum(jnp.sum(heard & known), 1)
-    unheard = jnp.sum(known & ~heard)
+    count = jnp.maximum(jnp.sum(heard & known, dtype=jnp.float32), 1)
+    unheard = jnp.sum(known & ~heard, dtype=jnp.float32)
     deviation = 0.5 * jnp.sqrt(unheard / (count * (count + unheard)))
     return 0.5 - params.start_deviations * deviation
 

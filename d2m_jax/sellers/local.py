@@ -121,7 +121,7 @@ def finish(
         new = total + regularizer.add(grad, at, theta)
         return (new if steps is None else jnp.where(i < steps, new, total)), None
 
-    total, _ = jax.lax.scan(step, first, jnp.arange(1, local_steps))
+    total, _ = jax.lax.scan(step, first, jnp.arange(1, local_steps, dtype=jnp.int32))
     if steps is None:
         return total / local_steps
     return total / jnp.maximum(steps, 1).astype(total.dtype)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from d2m_jax.core.types import Key
 
@@ -37,9 +38,10 @@ def participation(
 
     def one(seller: jax.Array) -> jax.Array:
         drop_key, straggle_key, steps_key = jax.random.split(jax.random.fold_in(key, seller), 3)
-        part = jax.random.randint(steps_key, (), 0, local_steps)
-        steps = jax.lax.select(jax.random.bernoulli(straggle_key, straggle), part, local_steps)
-        return jax.lax.select(jax.random.bernoulli(drop_key, drop_out), 0, steps)
+        part = jax.random.randint(steps_key, (), 0, local_steps, jnp.int32)
+        whole, nothing = jnp.int32(local_steps), jnp.int32(0)
+        steps = jnp.where(jax.random.bernoulli(straggle_key, straggle), part, whole)
+        return jnp.where(jax.random.bernoulli(drop_key, drop_out), nothing, steps)
 
     steps = jax.vmap(one)(sampled)
     return Participation(steps > 0, steps)

@@ -4,6 +4,7 @@ Read first: `local.py`. Not here: the attack on the finished updates.
 """
 
 import jax
+import jax.numpy as jnp
 
 from d2m_jax.core.training import Holdings, Prepare, Tamper, Trainable
 from d2m_jax.core.types import Batch, Key
@@ -31,7 +32,7 @@ def draw_batch(
     Returns:
         A batch [B, ...] as the loss takes it.
     """
-    places = jax.random.randint(key, (batch_size,), 0, data.sizes[seller])
+    places = jax.random.randint(key, (batch_size,), 0, data.sizes[seller], jnp.int32)
     batch = data.examples_of(seller, places)
     if tamper is not None:
         batch = tamper(jax.random.fold_in(key, 1), seller, batch)

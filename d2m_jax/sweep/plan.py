@@ -5,10 +5,11 @@ program serves them all. Not here: compiling and running (`program.py`, `runner.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from d2m_jax.config.hparams import PARTS
@@ -162,7 +163,14 @@ def own_numbers(points: Iterable[Point]) -> OwnNumbers:
         if choice.numbers is not None:
             values = [point.get(f"spec.{field}") for point in points]
             parts = {id(value): value for value in values if is_own(value)}.values()
-            found[choice.numbers] = {label(part): part_numbers(choice, part) for part in parts}
+            known = found.setdefault(choice.numbers, {})
+            for part in parts:
+                mine = part_numbers(choice, part)
+                if known.setdefault(label(part), mine) != mine:
+                    raise ValueError(
+                        f"two parts of your own are called {label(part)!r} and have different "
+                        "numbers: give them names of their own"
+                    )
     return found
 
 
@@ -237,9 +245,9 @@ def config_key(config: Config) -> str:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, so that values can be compared and counted."""
+    """Lists as tuples, and parts with a hash, so that values can be compared and counted."""
     if is_own(value):
-        return value
+        return value if isinstance(value, Hashable) else functools.partial(value)
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 

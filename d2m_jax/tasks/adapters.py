@@ -129,11 +129,11 @@ def _linen(module: nn.Module, name: str, keyword: str | None) -> Network:
         variables = dict(module.init(key, x, **_flag(keyword, None)))
         params = variables.pop("params", {})
         refuse_untrained(name, [f"{kind} of {', '.join(variables[kind])}" for kind in variables])
-        return params
+        return {"params": params}
 
     def apply(params: PyTree, x: Any, key: Key | None) -> Any:
         rngs = None if key is None else {"dropout": key}
-        return module.apply({"params": params}, x, rngs=rngs, **_flag(keyword, key))
+        return module.apply(params, x, rngs=rngs, **_flag(keyword, key))
 
     return Network(name, init, apply)
 

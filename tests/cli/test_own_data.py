@@ -74,3 +74,12 @@ def test_what_is_no_market_is_one_sentence(table, sentence, tmp_path, capsys):
         play(write(tmp_path / "small.csv", table))
     said = capsys.readouterr().err.strip()
     assert ended.value.code == 1 and sentence in said and said.count("\n") == 0, said
+
+
+@pytest.mark.parametrize("flag", ["label", "client"])
+def test_columns_without_a_file_are_refused(flag, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        run_market.main(["run_market.py", f"--{flag}=y", f"--out={tmp_path / 'out'}"])
+    said = capsys.readouterr().err.strip()
+    assert said == f"error: --{flag} names a column of --data, and there is none"
+    assert not (tmp_path / "out").exists()

@@ -87,6 +87,46 @@ def test_digest_follows_a_notebook_and_leaves_packages_alone():
     assert digest(made(one, file=there)) == digest(made(two, file=there))
 
 
+def test_digest_tells_apart_who_is_met_again():
+    f, g = (lambda x: x + 1), (lambda x: x * 2)
+    a, b = np.arange(3), np.arange(4)
+    orders = [(f, f, g), (f, g, g), (f, g), (a, a, b), (a, b, b)]
+    assert len({digest(functools.partial(plain, order)) for order in orders}) == len(orders)
+
+
+class Private:
+    def __init__(self, weight):
+        self._weight = weight
+
+    def __call__(self, x):
+        return x * self._weight
+
+
+class Slotted:
+    __slots__ = ("weight",)
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def __call__(self, x):
+        return x * self.weight
+
+
+@pytest.mark.parametrize("kind", [Private, Slotted])
+def test_digest_sees_private_fields_and_slots(kind):
+    assert digest(kind(1.0)) == digest(kind(1.0)) != digest(kind(2.0))
+
+
+def test_an_own_part_must_not_have_the_name_of_another():
+    def second(x):
+        return x
+
+    registry = {"second": plain}
+    with pytest.raises(ValueError, match="a rule of your own has the name of a built-in one, 'sec"):
+        pick(registry, second, "a rule")
+    assert pick(registry, plain, "a rule") is plain and pick({"a": second}, second, "a rule")
+
+
 def test_digest_follows_an_own_module():
     def mine(code):
         module = types.ModuleType("users_module")

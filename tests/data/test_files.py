@@ -120,3 +120,18 @@ def test_a_bad_npz(tmp_path, arrays, message):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match=message):
         from_file(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a,b,y\n1,2,0,9\n1,2,1,9\n", "a row has more fields than the 3 of the header"),
+        ("a,a,y\n1,2,0\n1,2,1\n", "two columns are called 'a'"),
+        ("a;a;y\n1;2;0\n1;2;1\n", "two columns are called 'a'"),
+    ],
+)
+def test_rows_and_header_must_fit(text, sentence, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        from_file(path, "y")

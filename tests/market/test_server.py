@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from d2m_jax.config.hparams import Learning
@@ -90,3 +91,9 @@ def test_an_overflow_in_the_memory_is_seen_where_the_step_hides_it():
     step, new = optimizer.update(jnp.array([1.0, 1e25, 1.0]), memory)
     assert bool(jnp.isfinite(step).all()) and not bool(is_finite(new))
     assert bool(is_finite(memory))
+
+
+def test_an_optimiser_without_memory_is_finite():
+    memory = optax.scale(1.0).init(jnp.zeros(3))
+    assert bool(is_finite(memory))
+    assert not bool(is_finite({"m": jnp.array([1.0, jnp.inf])}))

@@ -8,7 +8,14 @@ import pytest
 
 from d2m_jax import default_config, parse_config
 from d2m_jax.core.files import HOST
-from d2m_jax.report import StorageError, config_tree, open_results, results_name, tree_digest
+from d2m_jax.report import (
+    StorageError,
+    config_tree,
+    is_unfinished,
+    open_results,
+    results_name,
+    tree_digest,
+)
 from d2m_jax.report import folder as folders
 
 TREE = {"spec": {"model": "mlp", "num_rounds": 10}, "hparams": {"tau": 0.9}, "seed": 1}
@@ -94,7 +101,16 @@ def test_another_version_does_not_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "provenance", lambda: {**real, "d2m_jax": "9.9"})
     with pytest.raises(StorageError, match=r"was made by d2m_jax .*, and this is 9\.9"):
         open_results(tmp_path, TREE, resume=True)
-    open_results(tmp_path, TREE, overwrite=True)
+    with pytest.raises(StorageError, match="was made by d2m_jax"):
+        open_results(tmp_path, TREE, overwrite=True)
+
+
+def test_a_run_is_unfinished_until_its_ledger_is_written(tmp_path):
+    assert not is_unfinished(tmp_path)
+    open_results(tmp_path, TREE)
+    assert is_unfinished(tmp_path)
+    (tmp_path / "ledger.json").write_text("{}")
+    assert not is_unfinished(tmp_path)
 
 
 def test_the_configuration_says_what_the_ledger_uses():
