@@ -25,32 +25,43 @@ from d2m_jax.ledger import Kind, Phase, Reason
 NUM_WORLDS = flags.DEFINE_integer("num_worlds", 4_096, "ledgers side by side", lower_bound=1)
 NUM_STEPS = flags.DEFINE_integer("num_steps", 256, "actions of each ledger", lower_bound=1)
 NUM_EVM = flags.DEFINE_integer("num_evm", 8, "worlds played on the EVM too", lower_bound=0)
+SEALED = flags.DEFINE_integer("sealed", 1, "1: sealed auctions, 0: ascending", 0, 1)
 SEED = flags.DEFINE_integer("seed", 0, "seed of all worlds")
 
 LAYOUT = L.Layout(num_buyers=4, num_sellers=6, num_nodes=8, num_jobs=3)
 FUNDS = 20_000
 RULES = {
     **L.DEFAULT_RULES,
-    **{"auction_window": 3, "challenge_window": 3, "timeout": 12, "withdrawal_delay": 12},
-    **{"num_rounds": 3, "min_sellers": 2, "second_price": 1, "partial_payment": 1},
+    **{"auction_window": 3, "reveal_window": 3, "challenge_window": 3},
+    **{"timeout": 12, "withdrawal_delay": 12},
+    **{"num_rounds": 3, "min_sellers": 2, "partial_payment": 1},
 }
 FOR_ARBITER = (
     *(Kind.BAN, Kind.SETTLE_ROUND, Kind.RATE_SELLERS),
     *(Kind.SLASH_SELLER, Kind.REPORT_METRIC, Kind.RESOLVE_DISPUTE),
 )
 LIKELY = {  # besides a little of everything
-    Phase.IDLE: {Kind.BID: 20},
-    Phase.AUCTION: {Kind.BID: 12, Kind.CLOSE_AUCTION: 6},
-    Phase.CLOSED: {Kind.MATCH: 20},
-    Phase.MATCHED: {Kind.SETTLE_ROUND: 20, Kind.TIME_OUT: 1},
+    Phase.IDLE: {Kind.BID: 10, Kind.SEAL: 10},
+    Phase.AUCTION: {Kind.BID: 6, Kind.SEAL: 6, Kind.REVEAL: 8, Kind.CLOSE_AUCTION: 6},
+    Phase.MATCHED: {Kind.SETTLE_ROUND: 20, Kind.OPEN_METRIC: 8, Kind.TIME_OUT: 1},
     Phase.TRAINING: {Kind.SETTLE_ROUND: 16, Kind.RATE_SELLERS: 4, Kind.REPORT_METRIC: 1},
-    Phase.VERIFY: {Kind.REPORT_METRIC: 16, Kind.RATE_SELLERS: 2, Kind.SLASH_SELLER: 1},
-    Phase.CHALLENGE: {Kind.OPEN_DISPUTE: 6, Kind.SETTLE: 8, Kind.SLASH_SELLER: 1},
+    Phase.VERIFY: {
+        Kind.REPORT_METRIC: 16,
+        Kind.OPEN_METRIC: 4,
+        Kind.RATE_SELLERS: 2,
+        Kind.SLASH_SELLER: 1,
+    },
+    Phase.CHALLENGE: {Kind.OPEN_DISPUTE: 6, Kind.TAKE: 2, Kind.SETTLE: 8, Kind.SLASH_SELLER: 1},
     Phase.DISPUTED: {Kind.RESOLVE_DISPUTE: 12, Kind.TIME_OUT: 2},
     Phase.SETTLED: {Kind.RESET_JOB: 12, Kind.SETTLE: 2},
     Phase.REFUNDED: {Kind.RESET_JOB: 12, Kind.SETTLE: 2},
-    Phase.ABORTED: {Kind.RESET_JOB: 12, Kind.MATCH: 2},
+    Phase.ABORTED: {Kind.RESET_JOB: 12, Kind.CLOSE_AUCTION: 2},
 }
+BIDDING = jnp.asarray([Kind.BID, Kind.SEAL, Kind.REVEAL])
+CONTENT, SALT = 4, 5  # what every buyer opens as its examples
+METRIC = int(L.digest_of(CONTENT, SALT))
+REQUEST = {"tau_bps": 5_000, "model": 1, "metric": METRIC, "salt": 3}  # what every seal holds
+OWNERS = jnp.asarray([Kind.TAKE, Kind.OPEN_METRIC])
 WEIGHTS = np.full((len(Phase), len(Kind) + 1), 0.5, np.float32)
 WEIGHTS[:, Kind.WAIT] = 6.0
 WEIGHTS[:, [Kind.REGISTER_SELLER, Kind.REGISTER_NODE]] = 3.0
@@ -59,9 +70,14 @@ for _phase, _kinds in LIKELY.items():
         WEIGHTS[_phase, _kind] += _weight
 
 
+def terms() -> dict[str, int]:
+    """The rules of all worlds."""
+    return {**RULES, "sealed": SEALED.value}
+
+
 def random_action(key: jax.Array, ledger: L.Ledger, rules: L.Rules) -> L.Action:
     """Mostly what fits the phase of a random slot; one field in sixteen is anything at all."""
-    keys = iter(jax.random.split(key, 20))
+    keys = iter(jax.random.split(key, 24))
 
     def whole(low: int | jax.Array, high: int | jax.Array) -> jax.Array:
         return jax.random.randint(next(keys), (), low, high, jnp.int32)
@@ -70,22 +86,33 @@ def random_action(key: jax.Array, ledger: L.Ledger, rules: L.Rules) -> L.Action:
     weights = jnp.asarray(WEIGHTS)[ledger.jobs.phase[job]]
     kind = jax.random.categorical(next(keys), jnp.log(weights)).astype(jnp.int32)
     somebody = whole(0, LAYOUT.num_accounts)
-    actor = jnp.where(kind == Kind.BID, whole(0, LAYOUT.num_buyers), somebody)
+    is_bidding = jnp.isin(kind, BIDDING)
+    actor = jnp.where(is_bidding, whole(0, LAYOUT.num_buyers), somebody)
     seller, node = (
         LAYOUT.seller(whole(0, LAYOUT.num_sellers)),
         LAYOUT.node(whole(0, LAYOUT.num_nodes)),
     )
     actor = jnp.where(kind == Kind.REGISTER_SELLER, seller, actor)
     actor = jnp.where(kind == Kind.REGISTER_NODE, node, actor)
+    actor = jnp.where(jnp.isin(kind, OWNERS), ledger.jobs.buyer[job], actor)
     actor = jnp.where(jnp.isin(kind, jnp.asarray(FOR_ARBITER)), LAYOUT.treasury, actor)
-    amount = jnp.where(
-        kind == Kind.BID, L.minimum_bid(ledger, rules, job) + whole(-1, 300), whole(0, 3_000)
-    )
+    least, worth = L.minimum_bid(ledger, rules, job, actor), 300 + 50 * actor
+    amount = jnp.where(kind == Kind.BID, least + whole(-1, 300), whole(0, 3_000))
+    amount = jnp.where(kind == Kind.SEAL, worth + whole(-1, 300), amount)
+    amount = jnp.where(kind == Kind.REVEAL, worth, amount)
     amount = jnp.where(kind == Kind.WAIT, whole(0, 6), amount)
     amount = jnp.where(kind == Kind.REPORT_METRIC, whole(0, 10_001), amount)
     amount = jnp.where(kind == Kind.RESOLVE_DISPUTE, whole(0, len(L.Ruling)), amount)
     amount = jnp.where(kind == Kind.BAN, whole(0, 2), amount)
     value = jnp.where(kind == Kind.OPEN_DISPUTE, whole(0, 3), whole(0, 9_000))
+    sealed = L.commitment_of(job=job, buyer=actor, amount=worth, **REQUEST)
+    value = jnp.where(kind == Kind.SEAL, sealed, value)
+    value = jnp.where(kind == Kind.REVEAL, REQUEST["tau_bps"], value)
+    value = jnp.where(kind == Kind.OPEN_METRIC, CONTENT, value)
+    asks = jnp.stack([whole(0, 400), whole(4_000, 10_001), whole(0, 9)])
+    told = jnp.asarray([REQUEST[name] for name in ("model", "metric", "salt")], jnp.int32)
+    extra = jnp.where(is_bidding, told, asks)
+    extra = jnp.where(kind == Kind.OPEN_METRIC, SALT, extra)
     tags = jnp.where(kind == Kind.REGISTER_SELLER, 7, 1 + job)
     top = jnp.where(kind == Kind.SETTLE_ROUND, 4, jnp.where(kind == Kind.RATE_SELLERS, 3, 2))
     top = jnp.where(kind == Kind.REPORT_METRIC, 2**15 + 1, top)
@@ -96,7 +123,7 @@ def random_action(key: jax.Array, ledger: L.Ledger, rules: L.Rules) -> L.Action:
     target = jnp.where(whole(0, 2) == 0, seller, node)
     fields = jnp.stack([actor, job, target, amount, tags, value])
     actor, job, target, amount, tags, value = jnp.where(odd, anything, fields)
-    return L.Action(kind, actor, job, target, amount, tags, value, payload)
+    return L.Action(kind, actor, job, target, amount, tags, value, extra, payload)
 
 
 def play(key: jax.Array, rules: L.Rules) -> tuple[jax.Array, dict[str, jax.Array], L.Action]:
@@ -120,7 +147,7 @@ def play(key: jax.Array, rules: L.Rules) -> tuple[jax.Array, dict[str, jax.Array
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
-    rules = L.make_rules(**RULES)
+    rules = L.make_rules(**terms())
     keys = jax.random.split(jax.random.key(SEED.value), NUM_WORLDS.value)
     run = jax.jit(jax.vmap(play, in_axes=(0, None))).lower(keys, rules)
     started = time.perf_counter()
@@ -155,7 +182,7 @@ def compare(actions: L.Action, reasons: np.ndarray, speed: float, per_busy: floa
     funds = [FUNDS] * (LAYOUT.num_accounts - 1) + [0]
     seconds, busy, differing = 0.0, 0.0, 0
     for world, expected in enumerate(reasons):
-        market = Market(artifact, LAYOUT, RULES, funds)
+        market = Market(artifact, LAYOUT, terms(), funds)
         rows = jax.tree.map(lambda x, world=world: x[world], actions)
         steps = [{k: v[i] for k, v in vars(rows).items()} for i in range(len(expected))]
         started, was_busy = time.perf_counter(), time.process_time()

@@ -70,6 +70,7 @@ class Sent(NamedTuple):
     output: bytes
     gas: int  # of the whole transaction, see `transaction_gas`
     pc: int  # where the code stopped
+    back: int  # and where to it would have returned: the stack's second item, 0 if there is none
     logs: tuple[Any, ...]  # (address, topics, data)
 
 
@@ -89,6 +90,11 @@ def transaction_gas(data: bytes, used: int, refund: int, extra: int = 0) -> int:
     zeros = data.count(0)
     floor = TX_BASE + FLOOR_BYTE * (zeros + 4 * (len(data) - zeros))
     return max(spent - min(refund, spent // 5), floor)
+
+
+def _second(stack: list[Any]) -> int:
+    second = stack[-2] if len(stack) > 1 else 0
+    return int.from_bytes(second, "big") if isinstance(second, bytes) else second
 
 
 class Evm:
@@ -136,4 +142,5 @@ class Evm:
         self.state.lock_changes()
         self.state.clear_transient_storage()
         logs = done.get_log_entries()
-        return Sent(done.is_success, done.output, gas, done.code.program_counter - 1, logs)
+        pc, back = done.code.program_counter - 1, _second(done._stack.values)
+        return Sent(done.is_success, done.output, gas, pc, back, logs)

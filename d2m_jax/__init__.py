@@ -1,7 +1,7 @@
 """D2M, a decentralised marketplace for collaborative learning, simulated in JAX.
 
-Read `market/engine.py` first. Each room (`aggregation`, `attacks`, `cone`, `data`, `incentives`,
-`ledger`, `sampling`, `sellers`, `tasks`) works alone, as pure functions of arrays.
+Read `market/engine.py` first. Each room (`aggregation`, `attacks`, `cone`, `court`, `data`,
+`incentives`, `ledger`, `sampling`, `sellers`, `tasks`) works alone, as pure functions of arrays.
 """
 
 from d2m_jax.config import DataSpec, HParams, Spec, as_arrays

@@ -23,6 +23,14 @@ def test_example(name, options, capsys):
     assert capsys.readouterr().out
 
 
+def test_several_jobs(tmp_path, capsys):
+    plot = tmp_path / "plot.png"
+    small = {"num_jobs": 2, "num_sellers": 16, "num_nodes": 32, "num_rounds": 4, "num_epochs": 2}
+    epochs = importlib.import_module("examples.several_jobs").main(**small, plot=str(plot))
+    assert epochs.phase.shape == (2, 2) and (epochs.buyer[0] >= 0).any()
+    assert "Figures" in capsys.readouterr().out and 0 < plot.stat().st_size < 300_000
+
+
 @pytest.mark.parametrize(
     "name, options", [("texts", {"num_rounds": 20}), ("next_character", {"num_rounds": 2})]
 )

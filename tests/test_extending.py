@@ -1,4 +1,4 @@
-"""docs/extending.md as it stands: thirteen parts of one's own, from outside, in one market."""
+"""docs/extending.md as it stands: fourteen parts of one's own, from outside, in one market."""
 
 import re
 import sys
@@ -12,6 +12,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/extending.md").read_te
 PARTS = [
     *("own_task", "every_nth", "favourite", "midrange", "shrink", "opposite", "odd_rounds"),
     *("by_norm", "winner_takes_all", "one_bid_each", "by_threes", "first_eligible", "two_ahead"),
+    "sharp_eyed",
 ]
 
 
@@ -32,16 +33,17 @@ def run_doc():
     return found, called
 
 
-def test_thirteen_parts_run_in_one_market():
+def test_fourteen_parts_run_in_one_market():
     found, called = run_doc()
-    assert len(PARTS) == 13 and set(PARTS) <= called
+    assert len(PARTS) == 14 and set(PARTS) <= called
     outcome = found["outcome"]
     assert np.count_nonzero(outcome.closing.weights) == 1  # the payment is the page's
     assert int(outcome.auction.num_bids) == 4  # so is the auction
     assert np.isfinite(outcome.theta).all() and outcome.theta.shape == (640,)  # and the task
     held = found["data"].sizes
     assert int(held.max()) - int(held.min()) <= 1  # and the partition
-    other = found["market"].numbers(found["HParams"](stop_rule={"margin": 9.0}))
+    rules = found["numbers"].rules
+    other = found["market"].numbers(found["HParams"](stop_rule={"margin": 9.0}, rules=rules))
     more = jax.jit(found["market"].run)(jax.random.key(0), other, found["data"])
     assert int(more.rounds.executions.sum()) > int(outcome.rounds.executions.sum())
 

@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.core import choices as parts_of
+from d2m_jax.core import promises
 from d2m_jax.core.protocols import Aggregator, InitMemory, RuleFn
 from d2m_jax.core.rows import as_float32, as_rows, finite_mask
 from d2m_jax.core.types import Count, Key, Number, PyTree
 
 PRESETS = ("paper", "byzfl")
+MIXED = promises.floats(None, None), promises.integers(), promises.anything  # rows, f, mask
 
 
 class Step(Protocol):
@@ -103,7 +105,13 @@ def premix(
         part_key = None
         if key is not None:
             part_key, key = jax.random.split(key)
-        updates, f, mask = part(updates, f, mask=mask, key=part_key)
+        what, given = f"pre-aggregator {parts_of.label(part)!r}", {"mask": mask, "key": part_key}
+        promises.check_call(what, part, updates, f, **given)
+        mixed = part(updates, f, **given)
+        promises.kept(what, mixed, MIXED)  # f stays static where it is
+        updates, f, mask = mixed
+        if mask is not None:
+            promises.kept(f"the mask of {what}", mask, promises.booleans(updates.shape[0]))
     return updates, f, mask, key
 
 
@@ -156,11 +164,17 @@ def build_aggregator(
                 hyper[name] = given[name]
             elif name != "key":
                 raise ValueError(f"{parts_of.label(rule.fn)} needs {name}=")
+        what, aggregate = f"aggregator {parts_of.label(rule)!r}", promises.floats(updates.shape[1])
+        hyper = {**fixed, **hyper}
         if rule.step is None:
-            return rule.fn(updates, f, mask=mask, **fixed, **hyper), state
+            promises.check_call(what, rule.fn, updates, f, mask=mask, **hyper)
+            found = rule.fn(updates, f, mask=mask, **hyper)
+            return promises.kept(what, found, aggregate), state
         if indices is None:
             indices = jnp.arange(num_rows)
-        return rule.step(state, updates, f, mask=mask, indices=indices, **fixed, **hyper)
+        promises.check_call(what, rule.step, state, updates, f, mask=mask, indices=indices, **hyper)
+        both = rule.step(state, updates, f, mask=mask, indices=indices, **hyper)
+        return promises.kept(what, both, (aggregate, promises.Like(state)))
 
     uses = rule.uses + (("indices",) if rule.by_seller else ())
     return Aggregator(init, apply, uses)

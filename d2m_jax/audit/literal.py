@@ -16,10 +16,11 @@ from d2m_jax import ledger as books
 from d2m_jax.config.hparams import HParams
 from d2m_jax.data import FederatedData
 from d2m_jax.market.apply import apply_result
-from d2m_jax.market.engine import Market, scene_of
+from d2m_jax.market.engine import Market
 from d2m_jax.market.keys import vote_key
 from d2m_jax.market.round import learn
 from d2m_jax.market.state import JOB, MarketState
+from d2m_jax.market.step import scene_of
 from d2m_jax.market.variants import deliver_served, stages_of
 
 Serve = Callable[[int, np.ndarray], np.ndarray]  # (node, updates [S, D]) -> what it gets [S, D]
@@ -31,6 +32,26 @@ class LiteralRound(NamedTuple):
     vote: cone.Reexecution  # `vote.theta` is the accepted model
     sellers: np.ndarray  # [S] int32, who sent the rows that nodes are served
     caught: np.ndarray  # [N] bool, sellers that served other bytes than they published
+
+
+def deliverer(market: Market) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+    """Returns `(state, hparams, data) ->` what the sellers of the next round deliver, compiled.
+
+    Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], the pledged nodes [C].
+    """
+    parts = market.parts
+    stages = stages_of(parts)
+
+    @jax.jit
+    def deliver(
+        state: MarketState, hparams: HParams, data: FederatedData
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        _, work = learn(parts, stages, scene_of(parts, state, hparams, data))
+        assert work.evidence.updates is not None
+        updates = jnp.where(work.valid[:, None], work.evidence.updates, jnp.nan)
+        return updates, work.selection.indices, books.pledged_nodes(state.ledger, JOB)
+
+    return deliver
 
 
 def literal_round(market: Market) -> Callable[..., LiteralRound]:
@@ -47,20 +68,16 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
 
     Args:
         market: of `make_market`, with the attack of its spec.
+
+    Raises:
+        ValueError: the market has several jobs.
     """
     spec, layout, parts = market.spec, market.layout, market.parts
+    if spec.num_jobs > 1:
+        raise ValueError(f"literal rounds are of one job, not of num_jobs = {spec.num_jobs}")
     stages = stages_of(parts)
 
-    @jax.jit
-    def deliver(
-        state: MarketState, hparams: HParams, data: FederatedData
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], the nodes [C]."""
-        _, work = learn(parts, stages, scene_of(parts, state, hparams, data))
-        assert work.evidence.updates is not None
-        updates = jnp.where(work.valid[:, None], work.evidence.updates, jnp.nan)
-        nodes = books.eligible_nodes(state.ledger, parts.rules(hparams))
-        return updates, work.selection.indices, nodes & state.ledger.jobs.matched[JOB].any()
+    deliver = deliverer(market)
 
     @jax.jit
     def recompute(

@@ -1,6 +1,7 @@
-"""Auctions and votes of the best-response audit: buyers, single nodes, coalitions of nodes.
+"""Votes of the best-response audit: single nodes and coalitions of nodes.
 
-No learning here. Read first: `games.py`. Not here: whole markets (`markets.py`).
+No learning here. Read first: `games.py`. Not here: auctions (`auctions.py`),
+whole markets (`markets.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,48 +30,6 @@ NODE_STRATEGIES = {
     "copy": Behaviour.COPY,
     "adaptive": Behaviour.ADAPTIVE,
 }
-BIDS = (1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.3, 1.5)
-
-
-def audit_buyers(stage: Stage, hparams: HParams) -> None:
-    """Bid multipliers in the market's own auction and in a sealed first-price one."""
-    audit, progress, settings = stage
-    bids = jnp.asarray([round(10_000 * bid) for bid in BIDS], jnp.int32)
-    names = ["truthful", *(f"bids {bid:g} v" for bid in BIDS[1:])]
-    count, top = len(hparams.money.buyer_values), max(hparams.money.buyer_values)
-    auctions = {
-        "buyer, the market's auction": (hparams.rules, False, 20),
-        "buyer, sealed first price": (
-            {**hparams.rules, "second_price": 0, "min_increment_bps": 0, "reserve": 1},
-            True,
-            1,
-        ),
-    }
-    for game, (terms, jump, blocks) in progress.track(auctions.items(), description="bids"):
-        if audit.has(game):
-            continue
-        rules = books.make_rules(**terms)
-
-        def utility(
-            bid: jax.Array,
-            key: Key,
-            others: jax.Array,
-            rules: books.Rules = rules,
-            jump: bool = jump,
-            blocks: int = blocks,
-        ) -> jax.Array:
-            value_key, order_key, other_key = jax.random.split(key, 3)
-            values = jax.random.randint(value_key, (count,), 1, top)
-            wild = jax.random.randint(other_key, (count,), 5_000, 15_001)
-            limits = jnp.where(others, wild, 10_000).at[0].set(bid)
-            return games.auction_game(
-                order_key, values, limits, rules, num_blocks=blocks, jump=jump
-            )[0]
-
-        run = jax.jit(jax.vmap(jax.vmap(utility, (None, 0, None)), (0, None, None)))
-        keys = keys_of(settings.votes, 1)
-        audit.add(game, names, {o: np.asarray(run(bids, keys, o == "random")) for o in OTHERS})
-        audit.keep()
 
 
 def vote_runner(spec: Spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> Callable:

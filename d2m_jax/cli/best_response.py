@@ -19,10 +19,11 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 
 from d2m_jax import parse_config, validate
 from d2m_jax.attacks import ATTACKS
+from d2m_jax.audit.auctions import audit_buyers
 from d2m_jax.audit.markets import audit_markets
 from d2m_jax.audit.settings import Settings, Stage
 from d2m_jax.audit.strategies import known, seller_strategies
-from d2m_jax.audit.votes import audit_buyers, audit_coalitions, audit_nodes
+from d2m_jax.audit.votes import audit_coalitions, audit_nodes
 from d2m_jax.cli import console, devices, door, flag_tables, paths
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.parsing import Config, to_dict

@@ -18,7 +18,7 @@ from absl import flags
 from d2m_jax.cli import devices, door, flag_tables, paths
 from d2m_jax.core.files import make_folder
 from d2m_jax.ledger import GAS, Kind, gas_of, gas_of_job, gas_of_round
-from d2m_jax.ledger.gas import FEATURES
+from d2m_jax.ledger.gas import FEATURES, FIRST_DRAWN
 from d2m_jax.report.gas_plots import plot_growth
 
 INTEGERS: flag_tables.Integers = {  # the sizes of `Market`
@@ -26,7 +26,7 @@ INTEGERS: flag_tables.Integers = {  # the sizes of `Market`
     "num_nodes": (64, 1, "compute nodes of the pool"),
     "num_drawn": (16, 0, "nodes drawn in a round"),
     "num_rounds": (20, 1, "rounds of a job"),
-    "num_bids": (3, 1, "accepted bids of a job"),
+    "num_bids": (3, 1, "sealed bids of a job, one per buyer"),
 }
 SELLERS, NODES = (4, 8, 16, 32, 64, 128, 256), (8, 16, 32, 64, 128, 256, 512, 1024)
 ROUNDS = (1, 100)
@@ -44,7 +44,8 @@ class Market(NamedTuple):
 
     def size(self) -> dict[str, int]:
         """Those of a single action."""
-        return {name: getattr(self, name) for name in ("num_sellers", "num_nodes", "num_drawn")}
+        names = ("num_sellers", "num_nodes", "num_drawn")
+        return {**{name: getattr(self, name) for name in names}, "num_buyers": self.num_bids}
 
     def __str__(self) -> str:
         """The sizes of a round in words."""
@@ -131,7 +132,7 @@ def costs(market: Market) -> dict[str, int]:
     """Gas of the dearest actions, a round and a job."""
     size = market.size()
     return {
-        "match": int(gas_of(Kind.MATCH, **size)),
+        "close_auction": int(gas_of(Kind.CLOSE_AUCTION, **size)),
         "settle_round": int(gas_of(Kind.SETTLE_ROUND, **size)),
         "settle": int(gas_of(Kind.SETTLE, **size)),
         "round": int(gas_of_round(**size)),
@@ -144,7 +145,12 @@ def job_gas(market: Market) -> int:
     size = market.size()
     one = int(gas_of_job(1, num_bids=1, **size))
     more_rounds = (market.num_rounds - 1) * int(gas_of_round(**size))
-    return one + more_rounds + (market.num_bids - 1) * int(gas_of(Kind.BID, **size))
+    bids = int(gas_of(Kind.SEAL, **size)) + int(gas_of(Kind.REVEAL, **size))
+    for kind in (Kind.CLOSE_AUCTION, Kind.RESET_JOB):
+        bids += GAS[kind][-1]
+    seen, drawn = market.num_rounds * market.num_drawn, min(market.num_drawn, market.num_nodes)
+    new = min(seen, market.num_nodes) - drawn  # drawn for the first time in a later round
+    return one + more_rounds + (market.num_bids - 1) * bids + FIRST_DRAWN * new
 
 
 def print_fit(folder: pathlib.Path) -> None:
@@ -154,7 +160,7 @@ def print_fit(folder: pathlib.Path) -> None:
         ValueError: what runs the contract is not installed.
     """
     try:
-        from contracts.gas import ESTIMATES, fit, grid, measure_job
+        from contracts.gas import ESTIMATES, fit, measure
         from contracts.market import compile_market
     except ImportError as error:
         raise ValueError(
@@ -162,11 +168,11 @@ def print_fit(folder: pathlib.Path) -> None:
             f"{error}"
         ) from error
     artifact = compile_market()
-    rows = [row for at in grid() for row in measure_job(artifact, at)]
+    rows = measure(artifact)
     table = fit(rows)
     measured = [{"action": r.action, "job": r.job, **r.size._asdict(), "gas": r.gas} for r in rows]
     pd.DataFrame(measured).to_csv(folder / "measured.csv", index=False)
-    print("GAS = {\n    Kind.WAIT: (0, 0, 0, 0, 0),")
+    print(f"GAS = {{\n    Kind.WAIT: {(0,) * len(FEATURES)},")
     for kind in Kind:
         if kind != Kind.WAIT:
             print(f"    Kind.{kind.name}: {table[kind.name.lower()]},")

@@ -7,7 +7,7 @@ re-execution in `reexecute.py`.
 
 from d2m_jax.cone.behaviours import Behaviour, split_stakes
 from d2m_jax.cone.checks import validate
-from d2m_jax.cone.consensus import Consensus, decide
+from d2m_jax.cone.consensus import Consensus, decide, latency
 from d2m_jax.cone.exact import (
     ExactVote,
     capture_probability,
@@ -20,10 +20,12 @@ from d2m_jax.cone.exact_rules import ExactForm
 from d2m_jax.cone.hashing import equivocators, published_hash
 from d2m_jax.cone.params import ConeParams, larger
 from d2m_jax.cone.reexecute import Reexecution, reexecute
-from d2m_jax.cone.schedules import SCHEDULES, SetSchedule
-from d2m_jax.cone.sortition import SORTITIONS, Sets, Sortition, draw_sets
+from d2m_jax.cone.schedules import SCHEDULES, SetSchedule, default_attempts
+from d2m_jax.cone.sortition import SORTITIONS, Sets, Sortition, draw_sets, max_voters
 from d2m_jax.cone.stop_rules import STOP_RULES, StopRule, Tally, lead_needed
+from d2m_jax.cone.tables import vote_tables
 from d2m_jax.core.outcomes import Outcome
+from d2m_jax.core.vote_tables import VoteTables
 
 __all__ = [
     "SCHEDULES",
@@ -41,8 +43,10 @@ __all__ = [
     "Sortition",
     "StopRule",
     "Tally",
+    "VoteTables",
     "capture_probability",
     "decide",
+    "default_attempts",
     "draw_sets",
     "equivocators",
     "exact_attempts",
@@ -50,9 +54,12 @@ __all__ = [
     "exact_executions",
     "exact_vote",
     "larger",
+    "latency",
     "lead_needed",
+    "max_voters",
     "published_hash",
     "reexecute",
     "split_stakes",
     "validate",
+    "vote_tables",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.parts import resolve
 from d2m_jax.core.choices import label
+from d2m_jax.core.promises import check_call, integers, kept
 
 MOST_ATTEMPTS = 32  # where nothing says how many it takes (our choice)
 
@@ -95,12 +96,9 @@ def totals(schedule: Schedule, params: ConeParams, attempts: int) -> jax.Array:
     """
     seats = schedule_of(schedule).seats
     assert seats is not None, "sets without a fixed size have no totals"
-    ends = jnp.asarray(seats(params, attempts))
-    if ends.shape != (attempts,) or not jnp.issubdtype(ends.dtype, jnp.integer):
-        raise ValueError(
-            f"schedule {label(schedule)!r} must give integer running totals of the seats of "
-            f"{attempts} sets, got {ends.dtype} of shape {ends.shape}"
-        )
+    what = f"set schedule {label(schedule)!r}"
+    check_call(what, seats, params, attempts)
+    ends = kept(what, seats(params, attempts), integers(attempts))
     if not isinstance(ends, jax.core.Tracer):
         check_totals(schedule, np.asarray(ends))
     return ends.astype(jnp.int32)

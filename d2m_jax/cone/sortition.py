@@ -17,6 +17,7 @@ from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.parts import resolve
 from d2m_jax.cone.schedules import Schedule, schedule_of, totals
 from d2m_jax.core.choices import label
+from d2m_jax.core.promises import anything, booleans, check_call, floats, integers, kept
 from d2m_jax.core.types import Key
 
 
@@ -87,9 +88,20 @@ def draw_sets(
         share = jnp.broadcast_to(jnp.asarray(params.q, jnp.float32), (attempts,))
         exhausted = jnp.broadcast_to(pool == 0, (attempts,))
         return Sets(seat, member.sum(axis=-1, dtype=jnp.int32), share, pool, exhausted)
-    sets = chosen.draw(key, eligible, stake, totals(schedule, params, attempts))
-    if not isinstance(sets, Sets):
-        raise ValueError(f"sortition {label(sortition)!r} must give Sets, got {type(sets)}")
+    what, ends = f"sortition {label(sortition)!r}", totals(schedule, params, attempts)
+    check_call(what, chosen.draw, key, eligible, stake, ends)
+    seats, nodes = integers(attempts), eligible.shape[0]
+    promise = Sets(
+        seat=integers(None, nodes),
+        size=seats,
+        share=floats(attempts),
+        pool=integers(),
+        exhausted=booleans(attempts),
+        votes=anything,
+    )
+    sets = kept(what, chosen.draw(key, eligible, stake, ends), promise)
+    if sets.votes is not None:
+        kept(f"the votes of {what}", sets.votes, integers(attempts, nodes))
     return sets
 
 

@@ -19,6 +19,7 @@ from d2m_jax.cone.exact_rules import ExactForm
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.parts import resolve
 from d2m_jax.core.choices import label
+from d2m_jax.core.promises import booleans, check_call, integers, kept
 
 
 class Tally(NamedTuple):
@@ -216,13 +217,7 @@ def apply_rule(choice: StopChoice, tally: Tally, params: ConeParams) -> Accepted
     Raises:
         ValueError: a rule of the user's own gives something else.
     """
-    shape = tally.size.shape
-    leader, accept = map(jnp.asarray, stop_rule_of(choice).fn(tally, params))
-    kinds = jnp.issubdtype(leader.dtype, jnp.integer), accept.dtype == jnp.bool_
-    if (leader.shape, accept.shape) != (shape, shape) or not all(kinds):
-        raise ValueError(
-            f"stop rule {label(choice)!r} must give the leading digest and whether it is accepted, "
-            f"integers and booleans for {shape[0]} attempts, got {leader.dtype} of shape "
-            f"{leader.shape} and {accept.dtype} of shape {accept.shape}"
-        )
+    what, rule, shape = f"stop rule {label(choice)!r}", stop_rule_of(choice).fn, tally.size.shape
+    check_call(what, rule, tally, params)
+    leader, accept = kept(what, rule(tally, params), (integers(*shape), booleans(*shape)))
     return leader.astype(jnp.int32), accept

@@ -5,8 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.config.hparams import MARKET_RULES, PARTS, HParams, Money
+from d2m_jax.config.forms import check_forms
+from d2m_jax.config.hparams import MARKET_RULES, PARTS, HParams, Money, Requests
 from d2m_jax.config.ranges import check_ranges, check_rule_names
+
+
+def money_like(money: Money) -> Money:
+    """Defaults whose shape and types are those of the money, for as many buyers."""
+    buyers, conduct = (0,) * len(money.buyer_values), (0,) * len(money.buyer_conduct)
+    return Money(buyer_values=buyers, buyer_shading_bps=buyers, buyer_conduct=conduct)
 
 
 def as_arrays(hparams: HParams) -> HParams:
@@ -19,14 +26,14 @@ def as_arrays(hparams: HParams) -> HParams:
             are plain numbers, also one that is out of its range. What only the spec can tell, such
             as more bad parties than there are parties, is checked by `market.numbers`.
     """
+    check_forms(hparams)
     check_rule_names(hparams)
     if all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(hparams)):
         check_ranges(hparams)
     named: dict[str, Any] = {part: dict.fromkeys(getattr(hparams, part), 0.0) for part in PARTS}
-    buyers = len(hparams.money.buyer_values)
-    money = Money(buyer_values=(0,) * buyers, buyer_shading_bps=(0,) * buyers)
     rules = {name: MARKET_RULES[name] for name in hparams.rules}
-    like = HParams(money=money, rules=rules, **named)
+    money, requests = money_like(hparams.money), requests_like(hparams.requests)
+    like = HParams(money=money, requests=requests, rules=rules, **named)
 
     def typed(path: Any, leaf: Any, default: int | float) -> jax.Array:
         try:
@@ -37,3 +44,12 @@ def as_arrays(hparams: HParams) -> HParams:
             raise ValueError(f"{name} must be {kind}, not {leaf!r}") from error
 
     return jax.tree_util.tree_map_with_path(typed, hparams, like)
+
+
+def requests_like(requests: Requests) -> Requests:
+    """Requests of the same lengths, whose entries have the types that arrays of them have."""
+    return Requests(
+        tags=(0,) * len(requests.tags),
+        tau=(0.0,) * len(requests.tau),
+        wants=(0,) * len(requests.wants),
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from d2m_jax.cone import ConeParams
-from d2m_jax.config.hparams import PARTS, Conduct, HParams, Learning, Money, Privacy
+from d2m_jax.config.hparams import PARTS, Conduct, HParams, Learning, Money, Privacy, Requests
 from d2m_jax.config.parsing import default_config
 from d2m_jax.config.population import Population
 from d2m_jax.config.spec import DataSpec, Spec
@@ -30,6 +30,7 @@ CLASSES = {
     "hparams.defence": DefenceParams,
     "hparams.cone": ConeParams,
     "hparams.money": Money,
+    "hparams.requests": Requests,
     "hparams.rules": Rules,
 }
 LINE = re.compile(r"\s*(\w+)\s*:.*?#\s*(.+)")

@@ -59,11 +59,22 @@ class Money(struct.PyTreeNode):
 
     buyer_values: tuple[Count, ...] = (1_200_000, 1_000_000, 800_000, 600_000)  # of the model
     buyer_shading_bps: tuple[Count, ...] = (10_000,) * 4  # it bids up to this share of its value
+    buyer_conduct: tuple[Count, ...] = ()  # codes of `market.bidding.Bidding`; none: all truthful
     buyer_funds: Count = 2_000_000  # of each buyer, at the start
     seller_funds: Count = 200_000  # of each seller
     node_funds: Count = 100_000  # of each node
     seller_stake: Count = 100_000  # what each seller deposits with the registry
     node_stake: Count = 20_000  # what each node stakes
+    seller_ask: Count = 100_000  # least seller pool for which the sellers work
+    seller_max_tau_bps: Count = 10_000  # highest threshold that they accept
+
+
+class Requests(struct.PyTreeNode):
+    """What each job asks for, with `spec.num_jobs` above 1; what is empty follows from the spec."""
+
+    tags: tuple[Count, ...] = ()  # [J] bitmasks that sellers must cover; job j: tag j
+    tau: tuple[Number, ...] = ()  # [J] thresholds on the metric; all: hparams.tau
+    wants: tuple[Count, ...] = ()  # [U] the job that each buyer bids for; in turn
 
 
 Numbers: TypeAlias = dict[str, Number]
@@ -78,14 +89,14 @@ PARTS = (  # fields of `HParams` that hold the numbers of a chosen part
     "set_schedule",
     "stop_rule",
     "sortition",
+    "dispute",
 )
 
 MARKET_RULES: dict[str, Count] = {
     **DEFAULT_RULES,
     "reserve": 200_000,
-    "second_price": 1,
     "seller_deposit": 70_000,
-    "node_stake": 10_000,
+    "node_stake": 20_000,
 }
 
 
@@ -109,7 +120,9 @@ class HParams(struct.PyTreeNode):
     set_schedule: Numbers = dataclasses.field(default_factory=dict)
     stop_rule: Numbers = dataclasses.field(default_factory=dict)
     sortition: Numbers = dataclasses.field(default_factory=dict)
+    dispute: Numbers = dataclasses.field(default_factory=dict)
     defence: DefenceParams = dataclasses.field(default_factory=DefenceParams)
     cone: ConeParams = dataclasses.field(default_factory=ConeParams)
     money: Money = dataclasses.field(default_factory=Money)
+    requests: Requests = dataclasses.field(default_factory=Requests)
     rules: dict[str, Count] = dataclasses.field(default_factory=lambda: dict(MARKET_RULES))

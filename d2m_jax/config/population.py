@@ -11,6 +11,7 @@ class Population(struct.PyTreeNode):
     num_byzantine: Count = 0  # sellers that carry out `spec.attack`
     num_tag_liars: Count = 0  # sellers of other data that claim the requested tags
     num_strangers: Count = 0  # sellers of other data that say so: honest, not matched
+    breadth: Count = 1  # jobs that each seller's data serves, with spec.num_jobs above 1
     num_colluding: Count = 0  # nodes that vote together for a wrong result
     num_lone_liars: Count = 0  # nodes that each vote for a wrong result of their own
     num_silent: Count = 0  # nodes that commit and never reveal

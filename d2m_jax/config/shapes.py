@@ -1,33 +1,43 @@
-"""Counts that do not make a market."""
+"""Counts and switches that do not make a market."""
 
 from d2m_jax.config.spec import Spec
+from d2m_jax.core.counts import check_count, check_switch
 
 MAX_BATCH = 2**16  # examples that a seller looks at in one step
+MAX_JOBS = 30  # side by side: one tag each in a bitmask of 31
 MAX_COUNT = 2**20  # of anything that a spec counts: parties, rounds, blocks, steps
+COUNTS = (
+    "num_jobs",
+    "num_sellers",
+    "num_sampled",
+    "num_rounds",
+    "eval_every",
+    "batch_size",
+    "local_steps",
+    "num_buyers",
+    "num_blocks",
+    "num_nodes",
+)
+SWITCHES = ("scaffold", "partial", "rice")
 
 
 def check_shapes(spec: Spec) -> None:
-    """Raises a ValueError, one sentence, for counts that do not make a market."""
-    for name in (
-        "num_sellers",
-        "num_sampled",
-        "num_rounds",
-        "eval_every",
-        "batch_size",
-        "local_steps",
-        "num_buyers",
-        "num_blocks",
-        "num_nodes",
-    ):
-        if getattr(spec, name) < 1:
-            raise ValueError(f"{name} must be at least 1, not {getattr(spec, name)}")
+    """Raises a ValueError, one sentence, for counts and switches that do not make a market."""
+    for name in COUNTS:
         most = MAX_BATCH if name == "batch_size" else MAX_COUNT
-        if getattr(spec, name) > most:
-            raise ValueError(f"{name} must be at most {most:,}, not {getattr(spec, name):,}")
+        check_count(name, getattr(spec, name), 1, most)
+    check_count("secure_group", spec.secure_group)
+    for name in SWITCHES:
+        check_switch(name, getattr(spec, name))
     if spec.num_sampled > spec.num_sellers:
         raise ValueError(
             f"num_sampled = {spec.num_sampled} sellers cannot be drawn from num_sellers = "
             f"{spec.num_sellers}"
+        )
+    if spec.num_jobs > min(MAX_JOBS, spec.num_buyers):
+        raise ValueError(
+            f"num_jobs = {spec.num_jobs} is more than the num_buyers = {spec.num_buyers} that bid "
+            f"for them, or than {MAX_JOBS}"
         )
     if spec.num_rounds % spec.eval_every:
         raise ValueError(

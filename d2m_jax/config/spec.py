@@ -33,6 +33,7 @@ class Spec:
 
     model: Choice = "mlp"  # what is learnt: a name from tasks.MODELS, or a Task
     metric: Choice = "default"  # held against tau: the model's own, or one of tasks.METRICS
+    num_jobs: int = 1  # side by side on one ledger, all of the same task; see docs/jobs.md
     num_sellers: int = 20  # N
     num_sampled: int = 10  # sellers that train in a round
     num_rounds: int = 100  # of training
@@ -54,11 +55,12 @@ class Spec:
     secure_group: int = 0  # sellers whose updates can only be read as their sum; 0: single updates
     contribution: Choice = "gain"  # how a round's work is valued, see CONTRIBUTIONS
     payment: Choice = "proportional"  # how scores become shares of the pool, see PAYMENTS
-    auction: Choice = "ascending"  # how buyers bid, see market.AUCTIONS
+    auction: Choice = "sealed"  # how buyers bid, see market.AUCTIONS
     num_buyers: int = 4  # that bid for the job
-    num_blocks: int = 20  # blocks of the auction in which buyers act
+    num_blocks: int = 20  # blocks in which buyers act, where the auction is ascending
     num_nodes: int = 64  # compute nodes of CONE
     set_schedule: Choice = "exponential"  # execution set sizes
     stop_rule: Choice = "lead"  # when votes suffice, see cone.STOP_RULES
     sortition: Choice = "uniform"  # how nodes are drawn, see cone.SORTITIONS
+    dispute: Choice = "revote"  # what decides about a wrong result, see market.DISPUTES
     rice: bool = True  # per-set salt that stops free-loading nodes

@@ -57,11 +57,22 @@ def pick(registry: Mapping[str, T], choice: str | T, what: str) -> T:
         return lookup(registry, choice, what)
     if not is_own(choice):
         raise ValueError(f"{what} must be a name or a function of your own, not {choice!r}")
-    if registry.get(label(choice), choice) is not choice:
+    namesake = registry.get(label(choice))
+    if namesake is not None and _written(namesake) != _written(choice):
         raise ValueError(
             f"{what} of your own has the name of a built-in one, {label(choice)!r}: give it another"
         )
     return choice
+
+
+def _written(part: Any) -> list[Callable[..., Any]]:
+    """The functions of a part, without what is bound to them."""
+    found = list(functions_of(part))
+    for i, fn in enumerate(found):
+        while isinstance(fn, functools.partial):
+            fn = fn.func
+        found[i] = fn
+    return found[:1]
 
 
 def is_own(choice: Any) -> bool:

@@ -91,7 +91,7 @@ def from_arrays(
         notes = ('the integers are taken as tokens of a text; kind="table": as numbers', *notes)
     if kind == "table" and standardize:
         mean, std = column_moments(train_x)
-        train_x, test_x = (train_x - mean) / std, (test_x - mean) / std
+        train_x, test_x = (_scaled(x, mean, std, name) for x in (train_x, test_x))
         notes = ("the columns are standardised by the training examples", *notes)
     return Dataset(
         name=name,
@@ -146,6 +146,14 @@ def _inputs(inputs: np.ndarray, kind: str | None, name: str) -> tuple[np.ndarray
     if not whole and x.dtype != np.float32:
         x = x.astype(np.float64)
     return narrowed(x, f"{name}: the inputs"), kind
+
+
+def _scaled(x: np.ndarray, mean: np.ndarray, std: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        scaled: np.ndarray = (x - mean) / std
+    if not np.isfinite(scaled).all():
+        raise DataError(f"{name}: the inputs hold numbers too large beside those of training")
+    return scaled
 
 
 def _kind(x: np.ndarray) -> str:

@@ -95,15 +95,28 @@ def _leaves_alike(train: Batch, test: Batch, name: str) -> tuple[Batch, Batch]:
                 f"{where} is {leaf.dtype} {leaf.shape[1:]} in train but {other.dtype} "
                 f"{other.shape[1:]} in test"
             )
-        if where.endswith("['labels']"):
-            plain(leaf, where)
-            plain(other, where)
+        for part in (leaf, other):
+            if where.endswith("['labels']"):
+                plain(part, where)
+            _no_nan(part, where)
         pairs.append((narrowed(leaf, where), narrowed(other, where)))
     train, test = (jax.tree.unflatten(tree, [pair[i] for pair in pairs]) for i in (0, 1))
     for batch, split in ((train, "train"), (test, "test")):
         _length(batch, f"{name}: {split}")
     enough(_length(train, name), name)
     return train, test
+
+
+def _no_nan(leaf: np.ndarray, where: str) -> None:
+    """Raises DataError for NaN; infinite values may be masks."""
+    if leaf.dtype.kind in "biu" or not leaf.size:
+        return
+    bad = np.isnan(leaf.reshape(len(leaf), -1)).any(1)
+    if bad.any():
+        raise DataError(
+            f"{where} are NaN in {bad.sum()} of {len(bad)} examples; leave those examples out or "
+            "fill them in"
+        )
 
 
 def _length(batch: Batch, what: str) -> int:

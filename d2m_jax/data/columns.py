@@ -75,7 +75,10 @@ def _numbers(train: pd.Series, name: str, read: Encode, unit: str = "") -> Colum
         return Column((), _nothing, f"column {name!r} is left out: it has no values in training")
     median = float(np.nanmedian(known))
     filled = np.where(lacking, median, known)
-    mean, std = float(filled.mean()), float(filled.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = float(filled.mean()), float(filled.std())
+    if not np.isfinite([mean, std]).all():
+        raise DataError(f"column {name!r} holds numbers too large to be standardised")
     varies, flagged = bool(filled.max() > filled.min()), bool(lacking.any())
     if not varies and not flagged:
         return Column((), _nothing, f"column {name!r} is left out: it is constant in training")
@@ -83,8 +86,12 @@ def _numbers(train: pd.Series, name: str, read: Encode, unit: str = "") -> Colum
     def encode(column: pd.Series) -> np.ndarray:
         values = _finite(read(column))
         gone = np.isnan(values)
-        scaled = (np.where(gone, median, values) - mean) / (std if varies else 1.0)
-        return np.stack([scaled] * varies + [gone] * flagged, 1).astype(np.float32)
+        with np.errstate(over="ignore"):
+            scaled = (np.where(gone, median, values) - mean) / (std if varies else 1.0)
+            inputs = np.stack([scaled] * varies + [gone] * flagged, 1).astype(np.float32)
+        if not np.isfinite(inputs).all():
+            raise DataError(f"column {name!r} holds numbers too large beside those of training")
+        return inputs
 
     names = (name,) * varies + (f"{name} missing",) * flagged
     notes = [f"is read as {unit}"] if unit else []
@@ -130,6 +137,7 @@ def _objects(train: pd.Series, name: str) -> Column:
     if len(known) and pd.to_numeric(known, errors="coerce").notna().all():
         read: Encode = lambda column: _floats(pd.to_numeric(column, errors="coerce"))  # noqa: E731
         return _numbers(train, name, read, "numbers")
+    check_commas(known, name)
     if known.nunique() <= MAX_LEVELS:
         return _levels(train, name)
     if _is_date(known):
@@ -143,6 +151,21 @@ def _objects(train: pd.Series, name: str) -> Column:
         f"column {name!r} has {known.nunique()} levels in training, more than {MAX_LEVELS}, and is "
         "no text; drop it or group its levels"
     )
+
+
+def check_commas(known: pd.Series, name: str) -> None:
+    """Raises DataError for a column of numbers that are written with commas."""
+    import pandas as pd
+
+    text = known.astype(str)
+    commas = text.str.contains(",", regex=False)
+    if not commas.any():
+        return
+    if pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").notna().all():
+        raise DataError(
+            f"column {name!r} writes numbers with commas, such as {text[commas].iloc[0]!r}: write "
+            "points, or read the file with pandas.read_csv(..., decimal=',') and give from_frame it"
+        )
 
 
 def _levels(train: pd.Series, name: str) -> Column:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from d2m_jax.core.counts import check_count
+
 Partition = list[np.ndarray]  # N arrays of row numbers, int64
 
 
@@ -13,10 +15,8 @@ def checked(labels: np.ndarray, num_sellers: int, min_samples: int) -> np.ndarra
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must have one axis, not shape {labels.shape}")
-    if num_sellers < 1:
-        raise ValueError(f"num_sellers must be at least 1, not {num_sellers}")
-    if min_samples < 0:
-        raise ValueError(f"min_samples must not be negative, not {min_samples}")
+    check_count("num_sellers", num_sellers, 1)
+    check_count("min_samples", min_samples)
     if num_sellers * max(min_samples, 1) > len(labels):
         raise ValueError(
             f"{num_sellers} sellers with at least {max(min_samples, 1)} samples each need "
@@ -27,14 +27,28 @@ def checked(labels: np.ndarray, num_sellers: int, min_samples: int) -> np.ndarra
 
 def positive(name: str, value: float) -> float:
     """Checks a concentration; beyond 1e-100 and 1e100 nothing changes but overflow."""
-    if not (value > 0 and np.isfinite(value)):
+    if not (is_number(value) and value > 0):
         raise ValueError(f"{name} must be a positive number, not {value}")
     return float(np.clip(value, 1e-100, 1e100))
 
 
+def share(name: str, value: float) -> float:
+    """Checks a share of the whole."""
+    if not (is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"{name} must be between 0 and 1, not {value!r}")
+    return float(value)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number, and no switch."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(np.isfinite(value))
+
+
 def not_negative(name: str, value: float) -> float:
     """Checks a spread; beyond 1e100 nothing changes but overflow."""
-    if not (value >= 0 and np.isfinite(value)):
+    if not (is_number(value) and value >= 0):
         raise ValueError(f"{name} must be a number of at least 0, not {value}")
     return float(min(value, 1e100))
 
@@ -124,7 +138,8 @@ def checked_parts(dealt: object, num_sellers: int, num_rows: int) -> Partition:
     Args:
         dealt: what the partition returned.
         num_sellers: N.
-        num_rows: T; rows are 0 .. T-1. Two sellers may hold the same row.
+        num_rows: T; rows are 0 .. T-1. Two sellers may hold the same row, and nobody need hold
+            one: `holdings.describe` says how many were dealt.
 
     Raises:
         ValueError: not N non-empty arrays of integers in range, without repetition within a seller.

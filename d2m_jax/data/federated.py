@@ -15,6 +15,7 @@ import numpy as np
 from flax import struct
 
 from d2m_jax.core.choices import label
+from d2m_jax.core.counts import check_count, check_switch
 from d2m_jax.core.dataset import Dataset
 from d2m_jax.core.types import Batch, PyTree
 from d2m_jax.data.dealing import Partition, checked_parts
@@ -79,7 +80,7 @@ def build(
         dataset: from `load`, `from_arrays`, `from_frame` or `from_file`; not changed.
         num_sellers: N.
         partition: a name in `PARTITIONS`, a function with the same arguments, or a list of N arrays
-            of rows of what is left.
+            of rows of the training set. Rows that it deals to nobody stay in the pool, unused.
         num_validation: examples of the buyer, halved into correction and verdict (verdict has the
             odd one); 0 for none.
         num_root: examples of root data; 0 for none.
@@ -98,6 +99,9 @@ def build(
             are also training examples; one sentence.
     """
     deal = _dealer(partition, options)  # names, before any work
+    check_count("num_sellers", num_sellers, 1)
+    check_count("seed", seed)
+    check_switch("whole_pool", whole_pool)
     _check_counts(dataset.num_train, num_validation, num_root, max_train, min_samples)
     shared = shared_in(dataset)
     if shared > _MAX_SHARED * dataset.num_test:
@@ -145,7 +149,9 @@ def deal_rows(
     num_sellers: int,
     options: Mapping[str, Any],
 ) -> Partition:
-    """Partitions rows 0 .. len(strata) - 1 and holds any partition, a user's too, to its promise.
+    """Partitions rows 0 .. len(strata) - 1; any partition, a user's too, is held to its promise.
+
+    Every seller gets rows, and none twice; sharing a row and leaving rows out is allowed.
 
     Args:
         deal: `(seed, strata, num_sellers, **options) -> N arrays`.
@@ -194,13 +200,13 @@ def _strata(dataset: Dataset) -> np.ndarray:
 def _check_counts(
     num_train: int, num_validation: int, num_root: int, max_train: int | None, min_samples: int
 ) -> None:
-    for what, count in (("num_validation", num_validation), ("num_root", num_root)):
-        if count < 0:
-            raise ValueError(f"{what} must not be negative, not {count}")
+    check_count("num_validation", num_validation)
+    check_count("num_root", num_root)
+    check_count("min_samples", min_samples, 1)
     if num_validation == 1:
         raise ValueError("num_validation must be 0 or at least 2: it is cut into two halves")
-    if min_samples < 1:
-        raise ValueError(f"min_samples must be at least 1, not {min_samples}")
+    if max_train is not None:
+        check_count("max_train", max_train)
     if max_train is not None and not 1 <= max_train <= num_train:
         raise ValueError(f"max_train must be between 1 and {num_train}, not {max_train}")
     pool = num_train if max_train is None else max_train

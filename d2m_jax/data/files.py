@@ -88,23 +88,30 @@ def _table(path: pathlib.Path, suffix: str) -> pd.DataFrame:
         if suffix == ".parquet":
             return pd.read_parquet(path)
         separator = "\t" if suffix.startswith(".tsv") else ","
-        frame = _text(path, separator)
-        if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-            frame = _text(path, ";")
-        return frame
+        header = _header(path, separator)
+        if len(header) == 1 and ";" in header.iloc[0]:
+            separator, header = ";", _header(path, ";")
+        return _text(path, separator, header)
     except (OSError, EOFError, ValueError) as error:  # ValueError: of pandas, pyarrow, decoding
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as {suffix[1:]}: {why}") from None
 
 
-def _text(path: pathlib.Path, separator: str) -> pd.DataFrame:
-    """A table of text whose rows are as long as its header, which names every column once."""
+def _header(path: pathlib.Path, separator: str) -> pd.Series[Any]:
+    """The names of the columns, each of them once."""
     import pandas as pd
 
     header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0].dropna()
     twice = header[header.duplicated()]
     if len(twice):
         raise ValueError(f"two columns are called {twice.iloc[0]!r}")
+    return header
+
+
+def _text(path: pathlib.Path, separator: str, header: pd.Series[Any]) -> pd.DataFrame:
+    """A table of text whose rows are no longer than its header."""
+    import pandas as pd
+
     options: Any = {"na_values": ["?"], "low_memory": False, "index_col": False}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -132,6 +139,8 @@ def _arrays(
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as npz: {why}") from None
     label, whose = label or "labels", client or "clients"
+    if whose in ("inputs", label) or label == "inputs":
+        raise DataError(f"{name}: inputs, labels and clients must be three different arrays")
     wanted = ("inputs", label) if client is None else ("inputs", label, client)
     for key in wanted:
         check_column(key, found, name)

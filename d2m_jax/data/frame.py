@@ -15,7 +15,7 @@ import numpy as np
 from d2m_jax.core.dataset import DataError, Dataset
 from d2m_jax.data.arrays import parted
 from d2m_jax.data.checks import client_codes, enough, trained_clients
-from d2m_jax.data.columns import fit_column
+from d2m_jax.data.columns import check_commas, fit_column
 from d2m_jax.data.holdout import hold_out
 from d2m_jax.data.labels import Labels, classes_are_numbers, code_labels
 
@@ -63,6 +63,8 @@ def from_frame(
     frame, num_train = _whole(frame, test, name)
     for column in apart:
         check_column(column, frame.columns, name)
+    if client is not None and str(client) == str(label):
+        raise DataError(f"{name}: column {str(label)!r} cannot be both the label and the client")
     frame, num_train, notes = _labelled(frame, str(label), num_train, name)
     coded = _coded(frame[str(label)], task, name)
     whose = None if client is None else _whose(frame[str(client)], num_train, name)
@@ -156,6 +158,11 @@ def _coded(labels: pd.Series, task: str, name: str) -> Labels:
         as_numbers = pd.to_numeric(labels.astype(object), errors="coerce")
         if as_numbers.notna().all() and not isinstance(labels.dtype, pd.CategoricalDtype):
             labels = as_numbers
+        elif task != "classes":
+            try:
+                check_commas(labels, str(labels.name))
+            except DataError as error:
+                raise DataError(f"{name}: {error}") from None
     if types.is_bool_dtype(labels.dtype) or not types.is_numeric_dtype(labels.dtype):
         return code_labels(labels.astype(str).to_numpy(object), None, task, False, name)
     values = labels.to_numpy(np.float64)
@@ -189,9 +196,9 @@ def _encoded(
     for column in frame.columns:
         try:
             fitted = fit_column(frame[column].iloc[rows], column)
+            blocks.append(fitted.encode(frame[column]))
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
-        blocks.append(fitted.encode(frame[column]))
         names += fitted.names
         notes += [fitted.note] if fitted.note else []
     if not names:

@@ -36,7 +36,7 @@ def report(
     Args:
         partition: N arrays of row numbers.
         labels: [T] integers in 0 .. L-1 (classes or strata), or floats; anything else, such as
-            None or [T, S], has no further columns.
+            None or [T, S], has no further columns. T is how many rows there were to deal.
         class_names: L names; by default 0 .. largest label.
     """
     import pandas as pd
@@ -45,15 +45,20 @@ def report(
     table = pd.DataFrame({"size": size, "share": size / max(size.sum(), 1)})
     table.index.name = "seller"
     labels = None if labels is None else np.asarray(labels)
+    if labels is not None and size.any():
+        table.attrs["dealt"] = len(np.unique(np.concatenate(partition)))
+        table.attrs["rows"] = len(labels)
     if labels is None or labels.ndim != 1:
         return table
     if labels.dtype.kind == "f":
-        return table.join(_of_numbers(partition, labels))
-    return table.join(_of_classes(partition, labels, class_names or ()))
+        return _beside(table, _of_numbers(partition, labels))
+    return _beside(table, _of_classes(partition, labels, class_names or ()))
 
 
 def describe(table: pd.DataFrame, max_sellers: int = 12, what: str = "examples") -> str:
     """Returns a few lines about a `report`: a summary, then a bar picture of each seller.
+
+    Rows that a partition of a user's own left out are named.
 
     A bar is a class; its height is the seller's share of that class among its own examples,
     relative to the largest share in the table; a dot is an absent class. Numbers are shown by
@@ -68,6 +73,9 @@ def describe(table: pd.DataFrame, max_sellers: int = 12, what: str = "examples")
         f"{len(table)} sellers hold {table['size'].sum():,} {what}, "
         f"{_range(table['size'], ',.0f')} each"
     ]
+    if table.attrs.get("dealt", 0) < table.attrs.get("rows", 0):
+        dealt, rows = table.attrs["dealt"], table.attrs["rows"]
+        lines.append(f"the partition dealt {dealt:,} of {rows:,} rows; the others nobody has")
     pictures = [""] * len(table)
     if "tv" in table:
         lines.append(
@@ -88,6 +96,13 @@ def describe(table: pd.DataFrame, max_sellers: int = 12, what: str = "examples")
     if len(table) > max_sellers:
         lines.append(f"  ... and {len(table) - max_sellers} more")
     return "\n".join(lines)
+
+
+def _beside(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Both tables; what is known of the whole stays with the first."""
+    joined = table.join(more)
+    joined.attrs = dict(table.attrs)
+    return joined
 
 
 def _of_classes(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from d2m_jax.core.counts import check_count
 from d2m_jax.core.dataset import DataError
 
 LEAST = 4  # training examples: two for the buyer and one for each of two sellers
@@ -33,6 +34,10 @@ def hold_out(
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise DataError(f"{what}: the share of the test must be between 0 and 1, not {share!r}")
+    try:
+        check_count("the seed of the split", seed)
+    except ValueError as error:
+        raise DataError(f"{what}: {error}") from None
     total = len(strata)
     count = max(round(share * total), 1)
     if total - count < LEAST:

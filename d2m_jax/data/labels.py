@@ -132,7 +132,8 @@ def _numbers(labels: np.ndarray, what: str) -> Labels:
     if labels.dtype.kind == "U":
         raise DataError(f"{what}: the labels are text, which cannot be learnt as numbers")
     flat = labels[:, 0] if labels.shape[1:] == (1,) else labels
-    values: np.ndarray = flat.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values: np.ndarray = flat.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError(f"{what}: some labels are too large for float32")
     if (values == values[:1]).all():

@@ -1,10 +1,11 @@
 """Deals the rows of a labelled pool to sellers: numpy on the host, one seed, no rejection loops.
 
 Every partition takes `(seed, labels, num_sellers, *, min_samples=1, ...)` and returns one sorted
-array of row numbers per seller. All of them are disjoint, cover every row, and give every seller
-at least `min_samples` rows, for any parameter in range: a draw that starves a seller is repaired
-(`dealing.repair`), never drawn again. One that names a keyword `clients` is told to whom each row
-belongs by nature, one that names `rows` its number in the training set.
+array of row numbers per seller. Those with a name are disjoint, cover every row, and give every
+seller at least `min_samples` rows, for any parameter in range: a draw that starves a seller is
+repaired (`dealing.repair`), never drawn again. One of the user's own may give two sellers the same
+row, and leave rows out, which `holdings.describe` says. One that names a keyword `clients` is told
+to whom each row belongs by nature, one that names `rows` its number in the training set.
 Not here: natural clients (`clients.py`), the steps they share (`dealing.py`), what a partition
 looks like (`holdings.py`), validation and test (`federated.py`).
 """
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from d2m_jax.core.choices import pick
+from d2m_jax.core.counts import check_count
 from d2m_jax.data.clients import natural_clients
 from d2m_jax.data.dealing import (
     Partition,
@@ -28,6 +30,7 @@ from d2m_jax.data.dealing import (
     positive,
     repair,
     rows_by_class,
+    share,
     tidy,
 )
 
@@ -177,8 +180,7 @@ def shards(
     Data, AISTATS 2017, section 3 (pathological non-IID).
     """
     labels = checked(labels, num_sellers, min_samples)
-    if classes_per_seller < 1:
-        raise ValueError(f"classes_per_seller must be at least 1, not {classes_per_seller}")
+    check_count("classes_per_seller", classes_per_seller, 1)
     rng = np.random.default_rng(seed)
     classes = rows_by_class(rng, labels)
     num_shards = num_sellers * classes_per_seller
@@ -224,8 +226,7 @@ def gamma_similarity(
     al., 2019.
     """
     labels = checked(labels, num_sellers, min_samples)
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must be between 0 and 1, not {gamma}")
+    gamma = share("gamma", gamma)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(labels))
     shared, rest = np.split(rows, [round(gamma * len(rows))])

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.choices import label, numbers, options, pick
+from d2m_jax.core.promises import check_call, integers, kept
 from d2m_jax.core.types import Number
 from d2m_jax.incentives.contribution import to_weights
 
@@ -115,13 +116,9 @@ def pay(
         if view is None:
             raise ValueError(f"payment {name!r} asks for a view of the job, and none is given")
         given["view"] = view
-    weights = jnp.asarray(part(scores, **given))
-    if weights.shape != scores.shape or not jnp.issubdtype(weights.dtype, jnp.integer):
-        raise ValueError(
-            f"payment {name!r} must give {scores.shape[0]} integer weights, got {weights.dtype} of "
-            f"shape {weights.shape}; `to_weights` makes them of scores"
-        )
-    return weights.astype(jnp.int32)
+    what = f"payment {name!r} (`to_weights` makes weights of scores)"
+    check_call(what, part, scores, **given)
+    return kept(what, part(scores, **given), integers(*scores.shape)).astype(jnp.int32)
 
 
 class PaymentReport(NamedTuple):

@@ -1,15 +1,21 @@
-"""Open ascending auctions, one per job slot and tag set, with the best bid in escrow.
+"""Auctions, one per job slot and tag set: open ascending bids, prices, and the close that matches.
 
 The D2M paper says: bids within a set window, higher bids from new buyers replace the best one, the
-highest wins (reviews S2, S3 of the reference). Prices, increments and the second-price option are
-our choice. Read next: `escrow.py`.
+highest wins (reviews S2, S3 of the reference). Formats, prices and increments are our choice.
+Sealed bids are in `seals.py`. Read next: `seals.py`, then `escrow.py`.
 """
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.money import BPS, INT_MAX, mul_bps
+from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
+    Check,
+    add_stakes,
+    at,
     check_actor,
     check_job,
     check_phase,
@@ -19,24 +25,52 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
+    pay_many,
 )
 from d2m_jax.ledger.codes import Phase, Reason
+from d2m_jax.ledger.escrow import finish
+from d2m_jax.ledger.registry import eligible_sellers, may_pledge
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Jobs, Ledger, Result
+from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result
 
 
-def _raise(rules: Rules, best: jax.Array) -> jax.Array:
-    """Smallest increment over the best bid: its share, at least one unit."""
-    return jnp.maximum(mul_bps(best, rules.min_increment_bps), 1)
+def check_buyer(ledger: Ledger, actor: jax.Array) -> Check:
+    """NOT_AUTHORISED unless the actor is a buyer."""
+    return Reason.NOT_AUTHORISED, actor >= ledger.layout.num_buyers
 
 
-def minimum_bid(ledger: Ledger, rules: Rules, job: int | jax.Array) -> jax.Array:
-    """[] int32: the smallest bid that the slot would accept now (capped at the largest int32)."""
-    row = get_job(ledger, integer(job))
-    step = _raise(rules, row.best_bid)
-    outbid = jnp.where(row.best_bid > INT_MAX - step, INT_MAX, row.best_bid + step)
-    opening = jnp.maximum(rules.reserve, 1)
-    return jnp.where(row.phase == Phase.AUCTION, outbid, opening)
+def check_tags(ledger: Ledger, row: Jobs, tags: jax.Array) -> list[Check]:
+    """WRONG_TAGS (not those of the auction), TAGS_TAKEN (opening, another slot auctions them)."""
+    is_open = row.phase == Phase.AUCTION
+    elsewhere = (ledger.jobs.phase == Phase.AUCTION) & (ledger.jobs.tags == tags)
+    return [
+        (Reason.WRONG_TAGS, is_open & (tags != row.tags)),
+        (Reason.TAGS_TAKEN, ~is_open & elsewhere.any()),
+    ]
+
+
+def own(column: jax.Array, buyer: jax.Array) -> jax.Array:
+    """[] the entry of a buyer in a row [U] of bids; an index out of range reads some other."""
+    return column[jnp.clip(buyer, 0, column.shape[0] - 1)]
+
+
+def put(column: jax.Array, buyer: jax.Array, value: jax.Array) -> jax.Array:
+    """The row [U] with the buyer's entry replaced."""
+    return jnp.where(jnp.arange(column.shape[0], dtype=jnp.int32) == buyer, value, column)
+
+
+def minimum_bid(
+    ledger: Ledger, rules: Rules, job: int | jax.Array, buyer: int | jax.Array
+) -> jax.Array:
+    """[] int32: the smallest bid that an ascending auction would accept from the buyer now.
+
+    The reserve, or above the buyer's own standing bid by max(1, min_increment_bps of it), capped
+    at the largest int32. It need not lead.
+    """
+    standing = own(get_job(ledger, integer(job)).bids, integer(buyer))
+    step = jnp.maximum(mul_bps(standing, rules.min_increment_bps), 1)
+    raised = jnp.where(standing > INT_MAX - step, INT_MAX, standing + step)
+    return jnp.where(standing > 0, raised, jnp.maximum(rules.reserve, 1))
 
 
 def bid(
@@ -48,17 +82,22 @@ def bid(
     tags: int | jax.Array,
     amount: int | jax.Array,
     tau_bps: int | jax.Array,
+    model: int | jax.Array = 0,
+    metric: int | jax.Array = 0,
 ) -> Result:
-    """A buyer bids; the money is locked and the outbid buyer gets its own back at once.
+    """Ascending: a buyer bids, or raises its own highest bid; only the difference is taken.
 
-    The first valid bid on an idle slot opens its auction with the buyer's tags; the window counts
-    from there. The threshold tau is that of the best bidder. In a running auction the best bidder
-    may not raise itself (it would set its own second price).
+    The first valid bid on an idle slot opens its auction with the buyer's tags. A bid need not
+    lead: it may tell the second price. Strictly higher than all others it leads; a tie stays with
+    who led before. The leader may raise itself: that cannot move its price. Every accepted bid
+    starts the window anew (soft close). Threshold, model and metric are those of the buyer's last
+    accepted bid.
 
-    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not a buyer), ALREADY_DONE or
-    WRONG_PHASE (slot neither idle nor in auction), TOO_LATE (window over), BAD_VALUE (tags below 1
-    or tau outside [0, 10000]), WRONG_TAGS (not those of the auction), TAGS_TAKEN (opening, but
-    another slot auctions them), ALREADY_LEADING, BID_TOO_LOW, NOT_ENOUGH_MONEY.
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not a buyer), WRONG_FORMAT (bids
+    are sealed here), ALREADY_DONE or WRONG_PHASE (slot neither idle nor in auction), TOO_LATE
+    (window over), BAD_VALUE (tags below 1 or tau outside [0, 10000]), WRONG_TAGS (not those of the
+    auction), TAGS_TAKEN (opening, but another slot auctions them), BID_TOO_LOW (see
+    `minimum_bid`), NOT_ENOUGH_MONEY (for the difference to the own standing bid).
 
     Args:
         ledger: before.
@@ -66,56 +105,64 @@ def bid(
         buyer: account that bids and pays.
         job: slot.
         tags: bitmask that sellers must cover.
-        amount: units.
+        amount: units, the whole new bid.
         tau_bps: threshold on the metric.
+        model: digest of the model that is to be trained.
+        metric: digest of the metric, with its examples.
     """
     buyer, job, tags = integer(buyer), integer(job), integer(tags)
     amount, tau_bps = integer(amount), integer(tau_bps)
     row = get_job(ledger, job)
     is_open = row.phase == Phase.AUCTION
-    elsewhere = (ledger.jobs.phase == Phase.AUCTION) & (ledger.jobs.tags == tags)
-    too_low = jnp.where(
-        is_open,
-        (amount <= row.best_bid) | (amount - row.best_bid < _raise(rules, row.best_bid)),
-        amount < jnp.maximum(rules.reserve, 1),
-    )
+    standing = own(row.bids, buyer)
+    step = jnp.maximum(mul_bps(standing, rules.min_increment_bps), 1)
+    too_low = (amount < jnp.maximum(rules.reserve, 1)) | (amount <= standing)
+    too_low |= (standing > 0) & (amount - standing < step)
     balance = ledger.balances[jnp.clip(buyer, 0, ledger.balances.shape[0] - 1)]
     reason = first_failure(
         [
             check_actor(ledger, buyer),
             check_job(ledger, job),
-            (Reason.NOT_AUTHORISED, buyer >= ledger.layout.num_buyers),
+            check_buyer(ledger, buyer),
+            (Reason.WRONG_FORMAT, rules.sealed != 0),
             *check_phase(row, Phase.IDLE, Phase.AUCTION),
             (Reason.TOO_LATE, is_open & (ledger.block - row.since >= rules.auction_window)),
             (Reason.BAD_VALUE, (tags < 1) | (tau_bps < 0) | (tau_bps > BPS)),
-            (Reason.WRONG_TAGS, is_open & (tags != row.tags)),
-            (Reason.TAGS_TAKEN, ~is_open & elsewhere.any()),
-            (Reason.ALREADY_LEADING, is_open & (buyer == row.buyer)),
+            *check_tags(ledger, row, tags),
             (Reason.BID_TOO_LOW, too_low),
-            (Reason.NOT_ENOUGH_MONEY, amount > balance),
+            (Reason.NOT_ENOUGH_MONEY, amount - standing > balance),
         ]
     )
-    # An idle row has no escrow and nobody to refund, so both cases are one formula.
-    new = credit(credit(ledger, row.buyer, row.escrow), buyer, -amount)
     new = edit_job(
-        new,
+        credit(ledger, buyer, standing - amount),
         job,
         phase=integer(Phase.AUCTION),
-        since=jnp.where(is_open, row.since, ledger.block),
+        since=ledger.block,
         tags=tags,
-        buyer=buyer,
-        tau_bps=tau_bps,
-        second_bid=row.best_bid,
-        best_bid=amount,
-        escrow=amount,
+        buyer=jnp.where(amount > row.bids.max(initial=0), buyer, row.buyer),
+        bids=put(row.bids, buyer, amount),
+        deposits=put(row.deposits, buyer, amount),
+        taus=put(row.taus, buyer, tau_bps),
+        models=put(row.models, buyer, integer(model)),
+        metrics=put(row.metrics, buyer, integer(metric)),
     )
     return commit(reason, new, ledger)
 
 
-def price_of(row: Jobs, rules: Rules) -> jax.Array:
-    """[] int32: what the winner pays, its bid or max(reserve, second bid)."""
-    second = jnp.maximum(jnp.maximum(rules.reserve, 1), row.second_bid)
-    return jnp.where(rules.second_price != 0, jnp.minimum(second, row.best_bid), row.best_bid)
+def winner_of(row: Jobs, rules: Rules) -> jax.Array:
+    """[] int32: the leader; of revealed bids the highest, ties to the lowest account; -1 nobody."""
+    best = jnp.argmax(row.bids).astype(jnp.int32)
+    revealed = jnp.where(row.bids.max(initial=0) > 0, best, NOBODY)
+    return jnp.where(rules.sealed != 0, revealed, row.buyer)
+
+
+def price_of(row: Jobs, rules: Rules, winner: jax.Array) -> jax.Array:
+    """[] int32: the winner's bid, or max(reserve, best of the others) and at most its bid."""
+    is_winner = jnp.arange(row.bids.shape[0], dtype=jnp.int32) == winner
+    best = jnp.where(is_winner, row.bids, 0).max(initial=0)
+    others = jnp.where(is_winner, 0, row.bids).max(initial=0)
+    second = jnp.maximum(jnp.maximum(rules.reserve, 1), others)
+    return jnp.where(rules.second_price != 0, jnp.minimum(second, best), best)
 
 
 def pools_of(price: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -127,35 +174,78 @@ def pools_of(price: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array, jax.
 def close_auction(
     ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array
 ) -> Result:
-    """Anybody closes an auction whose window is over: the price is fixed and split into pools.
+    """Anybody closes an auction whose windows are over: price, deposits back, sellers matched.
 
-    seller pool = price * seller_bps, fee = price * fee_bps, compute pool = the rest, so the parts
-    add up exactly. What the winner bid above the price goes back to it.
+    In one step, so that nobody can leave between the price and the match:
 
-    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
+    1. Winner and price (`winner_of`, `price_of`). Threshold, model and metric of the job become the
+       winner's.
+    2. Every deposit goes back, the winner's less the price. Of a seal that was not revealed
+       floor(deposit * unrevealed_bps / 10000) is burned. Bids and seals stay to be read.
+    3. seller pool = price * seller_bps, fee = price * fee_bps, compute pool = the rest.
+    4. The sellers that may work and consent (`eligible_sellers` with the seller pool, tau and the
+       block `since` of the auction) are matched, seller_deposit of each is locked: MATCHED. Every
+       node that could be (`may_pledge`) pledges node_stake. Fewer sellers than max(min_sellers, 1):
+       ABORTED, and the winner gets its whole price back, no fee. Nobody revealed: ABORTED with
+       buyer -1 and price 0.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY (fewer
+    blocks since `since` than auction_window, sealed: than auction_window + reveal_window).
     """
     actor, job = integer(actor), integer(job)
     row = get_job(ledger, job)
+    late = ledger.block - row.since - rules.auction_window
     reason = first_failure(
         [
             check_actor(ledger, actor),
             check_job(ledger, job),
             *check_phase(row, Phase.AUCTION),
-            (Reason.TOO_EARLY, ledger.block - row.since < rules.auction_window),
+            (Reason.TOO_EARLY, late < jnp.where(rules.sealed != 0, rules.reveal_window, 0)),
         ]
     )
-    price = price_of(row, rules)
+    winner = winner_of(row, rules)
+    price = price_of(row, rules, winner)
     seller_pool, fee, compute_pool = pools_of(price, rules)
-    new = credit(ledger, row.buyer, row.escrow - price)
-    new = edit_job(
-        new,
-        job,
-        phase=integer(Phase.CLOSED),
-        since=ledger.block,
+    lost = jnp.where((row.seals != 0) & (row.bids == 0), row.deposits, 0)
+    burned = mul_bps(lost, rules.unrevealed_bps)
+    num_buyers = row.bids.shape[0]
+    paid_back = row.deposits - burned - at(winner, price, num_buyers)
+    tau_bps = jnp.where(winner >= 0, own(row.taus, winner), 0)
+    sold = replace(
+        row,
+        buyer=winner,
+        tau_bps=tau_bps,
+        model=jnp.where(winner >= 0, own(row.models, winner), 0),
+        metric=jnp.where(winner >= 0, own(row.metrics, winner), 0),
         price=price,
-        escrow=integer(0),
+        deposits=jnp.zeros_like(row.deposits),
         seller_pool=seller_pool,
         fee_pool=fee,
         compute_pool=compute_pool,
     )
-    return commit(reason, new, ledger)
+    matched = eligible_sellers(
+        ledger, rules, row.tags, pool=seller_pool, tau_bps=tau_bps, since=row.since
+    )
+    enough = matched.sum(dtype=jnp.int32) >= jnp.maximum(rules.min_sellers, 1)
+    new = pay_many(ledger, 0, paid_back)
+    new = replace(new, burned=ledger.burned + burned.sum(dtype=jnp.int32))
+    new = edit_job(new, job, **vars(sold))
+    nothing = jnp.zeros_like(row.locked)
+    aborted = finish(new, rules, job, sold, Phase.ABORTED, nothing, integer(0))
+
+    layout = ledger.layout
+    locked = jnp.where(matched, rules.seller_deposit, 0)
+    pledging = may_pledge(ledger, rules.node_stake, row.since)[layout.nodes]
+    pledged = jnp.where(pledging, rules.node_stake, 0)
+    running = add_stakes(new, layout.sellers.start, -locked)
+    running = add_stakes(running, layout.nodes.start, -pledged)
+    running = edit_job(
+        running,
+        job,
+        phase=integer(Phase.MATCHED),
+        since=ledger.block,
+        matched=matched,
+        locked=locked,
+        pledged=pledged,
+    )
+    return commit(reason, choose(enough & (winner >= 0), running, aborted), ledger)

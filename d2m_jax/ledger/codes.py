@@ -11,17 +11,16 @@ from d2m_jax.core.outcomes import Outcome
 class Phase(enum.IntEnum):
     """Where a job is. The last three are final until the slot is reset."""
 
-    IDLE = 0  # the slot is free: the first valid bid opens an auction
-    AUCTION = 1  # open ascending bids, the best one is escrowed
-    CLOSED = 2  # the price is fixed and split into pools, sellers are not matched yet
-    MATCHED = 3  # sellers are matched and their deposits locked, no round settled yet
-    TRAINING = 4  # at least one round settled
-    VERIFY = 5  # all rounds settled, the metric is not reported yet
-    CHALLENGE = 6  # the metric is reported, reached or missed: the dispute window runs
-    DISPUTED = 7  # a bonded dispute waits for the arbiter
-    SETTLED = 8  # paid
-    REFUNDED = 9  # metric missed and not disputed, dispute upheld, or timed out
-    ABORTED = 10  # too few sellers matched
+    IDLE = 0  # the slot is free: the first valid bid or seal opens an auction
+    AUCTION = 1  # buyers bid, or seal and then reveal; their deposits are held
+    MATCHED = 2  # the price is fixed, sellers are matched, no round settled yet
+    TRAINING = 3  # at least one round settled
+    VERIFY = 4  # all rounds settled, the metric is not reported yet
+    CHALLENGE = 5  # the metric is reported, reached or missed: the dispute window runs
+    DISPUTED = 6  # a bonded dispute waits for the arbiter
+    SETTLED = 7  # paid
+    REFUNDED = 8  # metric missed and not disputed, dispute upheld, or timed out
+    ABORTED = 9  # nobody revealed, or too few sellers consented
 
 
 FINISHED = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
@@ -29,11 +28,10 @@ FINISHED = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
 # What one accepted action may do to the phase of a job (staying put is always legal).
 NEXT_PHASES: dict[Phase, tuple[Phase, ...]] = {
     Phase.IDLE: (Phase.AUCTION,),
-    Phase.AUCTION: (Phase.CLOSED,),
-    Phase.CLOSED: (Phase.MATCHED, Phase.ABORTED, Phase.REFUNDED),
+    Phase.AUCTION: (Phase.MATCHED, Phase.ABORTED),
     Phase.MATCHED: (Phase.TRAINING, Phase.VERIFY, Phase.REFUNDED),
     Phase.TRAINING: (Phase.VERIFY, Phase.CHALLENGE, Phase.REFUNDED),
-    Phase.VERIFY: (Phase.CHALLENGE, Phase.REFUNDED),
+    Phase.VERIFY: (Phase.CHALLENGE, Phase.SETTLED, Phase.REFUNDED),
     Phase.CHALLENGE: (Phase.DISPUTED, Phase.SETTLED, Phase.REFUNDED),
     Phase.DISPUTED: (Phase.CHALLENGE, Phase.VERIFY, Phase.REFUNDED),
     Phase.SETTLED: (Phase.IDLE,),
@@ -58,11 +56,11 @@ class Reason(enum.IntEnum):
     BAD_VALUE = 10
     WRONG_TAGS = 11
     TAGS_TAKEN = 12
-    ALREADY_LEADING = 13
-    BID_TOO_LOW = 14
-    DEPOSIT_TOO_LOW = 15
-    NOT_ENOUGH_MONEY = 16
-    UNKNOWN_ACTION = 17
+    BID_TOO_LOW = 13
+    DEPOSIT_TOO_LOW = 14
+    NOT_ENOUGH_MONEY = 15
+    UNKNOWN_ACTION = 16
+    WRONG_FORMAT = 17
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -79,11 +77,11 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.BAD_VALUE: "a value is outside its range",
     Reason.WRONG_TAGS: "the bid asks for other tags than the open auction",
     Reason.TAGS_TAKEN: "another slot already auctions these tags",
-    Reason.ALREADY_LEADING: "the bidder already holds the best bid",
-    Reason.BID_TOO_LOW: "the bid is below the reserve or the smallest increment",
+    Reason.BID_TOO_LOW: "the bid is below the reserve, or raises the own one by too little",
     Reason.DEPOSIT_TOO_LOW: "the deposit or stake is below the minimum",
     Reason.NOT_ENOUGH_MONEY: "the account cannot pay that",
     Reason.UNKNOWN_ACTION: "no such kind of action",
+    Reason.WRONG_FORMAT: "the auctions of this market have another format",
 }
 
 
@@ -120,6 +118,7 @@ class Finding(enum.IntEnum):
     WRONG = Outcome.WRONG
     SILENT = Outcome.SILENT
     GUILTY = 4
+    OUTVOTED = 5  # right in what is disputed, and slashed for it; not asked to execute again
 
 
 class Kind(enum.IntEnum):
@@ -132,15 +131,19 @@ class Kind(enum.IntEnum):
     REQUEST_WITHDRAWAL = 4
     WITHDRAW = 5
     BAN = 6
-    BID = 7
-    CLOSE_AUCTION = 8
-    MATCH = 9
-    SETTLE_ROUND = 10
-    RATE_SELLERS = 11
-    SLASH_SELLER = 12
-    REPORT_METRIC = 13
-    OPEN_DISPUTE = 14
-    RESOLVE_DISPUTE = 15
-    SETTLE = 16
-    TIME_OUT = 17
-    RESET_JOB = 18
+    SET_ASK = 7
+    BID = 8
+    SEAL = 9
+    REVEAL = 10
+    CLOSE_AUCTION = 11
+    SETTLE_ROUND = 12
+    RATE_SELLERS = 13
+    SLASH_SELLER = 14
+    REPORT_METRIC = 15
+    OPEN_DISPUTE = 16
+    RESOLVE_DISPUTE = 17
+    SETTLE = 18
+    TIME_OUT = 19
+    RESET_JOB = 20
+    TAKE = 21
+    OPEN_METRIC = 22

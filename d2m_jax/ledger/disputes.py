@@ -5,15 +5,12 @@ booked and its work paid. The D2M paper leaves the procedure open: all of it is 
 next: `audit.py`.
 """
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.money import mul_bps
 from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
-    add_stakes,
     check_actor,
     check_arbiter,
     check_job,
@@ -24,13 +21,12 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
-    pay_many,
 )
 from d2m_jax.ledger.codes import Finding, Phase, Reason, Ruling
 from d2m_jax.ledger.escrow import finish
+from d2m_jax.ledger.judgement import amend, guilt_of, spend
 from d2m_jax.ledger.registry import is_node
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.settlement import burn_share, round_money
 from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result
 
 
@@ -118,25 +114,30 @@ def resolve_dispute(
     ruling: int | jax.Array,
     findings: jax.Array,
 ) -> Result:
-    """The arbiter books the verdict; the loser pays, also those who executed again.
+    """The arbiter books the verdict; the loser pays, and who was right is made whole.
 
-    UPHELD or REPORT_AGAIN: the accused and the GUILTY nodes lose slash_wrong_bps of their stake
-    (a seller slash_harm_bps of its locked deposit) and are banned; the bond goes back. UPHELD (the
-    model is spoilt): the job fails, the buyer is refunded, honest compute stays paid.
+    UPHELD (the model is spoilt): the job fails, the buyer is refunded, honest compute is paid.
     REPORT_AGAIN (only the metric was false): back to VERIFY, the metric is reported anew and has a
-    challenge window of its own, so that neither side loses by a lie of the nodes.
+    challenge window of its own. In both the accused and the GUILTY nodes are banned and lose
+    slash_wrong_bps of their pledge (a seller slash_harm_bps of its locked deposit) and all that
+    they have earned in the job; the bond goes back.
     REJECTED: nobody is guilty and the bond is lost. The challenge window starts again, so that a
     false dispute cannot use up the time of a true one; each costs a bond.
 
-    Who was WRONG or SILENT in the re-execution is slashed as in a round. Then, in whole units:
+    Who was WRONG or SILENT in the re-execution is slashed as in a round.
 
-    pot    = what was slashed and is not burned, plus a lost bond
-    reward = min(reward_cap, min(compute money of a round, pot) // #matching)
+    From what the guilty had earned, which is money of the price: who was OUTVOTED gets the rewards
+    that it missed; the rest goes back to the compute pool. Its pledge is as if it had not been
+    slashed. From what the guilty lose of their pledges and deposits, in this order, at once:
 
-    to each node that MATCHED in the re-execution and is neither banned nor guilty. Of the rest the
-    disputer that won gets up to the size of its bond, the buyer what remains. When the dispute was
-    rejected the rest is burned: paid to the accused, one could accuse one's own Sybil for free; to
-    the arbiter, it would earn by rejecting. None of this touches the price of the job.
+    1. min(reward_cap, min(money of a round, what there is) // #matching) to each node that MATCHED
+       in the re-execution and is neither banned nor guilty;
+    2. UPHELD: work_bps of the seller pool to the sellers, by weight, for a model that is spoilt;
+    3. burn_bps of it is burned;
+    4. to the disputer, at most the size of its bond; 5. to the buyer, the rest.
+
+    When the dispute was rejected, the bond pays 1 and the rest of it is burned: paid to the
+    accused, one could accuse one's own Sybil for free; to the arbiter, it would earn by rejecting.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not DISPUTED), BAD_VALUE (no such `Ruling`, or an entry that is no `Finding`).
@@ -166,73 +167,20 @@ def resolve_dispute(
             ),
         ]
     )
-    rejected = ruling == Ruling.REJECTED
-    judged, after = _judge(ledger, rules, job, row, findings, rejected)
+    guilt = guilt_of(ledger, rules, row, findings, ruling)
+    after = amend(row, rules, findings, guilt, ruling)
+    judged = spend(ledger, rules, after, findings, guilt, ruling)
+    judged = edit_job(judged, job, **vars(after))
     nothing = jnp.zeros_like(row.locked)
-    failed = finish(judged, job, after, Phase.REFUNDED, nothing, integer(0))
-    again = _drop_dispute(
-        credit(judged, row.disputer, row.bond), job, Phase.VERIFY, locked=after.locked
-    )
+    failed = finish(judged, rules, job, after, Phase.REFUNDED, nothing, integer(0))
     lost = _drop_dispute(judged, job, Phase.CHALLENGE)
+    again = _drop_dispute(credit(judged, row.disputer, row.bond), job, Phase.VERIFY)
+    rejected = ruling == Ruling.REJECTED
     new = choose(ruling == Ruling.UPHELD, failed, choose(rejected, lost, again))
     return commit(reason, new, ledger)
 
 
-def _judge(
-    ledger: Ledger,
-    rules: Rules,
-    job: jax.Array,
-    row: Jobs,
-    findings: jax.Array,
-    rejected: jax.Array,
-) -> tuple[Ledger, Jobs]:
-    """Slashes, bans, pays; the ledger without what was slashed, the job with less locked.
-
-    A bond that is lost is spent here, one that is won is still in `row`.
-    """
-    layout = ledger.layout
-    nodes = jnp.arange(layout.num_nodes, dtype=jnp.int32) + layout.nodes.start
-    sellers = jnp.arange(layout.num_sellers, dtype=jnp.int32) + layout.sellers.start
-    known = ledger.registered[layout.nodes]
-    guilty_nodes = known & ~rejected & ((findings == Finding.GUILTY) | (nodes == row.accused))
-    guilty_sellers = row.matched & (sellers == row.accused) & ~rejected
-
-    wrong = guilty_nodes | (findings == Finding.WRONG)
-    severity = jnp.where(findings == Finding.SILENT, rules.slash_silent_bps, 0)
-    severity = jnp.where(wrong, rules.slash_wrong_bps, severity)
-    from_nodes = jnp.where(known, mul_bps(ledger.stakes[layout.nodes], severity), 0)
-    from_sellers = jnp.where(guilty_sellers, mul_bps(row.locked, rules.slash_harm_bps), 0)
-    total = from_nodes.sum(dtype=jnp.int32) + from_sellers.sum(dtype=jnp.int32)
-    burned, kept = burn_share(total, rules)
-
-    pot = kept + jnp.where(rejected, row.bond, 0)
-    matching = known & ~ledger.banned[layout.nodes] & ~guilty_nodes
-    matching &= findings == Finding.MATCHED
-    number = matching.sum(dtype=jnp.int32)
-    budget = jnp.minimum(round_money(row, rules), pot)
-    reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(number, 1))
-    rest = pot - reward * number
-    prize = jnp.where(rejected, 0, jnp.minimum(rest, row.bond))
-    burned += jnp.where(rejected, rest, 0)
-
-    new = add_stakes(ledger, layout.nodes.start, -from_nodes)
-    new = pay_many(new, layout.nodes.start, jnp.where(matching, reward, 0))
-    new = credit(new, row.disputer, prize)
-    new = credit(new, row.buyer, jnp.where(rejected, 0, rest - prize))
-    barred = jnp.concatenate(
-        [
-            jnp.zeros(layout.num_buyers, bool),
-            guilty_sellers,
-            guilty_nodes,
-            jnp.zeros(1, bool),
-        ]
-    )
-    new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | barred)
-    new = edit_job(new, job, excluded=row.excluded | guilty_sellers)
-    return new, replace(row, locked=row.locked - from_sellers)
-
-
-def _drop_dispute(ledger: Ledger, job: jax.Array, phase: Phase, **fields: jax.Array) -> Ledger:
+def _drop_dispute(ledger: Ledger, job: jax.Array, phase: Phase) -> Ledger:
     """The job goes on in `phase`, as if nobody had disputed."""
     return edit_job(
         ledger,
@@ -243,5 +191,4 @@ def _drop_dispute(ledger: Ledger, job: jax.Array, phase: Phase, **fields: jax.Ar
         disputer=integer(NOBODY),
         accused=integer(NOBODY),
         disputed_round=integer(NOBODY),
-        **fields,
     )

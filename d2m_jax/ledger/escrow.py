@@ -1,4 +1,4 @@
-"""What a job holds: matching that locks deposits, the one way out, time-outs and reuse of slots.
+"""What a job holds: the one way out, time-outs and reuse of slots.
 
 `finish` is the only function that empties the pools of a job; settlement, refund, abort and
 time-out all go through it. Read next: `settlement.py`.
@@ -9,7 +9,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.trees import choose
+from d2m_jax.core.money import mul_bps, split_pot
 from d2m_jax.ledger.accounts import (
     add_stakes,
     check_actor,
@@ -25,13 +25,13 @@ from d2m_jax.ledger.accounts import (
     pay_many,
 )
 from d2m_jax.ledger.codes import Phase, Reason
-from d2m_jax.ledger.registry import eligible_sellers
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Jobs, Ledger, Result, empty_jobs
 
 
 def finish(
     ledger: Ledger,
+    rules: Rules,
     job: jax.Array,
     row: Jobs,
     phase: Phase | jax.Array,
@@ -40,24 +40,34 @@ def finish(
 ) -> Ledger:
     """Pays a job out and closes it; nothing stays behind.
 
-    Sellers get `seller_pay`, the treasury `fee_paid`, the buyer all that is left in escrow and the
-    three pools, each seller its locked deposit, the disputer its bond (if there still is one).
+    Sellers get `seller_pay`, the treasury `fee_paid`, nodes what they earned. Of what was slashed
+    from nodes burn_bps is burned, the rest shared among the nodes by what they earned. The buyer
+    gets all that is left, each seller and node its pledge, the disputer its bond (if there still is
+    one). A job that is paid releases its model.
 
     Args:
         ledger: before.
+        rules: terms.
         job: slot.
-        row: the job with its pools and locked deposits.
+        row: the job with its pools and pledges.
         phase: SETTLED, REFUNDED or ABORTED.
         seller_pay: [N] int32 with a sum of at most `row.seller_pool`.
-        fee_paid: [] int32, at most the fee pool, or the `slot_fee`.
+        fee_paid: [] int32, at most the fee pool.
     """
     layout = ledger.layout
     paid = seller_pay.sum(dtype=jnp.int32)
-    refund = (row.seller_pool - paid) + (row.fee_pool - fee_paid) + row.compute_pool
+    burned, kept = burn_share(row.held.sum(dtype=jnp.int32), rules)
+    node_pay = row.earned + split_pot(kept, row.earned)
+    compute_paid = node_pay.sum(dtype=jnp.int32)
+    pools = row.seller_pool + row.fee_pool + row.compute_pool
+    refund = pools + row.earned.sum(dtype=jnp.int32) + kept - paid - fee_paid - compute_paid
+    ledger = replace(ledger, burned=ledger.burned + burned)
     ledger = pay_many(ledger, layout.sellers.start, seller_pay)
+    ledger = pay_many(ledger, layout.nodes.start, node_pay)
     ledger = add_stakes(ledger, layout.sellers.start, row.locked)
+    ledger = add_stakes(ledger, layout.nodes.start, row.pledged)
     ledger = credit(ledger, integer(layout.treasury), fee_paid)
-    ledger = credit(ledger, row.buyer, refund + row.escrow)
+    ledger = credit(ledger, row.buyer, refund)
     ledger = credit(ledger, row.disputer, row.bond)
     zero = integer(0)
     return edit_job(
@@ -65,56 +75,27 @@ def finish(
         job,
         phase=integer(phase),
         since=ledger.block,
-        escrow=zero,
         seller_pool=zero,
         compute_pool=zero,
         fee_pool=zero,
         bond=zero,
         locked=jnp.zeros_like(row.locked),
+        pledged=jnp.zeros_like(row.pledged),
+        held=jnp.zeros_like(row.held),
+        earned=jnp.zeros_like(row.earned),
+        released=integer(phase) == Phase.SETTLED,
+        compensation=kept,
+        compute_paid=compute_paid,
         seller_paid=paid,
         fee_paid=fee_paid,
         refunded=refund,
     )
 
 
-def slot_fee(row: Jobs) -> jax.Array:
-    """[] int32: what the treasury keeps of a job that ends before its sellers are matched.
-
-    The fee of the price, at least one unit (our choice): a slot taken for tags that nobody has
-    must not be free, or one buyer could hold all of them.
-    """
-    return jnp.maximum(row.fee_pool, 1)
-
-
-def match(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:
-    """Anybody has the eligible sellers of a closed auction matched and their deposits locked.
-
-    With fewer than `rules.min_sellers` the job is aborted and the buyer gets all back but the
-    `slot_fee`: the receipt is OK and the phase says ABORTED.
-
-    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE.
-    """
-    actor, job = integer(actor), integer(job)
-    row = get_job(ledger, job)
-    reason = first_failure(
-        [check_actor(ledger, actor), check_job(ledger, job), *check_phase(row, Phase.CLOSED)]
-    )
-    matched = eligible_sellers(ledger, rules, row.tags)
-    enough = matched.sum(dtype=jnp.int32) >= jnp.maximum(rules.min_sellers, 1)
-    nothing = jnp.zeros_like(row.locked)
-    aborted = finish(ledger, job, row, Phase.ABORTED, nothing, slot_fee(row))
-
-    locked = jnp.where(matched, rules.seller_deposit, 0)
-    running = add_stakes(ledger, ledger.layout.sellers.start, -locked)
-    running = edit_job(
-        running,
-        job,
-        phase=integer(Phase.MATCHED),
-        since=ledger.block,
-        matched=matched,
-        locked=locked,
-    )
-    return commit(reason, choose(enough, running, aborted), ledger)
+def burn_share(slashed: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array]:
+    """(burned, kept): what of a slashed sum is burned and what goes to the injured side."""
+    burned = mul_bps(slashed, rules.burn_bps)
+    return burned, slashed - burned
 
 
 def time_out(
@@ -122,15 +103,16 @@ def time_out(
 ) -> Result:
     """Anybody ends a job that made no progress for `rules.timeout` blocks: the buyer is refunded.
 
-    Compute already paid stays paid, deposits are released, an open bond goes back to its owner;
-    the `slot_fee` is kept if nobody had the sellers matched, which anybody may.
+    Honest compute is paid, pledges are released, an open bond goes back to its owner. But if all
+    rounds are done and the buyer has not opened its examples, it pays as if tau were reached: the
+    seller pool in equal parts to the matched sellers (none for harm), and the fee (SETTLED).
     An auction and a challenge window need no time-out: anybody can close and settle them.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
     """
     actor, job = integer(actor), integer(job)
     row = get_job(ledger, job)
-    waiting = (Phase.CLOSED, Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED)
+    waiting = (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED)
     reason = first_failure(
         [
             check_actor(ledger, actor),
@@ -139,9 +121,11 @@ def time_out(
             (Reason.TOO_EARLY, ledger.block - row.since < rules.timeout),
         ]
     )
-    nothing = jnp.zeros_like(row.locked)
-    fee = jnp.where(row.phase == Phase.CLOSED, slot_fee(row), 0)
-    new = finish(ledger, job, row, Phase.REFUNDED, nothing, fee)
+    hides = (row.phase == Phase.VERIFY) & ~row.opened
+    equal = (row.matched & ~row.excluded).astype(jnp.int32)
+    pay = jnp.where(hides, split_pot(row.seller_pool, equal), 0)
+    phase = jnp.where(hides, integer(Phase.SETTLED), integer(Phase.REFUNDED))
+    new = finish(ledger, rules, job, row, phase, pay, jnp.where(hides, row.fee_pool, 0))
     return commit(reason, new, ledger)
 
 
@@ -162,7 +146,9 @@ def reset_job(
             (Reason.WRONG_PHASE, ~is_finished(row.phase)),
         ]
     )
-    idle = jax.tree.map(lambda x: x[0], empty_jobs(1, ledger.layout.num_sellers))
+    layout = ledger.layout
+    size = layout.num_sellers, layout.num_buyers, layout.num_nodes
+    idle = jax.tree.map(lambda x: x[0], empty_jobs(1, *size))
     return commit(reason, edit_job(ledger, job, **vars(idle)), ledger)
 
 

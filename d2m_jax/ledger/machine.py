@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from d2m_jax.ledger import auction, disputes, escrow, registry, settlement
+from d2m_jax.ledger import auction, disputes, escrow, offers, registry, seals, settlement
 from d2m_jax.ledger.accounts import integer
 from d2m_jax.ledger.codes import Kind, Reason
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Layout, Ledger, Result
+
+EXTRA = 3  # words of `Action.extra`
 
 
 @struct.dataclass
@@ -27,7 +29,8 @@ class Action:
     target: jax.Array  # [] int32 account that is acted on
     amount: jax.Array  # [] int32 units, blocks, metric in bps, a ruling or a flag
     tags: jax.Array  # [] int32 bitmask
-    value: jax.Array  # [] int32 tau, size, base metric or round
+    value: jax.Array  # [] int32 tau, size, base metric, round or commitment of a bid
+    extra: jax.Array  # [3] int32 digests of model and metric and a salt, or the terms of a seller
     payload: jax.Array  # [max(N, C)] int32 outcomes, verdicts, weights or findings
 
 
@@ -41,30 +44,37 @@ def make_action(
     amount: int | jax.Array = 0,
     tags: int | jax.Array = 0,
     value: int | jax.Array = 0,
+    extra: Any = (),
     payload: Any = (),
 ) -> Action:
-    """An action with typed fields; a shorter payload is padded with zeros.
+    """An action with typed fields; a shorter extra or payload is padded with zeros.
 
     Which field means what, per kind:
 
     | kind | fields |
     |---|---|
     | WAIT | amount = blocks |
-    | REGISTER_SELLER | actor, tags, value = size, target = commitment, amount = deposit |
+    | REGISTER_SELLER | actor, tags, value = size, target = commitment, amount = deposit, \
+    extra = ask, max_tau |
     | REGISTER_NODE | actor, amount = stake |
     | TOP_UP, REQUEST_WITHDRAWAL | actor, amount |
     | WITHDRAW | actor |
     | BAN | actor, target, amount = 1 to ban, 0 to lift |
-    | BID | actor = buyer, job, tags, amount, value = tau_bps |
-    | CLOSE_AUCTION, MATCH, SETTLE, TIME_OUT, RESET_JOB | actor, job |
+    | SET_ASK | actor, amount = ask, value = max_tau |
+    | BID | actor = buyer, job, tags, amount, value = tau_bps, extra = model, metric |
+    | SEAL | actor = buyer, job, tags, amount = deposit, value = commitment |
+    | REVEAL | actor = buyer, job, amount, value = tau_bps, extra = model, metric, salt |
+    | CLOSE_AUCTION, SETTLE, TIME_OUT, RESET_JOB | actor, job |
     | SETTLE_ROUND | actor, job, payload[:C] = outcomes |
     | RATE_SELLERS | actor, job, payload[:N] = verdicts |
     | SLASH_SELLER | actor, job, target |
     | REPORT_METRIC | actor, job, amount = metric, value = base metric, payload[:N] = weights |
     | OPEN_DISPUTE | actor, job, target = accused, value = round |
     | RESOLVE_DISPUTE | actor, job, amount = ruling, payload[:C] = findings |
+    | TAKE | actor, job |
+    | OPEN_METRIC | actor, job, value = content, extra = salt |
     """
-    vector = integer(payload).reshape(-1)
+    vector, words = integer(payload).reshape(-1), integer(extra).reshape(-1)
     return Action(
         kind=integer(kind),
         actor=integer(actor),
@@ -73,6 +83,7 @@ def make_action(
         amount=integer(amount),
         tags=integer(tags),
         value=integer(value),
+        extra=jnp.pad(words, (0, EXTRA - words.shape[0])),
         payload=jnp.pad(vector, (0, layout.payload_size - vector.shape[0])),
     )
 
@@ -83,7 +94,15 @@ def _wait(s: Ledger, r: Rules, a: Action) -> Result:
 
 def _register_seller(s: Ledger, r: Rules, a: Action) -> Result:
     return registry.register_seller(
-        s, r, actor=a.actor, tags=a.tags, size=a.value, commitment=a.target, deposit=a.amount
+        s,
+        r,
+        actor=a.actor,
+        tags=a.tags,
+        size=a.value,
+        commitment=a.target,
+        deposit=a.amount,
+        ask=a.extra[0],
+        max_tau_bps=a.extra[1],
     )
 
 
@@ -107,18 +126,46 @@ def _ban(s: Ledger, r: Rules, a: Action) -> Result:
     return registry.ban(s, r, actor=a.actor, target=a.target, banned=a.amount)
 
 
+def _set_ask(s: Ledger, r: Rules, a: Action) -> Result:
+    return registry.set_ask(s, r, actor=a.actor, ask=a.amount, max_tau_bps=a.value)
+
+
 def _bid(s: Ledger, r: Rules, a: Action) -> Result:
     return auction.bid(
-        s, r, buyer=a.actor, job=a.job, tags=a.tags, amount=a.amount, tau_bps=a.value
+        s,
+        r,
+        buyer=a.actor,
+        job=a.job,
+        tags=a.tags,
+        amount=a.amount,
+        tau_bps=a.value,
+        model=a.extra[0],
+        metric=a.extra[1],
+    )
+
+
+def _seal(s: Ledger, r: Rules, a: Action) -> Result:
+    return seals.seal(
+        s, r, buyer=a.actor, job=a.job, tags=a.tags, deposit=a.amount, commitment=a.value
+    )
+
+
+def _reveal(s: Ledger, r: Rules, a: Action) -> Result:
+    return seals.reveal(
+        s,
+        r,
+        buyer=a.actor,
+        job=a.job,
+        amount=a.amount,
+        tau_bps=a.value,
+        model=a.extra[0],
+        metric=a.extra[1],
+        salt=a.extra[2],
     )
 
 
 def _close_auction(s: Ledger, r: Rules, a: Action) -> Result:
     return auction.close_auction(s, r, actor=a.actor, job=a.job)
-
-
-def _match(s: Ledger, r: Rules, a: Action) -> Result:
-    return escrow.match(s, r, actor=a.actor, job=a.job)
 
 
 def _settle_round(s: Ledger, r: Rules, a: Action) -> Result:
@@ -170,6 +217,14 @@ def _reset_job(s: Ledger, r: Rules, a: Action) -> Result:
     return escrow.reset_job(s, r, actor=a.actor, job=a.job)
 
 
+def _take(s: Ledger, r: Rules, a: Action) -> Result:
+    return offers.take(s, r, actor=a.actor, job=a.job)
+
+
+def _open_metric(s: Ledger, r: Rules, a: Action) -> Result:
+    return offers.open_metric(s, r, actor=a.actor, job=a.job, content=a.value, salt=a.extra[0])
+
+
 def _unknown(s: Ledger, r: Rules, a: Action) -> Result:
     del r, a
     return s, jnp.int32(Reason.UNKNOWN_ACTION)
@@ -183,9 +238,11 @@ BRANCHES = {
     Kind.REQUEST_WITHDRAWAL: _request_withdrawal,
     Kind.WITHDRAW: _withdraw,
     Kind.BAN: _ban,
+    Kind.SET_ASK: _set_ask,
     Kind.BID: _bid,
+    Kind.SEAL: _seal,
+    Kind.REVEAL: _reveal,
     Kind.CLOSE_AUCTION: _close_auction,
-    Kind.MATCH: _match,
     Kind.SETTLE_ROUND: _settle_round,
     Kind.RATE_SELLERS: _rate_sellers,
     Kind.SLASH_SELLER: _slash_seller,
@@ -195,6 +252,8 @@ BRANCHES = {
     Kind.SETTLE: _settle,
     Kind.TIME_OUT: _time_out,
     Kind.RESET_JOB: _reset_job,
+    Kind.TAKE: _take,
+    Kind.OPEN_METRIC: _open_metric,
 }
 
 

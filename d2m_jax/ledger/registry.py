@@ -1,8 +1,8 @@
 """Who takes part: registration, deposits and stakes, withdrawal after a delay, bans.
 
-A stake stays where it is while a withdrawal waits, so that it can still be slashed; it only stops
-counting for new work. Reputation and bans belong to the account: leaving and coming back under the
-same account does not wash them off. Read next: `auction.py`.
+A stake stays where it is while a withdrawal waits; it only stops counting for new work. What is
+pledged to a job lies with the job. Reputation and bans belong to the account: leaving and coming
+back under the same account does not wash them off. Read next: `auction.py`.
 """
 
 from dataclasses import replace
@@ -10,6 +10,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.money import BPS
 from d2m_jax.ledger.accounts import (
     at,
     check_actor,
@@ -36,27 +37,66 @@ def is_node(ledger: Ledger, account: jax.Array) -> jax.Array:
 
 
 def free_stakes(ledger: Ledger) -> jax.Array:
-    """[A] int32: stake that is neither asked back nor locked in a job (locked money is apart)."""
+    """[A] int32: stake that is neither asked back nor pledged to a job (pledges lie apart)."""
     return jnp.maximum(ledger.stakes - ledger.exits, 0)
 
 
 def eligible_nodes(ledger: Ledger, rules: Rules) -> jax.Array:
-    """[C] bool: registered, not banned, free stake at least `rules.node_stake`."""
+    """[C] bool: could pledge itself to a job now; registered, not banned, free stake enough."""
     span = ledger.layout.nodes
     good = ledger.registered & ~ledger.banned & (free_stakes(ledger) >= rules.node_stake)
     return good[span]
 
 
-def eligible_sellers(ledger: Ledger, rules: Rules, tags: int | jax.Array) -> jax.Array:
-    """[N] bool: may be matched to a request for `tags`.
+def pledged_nodes(ledger: Ledger, job: int | jax.Array) -> jax.Array:
+    """[C] bool: may be drawn for the job: registered, not banned, a pledge is left."""
+    good = (ledger.registered & ~ledger.banned)[ledger.layout.nodes]
+    return good & (ledger.jobs.pledged[integer(job)] > 0)
+
+
+def eligible_sellers(
+    ledger: Ledger,
+    rules: Rules,
+    tags: int | jax.Array,
+    *,
+    pool: int | jax.Array,
+    tau_bps: int | jax.Array,
+    since: int | jax.Array,
+) -> jax.Array:
+    """[N] bool: may be matched to a request for `tags`, and has consented to its terms.
 
     Registered, not banned, tags cover the request (`tags & ~own == 0`), reputation and free deposit
-    at least the minimum (reference 3.1). The buyer is no seller: roles are disjoint accounts.
+    at least the minimum (reference 3.1), ask <= pool, tau <= max_tau. What a seller asked back in
+    block `since` or later still counts as free deposit: nobody leaves because of a price that is
+    already known. The buyer is no seller: roles are disjoint accounts.
+
+    Args:
+        ledger: before the match.
+        rules: terms.
+        tags: bitmask asked for.
+        pool: units, the seller pool of the job.
+        tau_bps: threshold of the job.
+        since: block from which the auction counts: its first seal, or its last bid.
     """
     span = ledger.layout.sellers
-    good = ledger.registered & ~ledger.banned & (free_stakes(ledger) >= rules.seller_deposit)
-    covers = (integer(tags) & ~ledger.tags) == 0
-    return good[span] & covers & (ledger.reputation_bps >= rules.min_reputation_bps)
+    good = may_pledge(ledger, rules.seller_deposit, integer(since))
+    consents = (ledger.asks <= integer(pool)) & (ledger.max_taus >= integer(tau_bps))
+    covers = covered(ledger, integer(tags))
+    return good[span] & covers & consents & (ledger.reputation_bps >= rules.min_reputation_bps)
+
+
+def may_pledge(ledger: Ledger, amount: jax.Array, since: jax.Array) -> jax.Array:
+    """[A] bool: registered, not banned, and has the amount free to pledge.
+
+    What was asked back in block `since` or later still counts.
+    """
+    left = jnp.where(ledger.exit_blocks < since, ledger.exits, 0)
+    return ledger.registered & ~ledger.banned & (ledger.stakes - left >= amount)
+
+
+def covered(ledger: Ledger, tags: jax.Array) -> jax.Array:
+    """[N] bool: the seller's tags cover the request."""
+    return (tags & ~ledger.tags) == 0
 
 
 def _read(vector: jax.Array, index: jax.Array) -> jax.Array:
@@ -68,6 +108,44 @@ def _mark(vector: jax.Array, index: jax.Array, value: jax.Array | bool | int) ->
     return jnp.where(here, value, vector)
 
 
+def listing_receipt(
+    ledger: Ledger,
+    rules: Rules,
+    actor: jax.Array,
+    tags: jax.Array,
+    size: jax.Array,
+    deposit: jax.Array,
+    ask: jax.Array,
+    max_tau: jax.Array,
+) -> jax.Array:
+    """Receipts int32 of sellers that list their data, [] or of many at once [N]."""
+    return first_failure(
+        [
+            check_actor(ledger, actor),
+            (Reason.NOT_AUTHORISED, ~is_seller(ledger, actor)),
+            (Reason.BANNED, _read(ledger.banned, actor)),
+            (Reason.ALREADY_DONE, _read(ledger.registered, actor)),
+            (Reason.BAD_VALUE, (tags < 1) | (size < 1) | _is_bad_ask(ask, max_tau)),
+            (Reason.DEPOSIT_TOO_LOW, (deposit < rules.seller_deposit) | (deposit < 0)),
+            (Reason.NOT_ENOUGH_MONEY, deposit > _read(ledger.balances, actor)),
+        ]
+    )
+
+
+def joining_receipt(ledger: Ledger, rules: Rules, actor: jax.Array, stake: jax.Array) -> jax.Array:
+    """Receipts int32 of nodes that join the pool, [] or of many at once [C]."""
+    return first_failure(
+        [
+            check_actor(ledger, actor),
+            (Reason.NOT_AUTHORISED, ~is_node(ledger, actor)),
+            (Reason.BANNED, _read(ledger.banned, actor)),
+            (Reason.ALREADY_DONE, _read(ledger.registered, actor)),
+            (Reason.DEPOSIT_TOO_LOW, (stake < rules.node_stake) | (stake < 0)),
+            (Reason.NOT_ENOUGH_MONEY, stake > _read(ledger.balances, actor)),
+        ]
+    )
+
+
 def register_seller(
     ledger: Ledger,
     rules: Rules,
@@ -77,11 +155,14 @@ def register_seller(
     size: int | jax.Array,
     commitment: int | jax.Array,
     deposit: int | jax.Array,
+    ask: int | jax.Array = 0,
+    max_tau_bps: int | jax.Array = BPS,
 ) -> Result:
-    """A seller lists its data and moves a deposit from its balance.
+    """A seller lists its data with the terms it works for, and moves a deposit from its balance.
 
     Checks, in order: UNKNOWN_PARTY (no such account), NOT_AUTHORISED (not a seller), BANNED,
-    ALREADY_DONE (registered), BAD_VALUE (tags or size below 1), DEPOSIT_TOO_LOW, NOT_ENOUGH_MONEY.
+    ALREADY_DONE (registered), BAD_VALUE (tags or size below 1, ask below 0, max_tau outside
+    [0, 10000]), DEPOSIT_TOO_LOW, NOT_ENOUGH_MONEY.
 
     Args:
         ledger: before.
@@ -91,20 +172,13 @@ def register_seller(
         size: number of examples.
         commitment: digest of the data.
         deposit: units, at least `rules.seller_deposit`.
+        ask: units, least seller pool of a job for which it works.
+        max_tau_bps: highest threshold that it accepts.
     """
     actor, tags, size = integer(actor), integer(tags), integer(size)
     commitment, deposit = integer(commitment), integer(deposit)
-    reason = first_failure(
-        [
-            check_actor(ledger, actor),
-            (Reason.NOT_AUTHORISED, ~is_seller(ledger, actor)),
-            (Reason.BANNED, _read(ledger.banned, actor)),
-            (Reason.ALREADY_DONE, _read(ledger.registered, actor)),
-            (Reason.BAD_VALUE, (tags < 1) | (size < 1)),
-            (Reason.DEPOSIT_TOO_LOW, (deposit < rules.seller_deposit) | (deposit < 0)),
-            (Reason.NOT_ENOUGH_MONEY, deposit > _read(ledger.balances, actor)),
-        ]
-    )
+    ask, max_tau = integer(ask), integer(max_tau_bps)
+    reason = listing_receipt(ledger, rules, actor, tags, size, deposit, ask, max_tau)
     seller = actor - ledger.layout.sellers.start
     new = replace(
         _stake(ledger, actor, deposit),
@@ -112,6 +186,53 @@ def register_seller(
         tags=_mark(ledger.tags, seller, tags),
         sizes=_mark(ledger.sizes, seller, size),
         commitments=_mark(ledger.commitments, seller, commitment),
+        asks=_mark(ledger.asks, seller, ask),
+        max_taus=_mark(ledger.max_taus, seller, max_tau),
+    )
+    return commit(reason, new, ledger)
+
+
+def _is_bad_ask(ask: jax.Array, max_tau: jax.Array) -> jax.Array:
+    return (ask < 0) | (max_tau < 0) | (max_tau > BPS)
+
+
+def set_ask(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    actor: int | jax.Array,
+    ask: int | jax.Array,
+    max_tau_bps: int | jax.Array,
+) -> Result:
+    """A registered seller changes the terms it works for; never while it could look at the bids.
+
+    Checks, in order: UNKNOWN_PARTY, NOT_AUTHORISED (not a seller), NOT_REGISTERED, BAD_VALUE (ask
+    below 0, max_tau outside [0, 10000]), TOO_LATE (a slot auctions tags that the seller covers).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        actor: account of the seller.
+        ask: units, least seller pool of a job for which it works.
+        max_tau_bps: highest threshold that it accepts.
+    """
+    del rules
+    actor, ask, max_tau = integer(actor), integer(ask), integer(max_tau_bps)
+    seller = actor - ledger.layout.sellers.start
+    wanted = (ledger.jobs.tags & ~_read(ledger.tags, seller)) == 0
+    reason = first_failure(
+        [
+            check_actor(ledger, actor),
+            (Reason.NOT_AUTHORISED, ~is_seller(ledger, actor)),
+            (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
+            (Reason.BAD_VALUE, _is_bad_ask(ask, max_tau)),
+            (Reason.TOO_LATE, jnp.any((ledger.jobs.phase == Phase.AUCTION) & wanted)),
+        ]
+    )
+    new = replace(
+        ledger,
+        asks=_mark(ledger.asks, seller, ask),
+        max_taus=_mark(ledger.max_taus, seller, max_tau),
     )
     return commit(reason, new, ledger)
 
@@ -125,16 +246,7 @@ def register_node(
     DEPOSIT_TOO_LOW, NOT_ENOUGH_MONEY.
     """
     actor, stake = integer(actor), integer(stake)
-    reason = first_failure(
-        [
-            check_actor(ledger, actor),
-            (Reason.NOT_AUTHORISED, ~is_node(ledger, actor)),
-            (Reason.BANNED, _read(ledger.banned, actor)),
-            (Reason.ALREADY_DONE, _read(ledger.registered, actor)),
-            (Reason.DEPOSIT_TOO_LOW, (stake < rules.node_stake) | (stake < 0)),
-            (Reason.NOT_ENOUGH_MONEY, stake > _read(ledger.balances, actor)),
-        ]
-    )
+    reason = joining_receipt(ledger, rules, actor, stake)
     new = replace(_stake(ledger, actor, stake), registered=_mark(ledger.registered, actor, True))
     return commit(reason, new, ledger)
 
@@ -190,32 +302,29 @@ def request_withdrawal(
 def withdraw(ledger: Ledger, rules: Rules, *, actor: int | jax.Array) -> Result:
     """Pays out a request after the delay: what was asked, or what slashing has left of it.
 
-    Who takes out the last unit and has nothing locked in a job is no longer registered. A node
-    waits longer, until no job is matched and unfinished: it could still be slashed for it. What a
-    seller can lose is locked in its jobs, apart from its stake.
+    What a seller or node can lose is pledged to its jobs, apart from its stake: it stays there. Who
+    takes out the last unit and has nothing in a job is no longer registered.
 
     Checks, in order: UNKNOWN_PARTY, NOT_REGISTERED, WRONG_PHASE (nothing was asked back),
-    TOO_EARLY (the delay is not over, or the actor is a node and a job runs).
+    TOO_EARLY (the delay is not over).
     """
     actor = integer(actor)
     asked, stake = _read(ledger.exits, actor), _read(ledger.stakes, actor)
     waited = ledger.block - _read(ledger.exit_blocks, actor)
-    phases = ledger.jobs.phase
-    is_any_running = jnp.any((phases >= Phase.MATCHED) & (phases <= Phase.DISPUTED))
     reason = first_failure(
         [
             check_actor(ledger, actor),
             (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
             (Reason.WRONG_PHASE, asked == 0),
             (Reason.TOO_EARLY, waited < rules.withdrawal_delay),
-            (Reason.TOO_EARLY, is_node(ledger, actor) & is_any_running),
         ]
     )
     amount = jnp.minimum(asked, stake)
-    seller = actor - ledger.layout.sellers.start
-    here = jnp.arange(ledger.tags.shape[0], dtype=jnp.int32) == seller
-    is_locked = jnp.any((ledger.jobs.locked > 0) & here[None, :])
-    stays = (stake > amount) | is_locked
+    jobs, layout = ledger.jobs, ledger.layout
+    of_nodes = jobs.pledged + jobs.held + jobs.earned
+    in_jobs = jnp.concatenate([jobs.locked.sum(0, jnp.int32), of_nodes.sum(0, jnp.int32)])
+    here = jnp.arange(in_jobs.shape[0], dtype=jnp.int32) == actor - layout.sellers.start
+    stays = (stake > amount) | jnp.any(here & (in_jobs > 0))
     new = replace(
         _stake(ledger, actor, -amount),
         exits=_mark(ledger.exits, actor, 0),

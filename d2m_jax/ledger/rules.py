@@ -18,22 +18,25 @@ class Rules:
     """Terms that hold for every job; each field is a [] int32. Build it with `make_rules`."""
 
     # auction
-    reserve: jax.Array  # smallest first bid, at least 1
-    min_increment_bps: jax.Array  # an outbid adds at least this share of the best bid, and 1 unit
-    auction_window: jax.Array  # blocks from the first bid
-    second_price: jax.Array  # 0: the winner pays its bid; 1: max(reserve, second bid)
+    sealed: jax.Array  # 1: buyers seal their bids and reveal them; 0: ascending open bids
+    second_price: jax.Array  # 0: the winner pays its bid; 1: max(reserve, best of the others)
+    reserve: jax.Array  # smallest bid and smallest deposit of a seal, at least 1
+    min_increment_bps: jax.Array  # ascending: least raise over the own bid, and 1 unit
+    auction_window: jax.Array  # blocks from the first seal, or from the last bid
+    reveal_window: jax.Array  # sealed: blocks after the auction window
+    unrevealed_bps: jax.Array  # sealed: of the deposit, burned if the bid is not revealed
     # split of the price; the compute pool takes what is left
     seller_bps: jax.Array  # of the price, for the sellers
     fee_bps: jax.Array  # of the price, for the treasury
     # matching
-    seller_deposit: jax.Array  # locked from each matched seller
+    seller_deposit: jax.Array  # what a matched seller pledges to a job
     min_sellers: jax.Array  # fewer matched sellers abort the job
     min_reputation_bps: jax.Array  # of a seller that is matched
     # compute
     num_rounds: jax.Array  # T: the compute pool is spread over so many rounds
-    node_stake: jax.Array  # smallest stake of an eligible node
+    node_stake: jax.Array  # what a node pledges to a job, at least 1
     reward_cap: jax.Array  # most that a node earns in one round
-    # penalties, as shares of the stake or of the locked deposit
+    # penalties, as shares of what is pledged to the job
     slash_wrong_bps: jax.Array  # another digest than the accepted one
     slash_silent_bps: jax.Array  # no reveal
     slash_harm_bps: jax.Array  # seller with evidence of harm
@@ -46,16 +49,20 @@ class Rules:
     # a missed threshold
     partial_payment: jax.Array  # 1: sellers get the share of the way from the base metric to tau
     refund_fee: jax.Array  # 1: the fee goes back to the buyer
+    work_bps: jax.Array  # of the seller pool, paid at least for accepted work
     # reputation: r <- (1 - gain) r + gain * [accepted], kept at or above the floor
     reputation_gain_bps: jax.Array  # weight of the latest verdict
     reputation_floor_bps: jax.Array  # least reputation
 
 
 DEFAULT_RULES: dict[str, int] = {
+    "sealed": 1,
+    "second_price": 1,
     "reserve": 100,
     "min_increment_bps": 500,
     "auction_window": 20,
-    "second_price": 0,
+    "reveal_window": 10,
+    "unrevealed_bps": 2_000,
     "seller_bps": 7_000,
     "fee_bps": 500,
     "seller_deposit": 1_000,
@@ -74,18 +81,19 @@ DEFAULT_RULES: dict[str, int] = {
     "withdrawal_delay": 300,
     "partial_payment": 0,
     "refund_fee": 1,
+    "work_bps": 2_000,
     "reputation_gain_bps": 1_000,
     "reputation_floor_bps": 500,
 }
 
-_FLAGS = ("second_price", "partial_payment", "refund_fee")
-_POSITIVE = ("reserve", "num_rounds")
+_FLAGS = ("sealed", "second_price", "partial_payment", "refund_fee")
+_POSITIVE = ("reserve", "num_rounds", "node_stake")
 
 
 def make_rules(**overrides: int | jax.Array) -> Rules:
     """The default rules with some numbers changed, as int32 arrays.
 
-    Example: `make_rules(second_price=1, num_rounds=50)`.
+    Example: `make_rules(second_price=0, num_rounds=50)`.
 
     Raises:
         ValueError: an unknown name, or a value (of those that are not tracers) out of range.

@@ -8,10 +8,9 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import BPS, INT_MAX, mul_bps, mul_div, split_pot
+from d2m_jax.core.money import BPS, mul_bps, mul_div, split_pot
 from d2m_jax.core.outcomes import Outcome
 from d2m_jax.ledger.accounts import (
-    add_stakes,
     check_actor,
     check_arbiter,
     check_job,
@@ -22,11 +21,10 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
-    pay_many,
 )
 from d2m_jax.ledger.auction import pools_of
 from d2m_jax.ledger.codes import Phase, Reason, Verdict
-from d2m_jax.ledger.escrow import finish
+from d2m_jax.ledger.escrow import burn_share, finish
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import MAX_WEIGHT, Jobs, Ledger, Result
 
@@ -41,17 +39,16 @@ def settle_round(
 ) -> Result:
     """The arbiter books one round of CONE, all nodes in one step: the order of reveal is nothing.
 
-    slash_c  = stake_c * (slash_wrong_bps | slash_silent_bps)
-    budget   = compute money of the price // num_rounds + slashed - burned
-    reward   = min(reward_cap, budget // #matching), to each node that matched the accepted digest
+    slash_c  = pledged_c * (slash_wrong_bps | slash_silent_bps), from the pledge into what is held
+    reward   = min(reward_cap, money of a round // #matching), earned by each node that matched
 
-    Of what is slashed burn_bps is burned, the rest joins the compute pool. What is not spent stays
-    there and goes back to the buyer in the end (reference 3.6). Slashed money can be earned, staked
-    and slashed again, so the two totals may pass what int32 holds though no sum of money does: then
-    both are lowered by the same, the larger to INT_MAX, and their difference stays exact.
+    Both wait for the end of the job: a dispute that is upheld gives back what was slashed wrongly.
+    Of a node that was wrong it is noted what it would have got if those that were wrong had been
+    right: missed = min(reward_cap, money of a round // #wrong). What is not spent stays in the
+    compute pool and goes back to the buyer in the end (reference 3.6).
 
-    Outcomes of nodes that are not registered count as not drawn; a banned node is slashed but not
-    paid. The last of `rules.num_rounds` rounds moves the job on to VERIFY.
+    Outcomes of nodes without a pledge count as not drawn; a banned node is slashed but not paid.
+    The last of `rules.num_rounds` rounds moves the job on to VERIFY.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not MATCHED or TRAINING), BAD_VALUE (an outcome is no `Outcome`).
@@ -75,49 +72,44 @@ def settle_round(
             (Reason.BAD_VALUE, jnp.any((outcomes < 0) | (outcomes > max(Outcome)))),
         ]
     )
-    known = ledger.registered[span]
-    matching = known & ~ledger.banned[span] & (outcomes == Outcome.MATCHED)
-    severity = jnp.where(outcomes == Outcome.WRONG, rules.slash_wrong_bps, 0)
-    severity = jnp.where(outcomes == Outcome.SILENT, rules.slash_silent_bps, severity)
-    slashed = jnp.where(known, mul_bps(ledger.stakes[span], severity), 0)
-    burned, kept = burn_share(slashed.sum(dtype=jnp.int32), rules)
-
-    num_matching = matching.sum(dtype=jnp.int32)
-    budget = round_money(row, rules) + kept
-    reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(num_matching, 1))
-    spent = reward * num_matching
-
-    new = add_stakes(ledger, span.start, -slashed)
-    new = pay_many(new, span.start, jnp.where(matching, reward, 0))
-    new = replace(new, burned=ledger.burned + burned)
-    over = jnp.maximum(
-        jnp.maximum(kept - (INT_MAX - row.compensation), 0),
-        jnp.maximum(spent - (INT_MAX - row.compute_paid), 0),
-    )
+    matching = (row.pledged > 0) & ~ledger.banned[span] & (outcomes == Outcome.MATCHED)
+    pledged, held = slash_pledges(row, rules, outcomes)
+    is_wrong = (row.pledged > 0) & ~ledger.banned[span] & (outcomes == Outcome.WRONG)
+    reward, missed = (_reward_of(who, row, rules) for who in (matching, is_wrong))
     rounds = row.round + 1
     is_last = rounds >= rules.num_rounds
     new = edit_job(
-        new,
+        ledger,
         job,
         phase=jnp.where(is_last, integer(Phase.VERIFY), integer(Phase.TRAINING)),
         since=ledger.block,
         round=rounds,
-        compute_pool=row.compute_pool + kept - spent,
-        compensation=row.compensation - over + kept,
-        compute_paid=row.compute_paid - over + spent,
+        compute_pool=row.compute_pool - reward.sum(dtype=jnp.int32),
+        pledged=pledged,
+        held=held,
+        earned=row.earned + reward,
+        missed=row.missed + missed,
     )
     return commit(reason, new, ledger)
+
+
+def _reward_of(who: jax.Array, row: Jobs, rules: Rules) -> jax.Array:
+    """[C] int32: the money of a round in equal parts to those [C], capped."""
+    share = round_money(row, rules) // jnp.maximum(who.sum(dtype=jnp.int32), 1)
+    return jnp.where(who, jnp.minimum(rules.reward_cap, share), 0)
+
+
+def slash_pledges(row: Jobs, rules: Rules, outcomes: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """([C] pledged, [C] held) after wrong and silent nodes have lost their shares."""
+    severity = jnp.where(outcomes == Outcome.WRONG, rules.slash_wrong_bps, 0)
+    severity = jnp.where(outcomes == Outcome.SILENT, rules.slash_silent_bps, severity)
+    slashed = mul_bps(row.pledged, severity)
+    return row.pledged - slashed, row.held + slashed
 
 
 def round_money(row: Jobs, rules: Rules) -> jax.Array:
     """[] int32: what the price holds for the compute of one unit of work."""
     return pools_of(row.price, rules)[2] // jnp.maximum(rules.num_rounds, 1)
-
-
-def burn_share(slashed: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array]:
-    """(burned, kept): what of a slashed sum is burned and what goes to the injured side."""
-    burned = mul_bps(slashed, rules.burn_bps)
-    return burned, slashed - burned
 
 
 def rate_sellers(
@@ -128,13 +120,14 @@ def rate_sellers(
     job: int | jax.Array,
     verdicts: jax.Array,
 ) -> Result:
-    """The arbiter books what the defence said of the sellers in a round; no money moves.
+    """The arbiter books what the defence said of the sellers, once a round; no money moves.
 
     reputation <- max(floor, (1 - gain) * reputation + gain * [accepted]) in basis points, for the
     matched sellers that were sampled (reference 5.2, step 10).
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
-    WRONG_PHASE (not TRAINING or VERIFY), BAD_VALUE (a verdict is no `Verdict`).
+    WRONG_PHASE (not TRAINING or VERIFY), ALREADY_DONE (rated since the last round), BAD_VALUE (a
+    verdict is no `Verdict`).
 
     Args:
         ledger: before.
@@ -151,6 +144,7 @@ def rate_sellers(
             check_job(ledger, job),
             check_arbiter(ledger, actor),
             *check_phase(row, Phase.TRAINING, Phase.VERIFY),
+            (Reason.ALREADY_DONE, row.rated >= row.round),
             (Reason.BAD_VALUE, jnp.any((verdicts < 0) | (verdicts > max(Verdict)))),
         ]
     )
@@ -160,6 +154,7 @@ def rate_sellers(
     moved = jnp.clip(moved, rules.reputation_floor_bps, BPS)
     rated = row.matched & (verdicts != Verdict.NOT_SAMPLED)
     new = replace(ledger, reputation_bps=jnp.where(rated, moved, ledger.reputation_bps))
+    new = edit_job(new, job, rated=row.round)
     return commit(reason, new, ledger)
 
 
@@ -200,13 +195,21 @@ def slash_seller(
             (Reason.ALREADY_DONE, jnp.any(guilty & row.excluded)),
         ]
     )
+    return commit(reason, punish(ledger, rules, job, row, guilty), ledger)
+
+
+def punish(ledger: Ledger, rules: Rules, job: jax.Array, row: Jobs, guilty: jax.Array) -> Ledger:
+    """What harm costs the guilty [N]: part of what the job has locked, pay and good standing."""
     slashed = jnp.where(guilty, mul_bps(row.locked, rules.slash_harm_bps), 0)
-    burned, kept = burn_share(slashed.sum(dtype=jnp.int32), rules)
-    new = credit(ledger, row.buyer, kept)
-    here = jnp.arange(ledger.balances.shape[0], dtype=jnp.int32) == target
-    new = replace(new, burned=ledger.burned + burned, banned=ledger.banned | here)
-    new = edit_job(new, job, locked=row.locked - slashed, excluded=row.excluded | guilty)
-    return commit(reason, new, ledger)
+    burned, kept = burn_share(slashed, rules)  # of each, so that one after another is the same
+    new = credit(ledger, row.buyer, kept.sum(dtype=jnp.int32))
+    span = ledger.layout.sellers
+    new = replace(
+        new,
+        burned=ledger.burned + burned.sum(dtype=jnp.int32),
+        banned=ledger.banned.at[span].set(ledger.banned[span] | guilty),
+    )
+    return edit_job(new, job, locked=row.locked - slashed, excluded=row.excluded | guilty)
 
 
 def _sellers_named(ledger: Ledger, account: jax.Array) -> jax.Array:
@@ -234,7 +237,8 @@ def report_metric(
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not the arbiter), ALREADY_DONE or
     WRONG_PHASE (not TRAINING or VERIFY), BAD_VALUE (a metric outside [0, 10000], a weight outside
-    [0, MAX_WEIGHT]), TOO_EARLY (rounds are left and the metric misses tau).
+    [0, MAX_WEIGHT]), TOO_EARLY (rounds are left and the metric misses tau, or the buyer has not
+    opened its examples).
 
     Args:
         ledger: before.
@@ -260,6 +264,7 @@ def report_metric(
                 bad_metric | jnp.any((weights < 0) | (weights > MAX_WEIGHT)),
             ),
             (Reason.TOO_EARLY, (row.phase == Phase.TRAINING) & (metric < row.tau_bps)),
+            (Reason.TOO_EARLY, ~row.opened),
         ]
     )
     new = edit_job(
@@ -282,13 +287,15 @@ def is_missed(row: Jobs) -> jax.Array:
 def earned_by_sellers(row: Jobs, rules: Rules) -> jax.Array:
     """[] int32: what of the seller pool the sellers get together, if the metric stands.
 
-    All of it when tau is reached. Below: nothing, or with `rules.partial_payment`
-    floor(pool * clip((metric - base) / (tau - base), 0, 1)) (reference 3.6).
+    All of it when tau is reached. Below: work_bps of it for the work that was accepted, or with
+    `rules.partial_payment` floor(pool * clip((metric - base) / (tau - base), 0, 1)) (reference
+    3.6) if that is more.
     """
     way = jnp.maximum(row.metric_bps - row.base_bps, 0)
     length = jnp.maximum(row.tau_bps - row.base_bps, jnp.maximum(way, 1))
     part = jnp.where(rules.partial_payment != 0, mul_div(row.seller_pool, way, length), 0)
-    return jnp.where(is_missed(row), part, row.seller_pool)
+    work = mul_bps(row.seller_pool, rules.work_bps)
+    return jnp.where(is_missed(row), jnp.maximum(part, work), row.seller_pool)
 
 
 def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array) -> Result:
@@ -296,10 +303,10 @@ def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | j
 
     Metric >= tau (SETTLED): the seller pool is split exactly by the reported weights (slashed
     sellers get nothing; with no weight at all it goes back to the buyer), the fee goes to the
-    treasury. Metric < tau (REFUNDED): the buyer gets both back, less the sellers' part with
-    `rules.partial_payment` and the fee with `rules.refund_fee` = 0; honest compute stays paid
-    (reference 3.6). In both cases unused compute money goes to the buyer and deposits are released:
-    pay + refund = price (+ slashed stake that joined the pool).
+    treasury. Metric < tau (REFUNDED): the buyer gets both back, less what the sellers earned
+    (`earned_by_sellers`) and the fee with `rules.refund_fee` = 0; honest compute is paid
+    (reference 3.6). In both cases unused compute money goes to the buyer and pledges are released:
+    pay + refund = price (+ slashed stake that was not burned).
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
     """
@@ -317,5 +324,5 @@ def settle(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | j
     pay = split_pot(earned_by_sellers(row, rules), jnp.where(row.excluded, 0, row.weights))
     fee = jnp.where(missed & (rules.refund_fee != 0), 0, row.fee_pool)
     phase = jnp.where(missed, integer(Phase.REFUNDED), integer(Phase.SETTLED))
-    new = finish(ledger, job, row, phase, pay, fee)
+    new = finish(ledger, rules, job, row, phase, pay, fee)
     return commit(reason, new, ledger)

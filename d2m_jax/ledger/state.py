@@ -77,32 +77,46 @@ class Jobs:
     phase: jax.Array  # [J] int32, see Phase
     since: jax.Array  # [J] int32, block of the last progress: windows count from here
     tags: jax.Array  # [J] int32 bitmask asked for
-    buyer: jax.Array  # [J] int32 account of the best bidder, -1 nobody
+    # bids, one column per buyer; from the close on they only tell what was bid
+    bids: jax.Array  # [J, U] int32 each buyer's own highest or revealed bid, 0 none
+    deposits: jax.Array  # [J, U] int32 money held for the bids, 0 from the close on
+    seals: jax.Array  # [J, U] int32 commitments of sealed bids, 0 none
+    taus: jax.Array  # [J, U] int32 threshold that goes with the bid, basis points
+    models: jax.Array  # [J, U] int32 digest of the model asked for
+    metrics: jax.Array  # [J, U] int32 digest of the metric, with its examples
+    # the request of the winner, fixed at the close
+    buyer: jax.Array  # [J] int32 leader of an ascending auction, then the winner; -1 nobody
     tau_bps: jax.Array  # [J] int32 threshold on the metric
+    model: jax.Array  # [J] int32 digest
+    metric: jax.Array  # [J] int32 digest
     metric_bps: jax.Array  # [J] int32 as reported
     base_bps: jax.Array  # [J] int32 metric of the initial model, as reported
-    best_bid: jax.Array  # [J] int32
-    second_bid: jax.Array  # [J] int32
     price: jax.Array  # [J] int32, 0 until the auction is closed
     # money held for the job
-    escrow: jax.Array  # [J] int32, the best bid while the auction runs
     seller_pool: jax.Array  # [J] int32
     compute_pool: jax.Array  # [J] int32
     fee_pool: jax.Array  # [J] int32
     bond: jax.Array  # [J] int32
-    locked: jax.Array  # [J, N] int32, deposits
+    locked: jax.Array  # [J, N] int32, deposits of sellers pledged to the job
+    pledged: jax.Array  # [J, C] int32, stakes of nodes pledged to the job
+    held: jax.Array  # [J, C] int32, slashed from the pledge, waits for the end of the job
+    earned: jax.Array  # [J, C] int32, rewards of rounds, wait for the end of the job
+    missed: jax.Array  # [J, C] int32, no money: rewards of the rounds in which the node was wrong
     # training
     matched: jax.Array  # [J, N] bool
     excluded: jax.Array  # [J, N] bool, slashed for harm: paid nothing
     weights: jax.Array  # [J, N] int32 payment weights in [0, MAX_WEIGHT]
     round: jax.Array  # [J] int32 rounds settled
+    rated: jax.Array  # [J] int32 rounds after which the sellers were rated
+    opened: jax.Array  # [J] bool, the buyer has opened its examples
+    released: jax.Array  # [J] bool, the price is paid and so the model is the buyer's
     # dispute
     disputer: jax.Array  # [J] int32 account, -1 nobody
     accused: jax.Array  # [J] int32 account, -1 nobody
     disputed_round: jax.Array  # [J] int32, -1 none
     # the account of the job: price + compensation = paid (three ways) + refunded, in the end
-    compensation: jax.Array  # [J] int32 slashed stake that joined the compute pool
-    compute_paid: jax.Array  # [J] int32 to nodes
+    compensation: jax.Array  # [J] int32 slashed stake that was not burned
+    compute_paid: jax.Array  # [J] int32 to nodes, rewards and compensation
     seller_paid: jax.Array  # [J] int32
     fee_paid: jax.Array  # [J] int32
     refunded: jax.Array  # [J] int32 of the price, back to the buyer
@@ -126,6 +140,8 @@ class Ledger:
     tags: jax.Array  # [N] int32 bitmask of what the data is
     sizes: jax.Array  # [N] int32 number of examples
     commitments: jax.Array  # [N] int32 digest of the data
+    asks: jax.Array  # [N] int32 least seller pool of a job for which it works
+    max_taus: jax.Array  # [N] int32 highest threshold that it accepts, basis points
     reputation_bps: jax.Array  # [N] int32
     jobs: Jobs
     num_nodes: int = struct.field(pytree_node=False)
@@ -145,16 +161,34 @@ class Ledger:
 Result: TypeAlias = tuple[Ledger, jax.Array]  # of a transition: after it, and the receipt [] int32
 
 
-def empty_jobs(num_jobs: int, num_sellers: int) -> Jobs:
+BY_BUYER = ("bids", "deposits", "seals", "taus", "models", "metrics")  # fields [J, U] of `Jobs`
+
+BY_NODE = ("pledged", "held", "earned", "missed")  # fields [J, C]
+
+
+def empty_jobs(num_jobs: int, num_sellers: int, num_buyers: int, num_nodes: int) -> Jobs:
     """All slots idle."""
     zero = jnp.zeros(num_jobs, jnp.int32)
     nobody = jnp.full(num_jobs, NOBODY, jnp.int32)
     zeros = jnp.zeros((num_jobs, num_sellers), jnp.int32)
     no = jnp.zeros((num_jobs, num_sellers), bool)
     scalars = {name: zero for name in Jobs.__dataclass_fields__}
+    bids = {name: jnp.zeros((num_jobs, num_buyers), jnp.int32) for name in BY_BUYER}
+    stakes = {name: jnp.zeros((num_jobs, num_nodes), jnp.int32) for name in BY_NODE}
+    flags = {name: jnp.zeros(num_jobs, bool) for name in ("opened", "released")}
     vectors = {"locked": zeros, "weights": zeros, "matched": no, "excluded": no}
     people = {"buyer": nobody, "disputer": nobody, "accused": nobody, "disputed_round": nobody}
-    return Jobs(**{**scalars, **vectors, **people, "phase": zero + int(Phase.IDLE)})
+    return Jobs(
+        **{
+            **scalars,
+            **bids,
+            **stakes,
+            **flags,
+            **vectors,
+            **people,
+            "phase": zero + int(Phase.IDLE),
+        }
+    )
 
 
 def check_supply(*funds: object) -> None:
@@ -235,7 +269,9 @@ def new_ledger(
         tags=per_seller,
         sizes=per_seller,
         commitments=per_seller,
+        asks=per_seller,
+        max_taus=per_seller,
         reputation_bps=jnp.broadcast_to(jnp.asarray(reputation_bps, jnp.int32), (num_sellers,)),
-        jobs=empty_jobs(layout.num_jobs, num_sellers),
+        jobs=empty_jobs(layout.num_jobs, num_sellers, layout.num_buyers, layout.num_nodes),
         num_nodes=layout.num_nodes,
     )

@@ -1,5 +1,7 @@
 """What a round comes to: who is credited, what the ledger books, what the user may look at."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -9,19 +11,19 @@ from d2m_jax.config.hparams import HParams
 from d2m_jax.ledger import Ledger, Phase, Rules, Verdict
 from d2m_jax.market.parts import Parts
 from d2m_jax.market.scene import LearningState, RoundWork
-from d2m_jax.market.state import JOB, MarketState, RoundInfo
+from d2m_jax.market.state import JOB, MarketState, RoundInfo, Slot
 
 
-def is_running(ledger: Ledger) -> jax.Array:
+def is_running(ledger: Ledger, job: Slot = JOB) -> jax.Array:
     """[] bool: the job is in training."""
-    phase = ledger.jobs.phase[JOB]
+    phase = ledger.jobs.phase[job]
     return (phase == Phase.MATCHED) | (phase == Phase.TRAINING)
 
 
-def may_train(ledger: Ledger) -> jax.Array:
+def may_train(ledger: Ledger, job: Slot = JOB) -> jax.Array:
     """[N] bool: the sellers that may train for the job."""
-    matched = ledger.jobs.matched[JOB]
-    return matched & ~ledger.banned[ledger.layout.sellers] & is_running(ledger)
+    matched = ledger.jobs.matched[job]
+    return matched & ~ledger.banned[ledger.layout.sellers] & is_running(ledger, job)
 
 
 def credit(
@@ -45,43 +47,48 @@ def credit(
     return nothing.at[who].add(shares.astype(jnp.float32))
 
 
-def book_round(
-    ledger: Ledger,
-    rules: Rules,
-    work: RoundWork,
-    consensus: cone.Consensus,
-    is_right: jax.Array,
-) -> Ledger:
-    """Nodes are paid and slashed, sellers rated, and the time of the vote passes."""
-    layout = ledger.layout
-    ledger, _ = books.settle_round(
-        ledger, rules, actor=layout.treasury, job=JOB, outcomes=consensus.outcome
-    )
-    who = jnp.where(work.selection.present, work.selection.indices, layout.num_sellers)
+class Booking(NamedTuple):
+    """What the ledger is told of a job's round."""
+
+    outcomes: jax.Array  # [C] int32, codes of `Outcome`
+    verdicts: jax.Array  # [N] int32, codes of `Verdict`
+
+
+def booking_of(
+    work: RoundWork, consensus: cone.Consensus, is_right: jax.Array, num_sellers: int
+) -> Booking:
+    """How the nodes voted, and what the defence said of the sellers if that was accepted."""
+    who = jnp.where(work.selection.present, work.selection.indices, num_sellers)
     verdicts = jnp.where(work.info.accepted, Verdict.ACCEPTED, Verdict.FLAGGED)
-    verdicts = jnp.zeros(layout.num_sellers, jnp.int32).at[who].set(verdicts, mode="drop")
-    ledger, _ = books.rate_sellers(
-        ledger,
-        rules,
-        actor=layout.treasury,
-        job=JOB,
-        verdicts=jnp.where(is_right, verdicts, Verdict.NOT_SAMPLED),
-    )
-    ledger, _ = books.advance(ledger, rules, blocks=2 * consensus.attempts)
-    return ledger
+    verdicts = jnp.zeros(num_sellers, jnp.int32).at[who].set(verdicts, mode="drop")
+    return Booking(consensus.outcome, jnp.where(is_right, verdicts, Verdict.NOT_SAMPLED))
+
+
+def book_round(
+    ledger: Ledger, rules: Rules, booking: Booking, job: Slot = JOB
+) -> tuple[Ledger, jax.Array]:
+    """Nodes are paid and slashed, sellers rated.
+
+    Returns:
+        The ledger, and the [] int32 units that the nodes earned.
+    """
+    actor, before = ledger.layout.treasury, ledger.jobs.earned[job]
+    ledger, _ = books.settle_round(ledger, rules, actor=actor, job=job, outcomes=booking.outcomes)
+    ledger, _ = books.rate_sellers(ledger, rules, actor=actor, job=job, verdicts=booking.verdicts)
+    return ledger, (ledger.jobs.earned[job] - before).sum(dtype=jnp.int32)
 
 
 def describe_round(
     state: MarketState,
-    ledger: Ledger,
     work: RoundWork,
     learning: LearningState,
     consensus: cone.Consensus,
     shares: jax.Array,
+    job: Slot = JOB,
 ) -> RoundInfo:
-    """What happened; `state` is before the round, `ledger` and `learning` after it."""
+    """What happened; `state` is before the round, `learning` after it. Nodes are paid later."""
     bad = state.roles.bad_seller
-    mass = jnp.where(may_train(state.ledger), learning.defence.p, 0.0)
+    mass = jnp.where(may_train(state.ledger, job), learning.defence.p, 0.0)
     mass = mass / jnp.maximum(mass.sum(), 1e-30)
     return RoundInfo(
         round=state.round + 1,
@@ -101,5 +108,5 @@ def describe_round(
         attempts=consensus.attempts,
         executions=consensus.executions,
         latency=consensus.latency,
-        nodes_paid=ledger.jobs.compute_paid[JOB] - state.ledger.jobs.compute_paid[JOB],
+        nodes_paid=jnp.int32(0),
     )

@@ -11,6 +11,7 @@ from d2m_jax import aggregation, attacks, cone, incentives, sampling, sellers, t
 from d2m_jax.config.spec import Spec
 from d2m_jax.core.choices import numbers, pick
 from d2m_jax.market.auction import AUCTIONS
+from d2m_jax.market.disputes import DISPUTES
 from d2m_jax.market.server import SERVER_OPTIMIZERS
 
 
@@ -43,6 +44,7 @@ CHOICES: dict[str, Choice] = {
         Choice("set_schedule", "set schedule", cone.SCHEDULES, "set_schedule"),
         Choice("stop_rule", "stop rule", cone.STOP_RULES, "stop_rule"),
         Choice("sortition", "sortition", cone.SORTITIONS, "sortition"),
+        Choice("dispute", "dispute", DISPUTES, "dispute"),
     )
 }
 

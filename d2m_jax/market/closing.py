@@ -1,7 +1,7 @@
 """The end of a job: CONE votes on the metric, disputes are heard, the ledger settles or refunds.
 
 What the D2M paper says is that the arbiter resolves disputes; the steps are our choice. Read next:
-`ledger/settlement.py` and `ledger/disputes.py`.
+`disputes.py`, `ledger/settlement.py` and `ledger/disputes.py`.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,11 @@ from d2m_jax import ledger as books
 from d2m_jax.config.hparams import HParams
 from d2m_jax.core.trees import choose
 from d2m_jax.core.types import Key, Number
-from d2m_jax.ledger import Finding, Ledger, Rules, Ruling
+from d2m_jax.ledger import Ledger, Rules
 from d2m_jax.ledger.rules import BPS
-from d2m_jax.market.state import Closing, MarketState
+from d2m_jax.market import disputes
+from d2m_jax.market.auction import EXAMPLES
+from d2m_jax.market.state import Closing, MarketState, Slot
 
 
 class Case(NamedTuple):
@@ -26,7 +28,7 @@ class Case(NamedTuple):
     state: MarketState  # after the last round
     hparams: HParams
     rules: Rules
-    job: int  # slot
+    job: Slot
     true_bps: jax.Array  # [] int32, the metric of the model, in basis points
     vote: Callable[..., cone.Consensus]  # (key, state, hparams) -> Consensus
     pay: Callable[[jax.Array], jax.Array]  # scores [N] -> integer weights [N]
@@ -50,18 +52,6 @@ class Verification(NamedTuple):
     weights: jax.Array  # [N] int32, of the payment
 
 
-class Complaint(NamedTuple):
-    """A dispute, if there is one."""
-
-    wrong: jax.Array  # [C] bool, nodes that voted for an accepted wrong result
-    disputed: jax.Array  # [] bool
-
-    @property
-    def has_reason(self) -> jax.Array:
-        """[] bool: a wrong result was accepted."""
-        return self.wrong.any()
-
-
 def close_job(
     key: Key,
     state: MarketState,
@@ -70,21 +60,21 @@ def close_job(
     metric: jax.Array,
     *,
     vote: Callable[..., cone.Consensus],
-    job: int,
+    job: Slot,
     pay: Callable[[jax.Array], jax.Array] = incentives.to_weights,
+    dispute: disputes.Dispute = disputes.revote,
 ) -> tuple[Ledger, Closing]:
-    """Verifies, hears at most one dispute, and ends the job.
+    """Verifies and hears at most one dispute; `settle_or_refund` ends the job.
 
-    1. CONE votes on the metric; nodes are paid and slashed as for a round. A false metric says
-       `conduct.false_metric`, high or low; without a decision, or if the buyer withholds the
-       examples (`conduct.withheld_metric`), the job times out.
+    1. CONE votes on the metric; nodes are judged as for a round. A false metric says
+       `conduct.false_metric`, high or low; without a decision the job times out. A buyer that
+       withholds its examples (`conduct.withheld_metric`) pays as if tau were reached.
     2. Sellers with evidence of harm lose deposit and pay.
-    3. Who loses by the metric (the buyer when it reaches tau, else an honest seller) disputes, with
-       probability `vigilance`, if a wrong result was accepted in training or verification; else,
-       with probability `false_dispute`, for no reason. A fresh set, larger than the one in
-       question, re-executes; it is paid by who loses.
+    3. A wrong result that was accepted in training or verification may be disputed; so may, for no
+       reason, a right one, by who loses by the metric (the buyer when it reaches tau, else an
+       honest seller). Who disputes when, and what decides, is the way of the market:
+       `disputes.py`.
     4. A spoilt model fails the job; if only the metric was false, the true one is reported instead.
-    5. After the challenge window everybody is paid, or the buyer is refunded.
 
     Args:
         key: consumed.
@@ -95,27 +85,31 @@ def close_job(
         vote: `(key, state, hparams) -> Consensus`.
         job: slot.
         pay: scores [N] -> integer weights [N], one of `incentives.PAYMENTS`.
+        dispute: one of `DISPUTES`, its numbers bound.
 
     Returns:
-        The final ledger and what happened.
+        The ledger in the challenge window, or stuck; and what happened.
     """
     vote_key, lots_key, again_key = jax.random.split(key, 3)
     lots = Lots(*jax.random.uniform(lots_key, (3,)))
     case = Case(state, hparams, rules, job, in_bps(metric), vote, pay)
     ledger, found = verify(vote_key, case, lots)
-    ledger, complaint = complain(case, ledger, found, lots)
-    ledger, upheld, corrected = judge(again_key, case, ledger, found, complaint)
-    ledger = settle_or_refund(case, ledger)
+    matter = bring(case, ledger, found, lots)
+    heard = dispute(again_key, matter)
+    ledger, corrected = correct(case, found, matter, heard)
     closing = Closing(
         metric=metric,
         reported_bps=jnp.where(found.decided, found.reported, -1),
         accepted_digest=jnp.where(found.decided, found.consensus.accepted, -1),
-        disputed=complaint.disputed,
-        was_true=complaint.has_reason,
-        upheld=upheld,
+        disputed=heard.disputed,
+        was_true=matter.has_reason,
+        upheld=heard.upheld,
         corrected=corrected,
         slashed=found.slashed,
         weights=found.weights,
+        messages=heard.messages,
+        delay=heard.delay,
+        gas=heard.gas,
     )
     return ledger, closing
 
@@ -138,6 +132,7 @@ def verify(key: Key, case: Case, lots: Lots) -> tuple[Ledger, Verification]:
     ledger, _ = books.settle_round(
         state.ledger, rules, actor=actor, job=case.job, outcomes=consensus.outcome
     )
+    ledger = choose(withheld, ledger, open_examples(ledger, rules, case.job))
     ledger, slashed = slash_harmful(ledger, rules, state, case.job)
     weights = case.pay(jnp.where(slashed, 0.0, state.scores))
     reported = jnp.where(consensus.accepted > 0, in_bps(conduct.false_metric), case.true_bps)
@@ -145,6 +140,14 @@ def verify(key: Key, case: Case, lots: Lots) -> tuple[Ledger, Verification]:
     decided = (consensus.accepted >= 0) & (receipt == books.Reason.OK)
     ledger = choose(decided, told, ledger)
     return ledger, Verification(consensus, reported, decided, slashed, weights)
+
+
+def open_examples(ledger: Ledger, rules: Rules, job: Slot) -> Ledger:
+    """The buyer of the job opens its examples."""
+    content, salt = EXAMPLES
+    return books.open_metric(
+        ledger, rules, actor=ledger.jobs.buyer[job], job=job, content=content, salt=salt
+    )[0]
 
 
 def report(
@@ -163,93 +166,59 @@ def report(
     )
 
 
-def complain(
-    case: Case, ledger: Ledger, found: Verification, lots: Lots
-) -> tuple[Ledger, Complaint]:
-    """Who loses by the metric disputes, with a reason or without; liars can be accused."""
+def bring(case: Case, ledger: Ledger, found: Verification, lots: Lots) -> disputes.Matter:
+    """What can be disputed: a wrong result that was accepted in training or verification."""
     state, conduct, consensus = case.state, case.hparams.conduct, found.consensus
     is_false = (consensus.accepted > 0) & found.decided
     wrong = state.wrong_nodes | ((consensus.outcome == books.Outcome.MATCHED) & is_false)
-    has_reason = wrong.any()
-    wants = jnp.where(has_reason, lots.notice < conduct.vigilance, lots.lie < conduct.false_dispute)
-    voters = consensus.outcome != books.Outcome.NOT_DRAWN
-    accused = jnp.argmax(jnp.where(has_reason, wrong, voters))
     last = ledger.jobs.round[case.job] - 1
-    opened, receipt = books.open_dispute(
-        ledger,
-        case.rules,
-        actor=_loser(ledger, state, found.reported, has_reason, case.job),
+    larger = cone.larger(case.hparams.cone, consensus.executions, ledger.layout.num_nodes)
+
+    def again(key: Key, ledger: Ledger) -> cone.Consensus:
+        return case.vote(key, state._replace(ledger=ledger), case.hparams.replace(cone=larger))
+
+    return disputes.Matter(
+        ledger=ledger,
+        rules=case.rules,
         job=case.job,
-        accused=ledger.layout.node(accused),
-        disputed_round=jnp.where(state.wrong_round >= 0, state.wrong_round, last),
+        round=jnp.where(state.wrong_round >= 0, state.wrong_round, last),
+        wrong=wrong,
+        only_metric=wrong.any() & (state.wrong_round < 0),
+        honest=state.roles.behaviour == cone.Behaviour.HONEST,
+        voters=consensus.outcome != books.Outcome.NOT_DRAWN,
+        loser=_loser(ledger, state, found.reported, wrong.any(), case.job),
+        vigilance=conduct.vigilance,
+        false_dispute=conduct.false_dispute,
+        lots=(lots.notice, lots.lie),
+        again=again,
+        block_time=case.hparams.cone.t_block,
     )
-    disputed = wants & (receipt == books.Reason.OK)
-    return choose(disputed, opened, ledger), Complaint(wrong, disputed)
 
 
-def judge(
-    key: Key, case: Case, ledger: Ledger, found: Verification, complaint: Complaint
-) -> tuple[Ledger, jax.Array, jax.Array]:
-    """A fresh and larger set decides; its honest nodes tell the truth of the matter.
-
-    Returns:
-        The ledger, whether the dispute is upheld, and whether the true metric was told instead.
-    """
-    larger = cone.larger(case.hparams.cone, found.consensus.executions, ledger.layout.num_nodes)
-    again = case.vote(key, case.state._replace(ledger=ledger), case.hparams.replace(cone=larger))
-    only_metric = complaint.has_reason & (case.state.wrong_round < 0)
-    ledger, upheld = hear(ledger, case.rules, again, complaint.wrong, only_metric, job=case.job)
-    upheld &= complaint.disputed
-    corrects = upheld & only_metric
-    corrected, _ = report(case, ledger, case.true_bps, found.weights)
-    return choose(corrects, corrected, ledger), upheld, corrects
-
-
-def settle_or_refund(case: Case, ledger: Ledger) -> Ledger:
-    """The challenge window passes and everybody is paid; what is stuck times out."""
-    actor, rules, job = ledger.layout.treasury, case.rules, case.job
-    ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
-    ledger, _ = books.settle(ledger, rules, actor=actor, job=job)
-    ledger, _ = books.advance(ledger, rules, blocks=rules.timeout)
-    return books.time_out(ledger, rules, actor=actor, job=job)[0]
-
-
-def hear(
-    ledger: Ledger,
-    rules: Rules,
-    again: cone.Consensus,
-    wrong: jax.Array,
-    only_metric: jax.Array,
-    *,
-    job: int,
+def correct(
+    case: Case, found: Verification, matter: disputes.Matter, heard: disputes.Hearing
 ) -> tuple[Ledger, jax.Array]:
-    """Books what the fresh set found: the loser pays those who executed again, liars are slashed.
+    """The ledger after the dispute, with the true metric if only that was false, and whether so."""
+    corrects = heard.upheld & matter.only_metric
+    corrected, _ = report(case, heard.ledger, case.true_bps, found.weights)
+    return choose(corrects, corrected, heard.ledger), corrects
 
-    Without a decision the dispute stays open, times out, and the buyer is refunded.
+
+def settle_or_refund(
+    ledger: Ledger, rules: Rules, each: Callable[..., tuple[Ledger, jax.Array]]
+) -> Ledger:
+    """The challenge window passes and everybody is paid; what is stuck times out.
 
     Args:
-        ledger: with the dispute; without one nothing happens.
+        ledger: after `close_job`.
         rules: terms.
-        again: the vote of the fresh set.
-        wrong: [C] bool, who voted for an accepted wrong result; nobody: a false dispute.
-        only_metric: [] bool, the model is right and only its metric was false.
-        job: slot.
-
-    Returns:
-        The ledger and whether the dispute, if there is one, is upheld.
+        each: `(action, ledger) -> (ledger, receipts)`: does `action(job, ledger)` for every job.
     """
-    has_reason = wrong.any()
-    upheld = jnp.where(has_reason, again.accepted == 0, again.accepted > 0)
-    won = jnp.where(only_metric, Ruling.REPORT_AGAIN, Ruling.UPHELD)
-    resolved, _ = books.resolve_dispute(
-        ledger,
-        rules,
-        actor=ledger.layout.treasury,
-        job=job,
-        ruling=jnp.where(upheld, won, Ruling.REJECTED),
-        findings=jnp.where(upheld & wrong, Finding.GUILTY, again.outcome),
-    )
-    return choose(again.accepted >= 0, resolved, ledger), upheld
+    actor = ledger.layout.treasury
+    ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
+    ledger, _ = each(lambda job, now: books.settle(now, rules, actor=actor, job=job), ledger)
+    ledger, _ = books.advance(ledger, rules, blocks=rules.timeout)
+    return each(lambda job, now: books.time_out(now, rules, actor=actor, job=job), ledger)[0]
 
 
 def _loser(
@@ -257,7 +226,7 @@ def _loser(
     state: MarketState,
     reported: jax.Array,
     has_reason: jax.Array,
-    job: int,
+    job: Slot,
 ) -> jax.Array:
     """[] int32: the account that a reported metric leaves unpaid; nobody (-1) if there is none.
 
@@ -274,21 +243,15 @@ def slash_harmful(
     ledger: Ledger,
     rules: Rules,
     state: MarketState,
-    job: int,
+    job: Slot,
 ) -> tuple[Ledger, jax.Array]:
     """Slashes the matched sellers against whom the defence holds evidence of harm.
 
     Returns:
         The ledger and the [N] bool of those slashed.
     """
-    layout = ledger.layout
     evidence = sampling.slashable(state.learning.defence)
-
-    def one(ledger: Ledger, seller: jax.Array) -> tuple[Ledger, jax.Array]:
-        new, receipt = books.slash_seller(
-            ledger, rules, actor=layout.treasury, job=job, target=layout.seller(seller)
-        )
-        slashed = evidence[seller] & (receipt == books.Reason.OK)
-        return choose(slashed, new, ledger), slashed
-
-    return jax.lax.scan(one, ledger, jnp.arange(layout.num_sellers, dtype=jnp.int32))
+    ledger, receipts = books.slash_sellers(
+        ledger, rules, actor=ledger.layout.treasury, job=job, guilty=evidence
+    )
+    return ledger, evidence & (receipts == books.Reason.OK)

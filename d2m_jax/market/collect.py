@@ -19,6 +19,7 @@ from d2m_jax.ledger import Ledger
 from d2m_jax.market.engine import Market
 from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import Evaluation, MarketOutcome, MarketState, RoundInfo
+from d2m_jax.tasks import check_unit
 
 Piece = tuple[RoundInfo, Evaluation]  # of the rounds up to one evaluation, on the host
 
@@ -79,6 +80,9 @@ def collect(
 
     Returns:
         The outcome on the host; the same whether or not the run was interrupted.
+
+    Raises:
+        ValueError: the metric of the test examples is not in [0, 1].
     """
     spec, done = programs.market.spec, list(pieces)
     if state is None:
@@ -87,6 +91,7 @@ def collect(
     for _ in range(len(done), spec.num_rounds // spec.eval_every):
         state, piece = programs.rounds(state, hparams, data)
         done.append(jax.device_get(piece))
+        check_unit(programs.market.model.metric, done[-1][1].test_metric)
         chunk = Chunk(state, *done[-1], len(done) * spec.eval_every, spec.num_rounds, tuple(done))
         for callback in callbacks:
             callback(chunk)

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from d2m_jax import cone, incentives, privacy, tasks
+from d2m_jax import incentives, privacy, tasks
 from d2m_jax import ledger as books
 from d2m_jax.attacks.market import claimed_sizes
 from d2m_jax.config.arrays import as_arrays
@@ -26,21 +26,25 @@ from d2m_jax.core.trees import varying_as
 from d2m_jax.core.types import Key
 from d2m_jax.data import Dataset, FederatedData, check_num_classes
 from d2m_jax.ledger import Layout, Ledger
-from d2m_jax.ledger.rules import BPS
-from d2m_jax.market.apply import apply_result, rate_of
 from d2m_jax.market.auction import enrol
-from d2m_jax.market.booking import book_round, credit, describe_round, is_running, may_train
-from d2m_jax.market.closing import close_job
-from d2m_jax.market.keys import opening_keys, purpose_keys, round_keys, vote_key
+from d2m_jax.market.closing import close_job, settle_or_refund
+from d2m_jax.market.given import check_given
+from d2m_jax.market.jobs import each_job, has_own_data, in_turn, of_each, own_part, with_shared
+from d2m_jax.market.keys import job_keys, opening_keys, purpose_keys
+from d2m_jax.market.opening import begin_job, first_ledger, sell
 from d2m_jax.market.parts import Parts, make_parts
+from d2m_jax.market.requests import asked_tags
 from d2m_jax.market.roles import Roles, draw_roles
-from d2m_jax.market.round import learn
-from d2m_jax.market.scene import LearningState, Scene
-from d2m_jax.market.server import server_optimizer
-from d2m_jax.market.state import JOB, Evaluation, MarketOutcome, MarketState, RoundInfo
+from d2m_jax.market.state import (
+    Closing,
+    Evaluation,
+    MarketOutcome,
+    MarketState,
+    RoundInfo,
+    Slot,
+)
+from d2m_jax.market.step import step, vote
 from d2m_jax.market.validation import check_concrete, check_market, check_numbers
-from d2m_jax.market.variants import stages_of
-from d2m_jax.sellers import scaffold
 from d2m_jax.tasks import Model, Problem, Task
 
 
@@ -150,6 +154,11 @@ def make_market(spec: Spec, what: Dataset | Problem | Task | None = None) -> Mar
         ValueError: an unknown name, an impossible shape or parts that do not go together; the
             sentence says which.
     """
+    if not (what is None or isinstance(what, Dataset | Problem | Task)):
+        raise ValueError(
+            f"make_market takes a data set, its Problem or a Task, not {type(what).__name__}: "
+            "data.load(name) gives the data set of a name"
+        )
     if isinstance(what, Task):
         task = tasks.make_task(what, metric=spec.metric)
     else:
@@ -157,7 +166,10 @@ def make_market(spec: Spec, what: Dataset | Problem | Task | None = None) -> Mar
     if isinstance(what, Dataset) and task.num_classes:
         check_num_classes(what, task.num_classes)
     check_market(spec, task)
-    return market_of(make_parts(spec, task))
+    parts = make_parts(spec, task)
+    if isinstance(what, Dataset):
+        tasks.check_examples(parts.model, what.train, what.stats)
+    return market_of(parts)
 
 
 def market_of(parts: Parts) -> Market:
@@ -204,128 +216,45 @@ def init(
             `hparams.population` says.
     """
     check_concrete(parts.spec, hparams)
+    check_given(parts, key, data)
     keys, spec, layout, money = opening_keys(key), parts.spec, parts.layout, hparams.money
-    rules = parts.rules(hparams)
+    rules, each = parts.rules(hparams), partial(in_turn, spec.num_jobs)
     if roles is None:
-        roles = draw_roles(keys.roles, hparams.population, spec.num_sellers, spec.num_nodes)
+        roles = draw_roles(keys.roles, hparams.population, spec, asked_tags(spec, hparams))
     if ledger is None:
-        ledger = books.new_ledger(
-            layout,
-            buyer_funds=money.buyer_funds,
-            seller_funds=money.seller_funds,
-            node_funds=money.node_funds,
-        )
+        ledger = first_ledger(layout, money)
     else:
-        ledger, _ = books.reset_job(ledger, rules, actor=layout.treasury, job=JOB)
+
+        def clear(job: Slot, ledger: Ledger) -> tuple[Ledger, jax.Array]:
+            return books.reset_job(ledger, rules, actor=layout.treasury, job=job)
+
+        ledger, _ = each(clear, ledger)
     opening = ledger
-    sizes = claimed_sizes(data.sizes, roles.byzantine, hparams.conduct.size_lie_bps)
+    held = data.sizes.max(axis=0) if has_own_data(data) else data.sizes
+    sizes = claimed_sizes(held, roles.byzantine, hparams.conduct.size_lie_bps)
     ledger = enrol(ledger, rules, layout, money, roles, sizes)
-    ledger, auction = parts.auction(
-        keys.auction,
-        ledger,
-        rules,
-        layout,
-        money,
-        jnp.round(hparams.tau * BPS).astype(jnp.int32),
-        job=JOB,
-        num_blocks=spec.num_blocks,
-        **hparams.auction,
-    )
-    ledger, _ = books.match(ledger, rules, actor=layout.treasury, job=JOB)
-    learning = begin_learning(parts, keys.model, hparams, ledger)
-    base, _ = tasks.evaluate(parts.model, learning.theta, data.verdict, data.stats)
+    ledger, auction = sell(parts, keys.auction, ledger, hparams)
+    begin = partial(begin_job, parts, hparams, ledger)
+    mine = job_keys(spec.num_jobs, keys)
+    learning, base = each_job(spec.num_jobs, begin, None, data, mine.model)
+    same = partial(of_each, spec.num_jobs)
+    nobody = same(jnp.zeros(spec.num_sellers, jnp.int32))
     state = MarketState(
-        key=keys.run,
+        key=mine.run,
         round=jnp.int32(0),
         learning=learning,
-        base_metric=privacy.release(base, "metric"),
+        base_metric=base,
         ledger=ledger,
         roles=roles,
-        scores=jnp.zeros(spec.num_sellers, jnp.float32),
-        drawn=jnp.zeros(spec.num_sellers, jnp.int32),
-        accepted=jnp.zeros(spec.num_sellers, jnp.int32),
-        wrong_round=jnp.int32(-1),
-        wrong_nodes=jnp.zeros(spec.num_nodes, bool),
+        scores=same(jnp.zeros(spec.num_sellers, jnp.float32)),
+        drawn=nobody,
+        accepted=nobody,
+        wrong_round=same(jnp.int32(-1)),
+        wrong_nodes=same(jnp.zeros(spec.num_nodes, bool)),
         auction=auction,
         opening=opening,
     )
     return varying_as(state, key, hparams, data)
-
-
-def begin_learning(parts: Parts, key: Key, hparams: HParams, ledger: Ledger) -> LearningState:
-    """A fresh model, and empty memories."""
-    spec, model = parts.spec, parts.model
-    theta = model.init(key)
-    claimed = ledger.sizes.astype(jnp.float32)
-    lam = claimed / jnp.maximum(claimed.sum(), 1.0)
-    all_sellers = spec.num_sellers, model.num_params
-    attack = parts.attack
-    return LearningState(
-        theta=theta,
-        server=server_optimizer(spec.server_optimizer, hparams.learning).init(theta),
-        previous=jnp.zeros_like(theta),
-        momentum=jnp.zeros(all_sellers, theta.dtype) if parts.momentum else (),
-        controls=scaffold.init(*all_sellers, theta.dtype) if spec.scaffold else (),
-        defence=parts.defence(hparams).init(*all_sellers, lam),
-        attack=attack.init_state(model.num_params) if attack.init_state else (),
-    )
-
-
-def scene_of(parts: Parts, state: MarketState, hparams: HParams, data: FederatedData) -> Scene:
-    """What the stages of the next round look at."""
-    return Scene(
-        keys=round_keys(state.key, state.round, parts.spec.num_sellers),
-        state=state.learning,
-        hparams=hparams,
-        data=data,
-        roles=state.roles,
-        sizes=jnp.where(may_train(state.ledger), state.ledger.sizes, 0),
-        round=state.round,
-        rate=rate_of(parts, hparams, state.round),
-    )
-
-
-def vote(parts: Parts, key: Key, state: MarketState, hparams: HParams) -> cone.Consensus:
-    """CONE decides one unit of work of a matched job, among the nodes in good standing."""
-    ledger, rules = state.ledger, parts.rules(hparams)
-    return parts.vote(hparams)(
-        key,
-        state.roles.behaviour,
-        books.eligible_nodes(ledger, rules) & ledger.jobs.matched[JOB].any(),
-        hparams.cone,
-        stake=ledger.stakes[parts.layout.nodes],
-    )
-
-
-def step(
-    parts: Parts, state: MarketState, hparams: HParams, data: FederatedData
-) -> tuple[MarketState, RoundInfo]:
-    """One round: the work, the vote on it, the model, the money."""
-    scene = scene_of(parts, state, hparams, data)
-    learning, work = learn(parts, stages_of(parts), scene)
-    consensus = vote(parts, vote_key(state.key, state.round), state, hparams)
-    running = is_running(state.ledger)
-    is_right = (consensus.accepted == 0) & running
-    is_wrong = (consensus.accepted > 0) & running
-    verdict = is_right, is_wrong
-    learning = apply_result(parts, scene.state, learning, work, *verdict, hparams, scene.rate)
-    shares = credit(parts, state, hparams, work, learning, *verdict)
-    ledger = book_round(state.ledger, parts.rules(hparams), work, consensus, is_right)
-    info = describe_round(state, ledger, work, learning, consensus, shares)
-    guilty = (consensus.outcome == books.Outcome.MATCHED) & is_wrong
-    first = (state.wrong_round < 0) & is_wrong
-    who = work.selection.indices
-    state = state._replace(
-        round=state.round + 1,
-        learning=learning,
-        ledger=ledger,
-        scores=state.scores + shares,
-        drawn=state.drawn.at[who].add(work.selection.present.astype(jnp.int32)),
-        accepted=state.accepted.at[who].add((work.info.accepted & is_right).astype(jnp.int32)),
-        wrong_round=jnp.where(first, state.round, state.wrong_round),
-        wrong_nodes=state.wrong_nodes | guilty,
-    )
-    return state, info
 
 
 def rounds(
@@ -336,9 +265,13 @@ def rounds(
     def body(state: MarketState, _: None) -> tuple[MarketState, RoundInfo]:
         return step(parts, state, hparams, data)
 
+    def examine(job: Slot, state: MarketState, data: FederatedData) -> Evaluation:
+        del job
+        metric, loss = tasks.evaluate(parts.model, state.learning.theta, data.test, data.stats)
+        return Evaluation(state.round, metric, loss)
+
     state, info = jax.lax.scan(body, state, None, length=parts.spec.eval_every)
-    metric, loss = tasks.evaluate(parts.model, state.learning.theta, data.test, data.stats)
-    return state, (info, Evaluation(state.round, metric, loss))
+    return state, (info, each_job(parts.spec.num_jobs, examine, state, data))
 
 
 def finish(
@@ -350,17 +283,32 @@ def finish(
     evaluations: Evaluation,
 ) -> MarketOutcome:
     """Verification, disputes, settlement. `info` is [R, ...] and only passed on."""
-    metric, _ = tasks.evaluate(parts.model, state.learning.theta, data.verdict, data.stats)
-    ledger, closing = close_job(
-        purpose_keys(state.key).closing,
-        state,
-        hparams,
-        parts.rules(hparams),
-        privacy.release(metric, "metric"),
-        vote=partial(vote, parts),
-        job=JOB,
-        pay=partial(pay, parts, state, hparams),
-    )
+    num_jobs, rules = parts.spec.num_jobs, parts.rules(hparams)
+
+    def examine(job: Slot, state: MarketState, data: FederatedData) -> jax.Array:
+        del job
+        metric, _ = tasks.evaluate(parts.model, state.learning.theta, data.verdict, data.stats)
+        return privacy.release(metric, "metric")
+
+    def close(
+        job: Slot, ledger: Ledger, mine: MarketState, metric: jax.Array
+    ) -> tuple[Ledger, Closing]:
+        here = with_shared(mine, state, ledger)
+        return close_job(
+            purpose_keys(here.key).closing,
+            here,
+            hparams,
+            rules,
+            metric,
+            vote=partial(vote, parts, job),
+            job=job,
+            pay=partial(pay, parts, here, hparams),
+            dispute=parts.dispute(hparams),
+        )
+
+    metric = each_job(num_jobs, examine, state, data)
+    ledger, closing = in_turn(num_jobs, close, state.ledger, own_part(num_jobs, state), metric)
+    ledger = settle_or_refund(ledger, rules, partial(in_turn, num_jobs))
     return MarketOutcome(
         theta=state.learning.theta,
         ledger=ledger,

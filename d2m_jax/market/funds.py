@@ -9,6 +9,9 @@ from d2m_jax.config.spec import Spec
 from d2m_jax.ledger import DEFAULT_RULES, check_rules, check_supply
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.ledger.state import INT_MAX
+from d2m_jax.market.bidding import Bidding
+
+BY_BUYER = ("buyer_values", "buyer_shading_bps")
 
 
 def check_money(spec: Spec, hparams: HParams) -> None:
@@ -16,16 +19,19 @@ def check_money(spec: Spec, hparams: HParams) -> None:
     money: Any = hparams.money
     rules: dict[str, Any] = {**DEFAULT_RULES, **hparams.rules}
     check_rules({**rules, "num_rounds": spec.num_rounds + 1})
-    for name in ("buyer_values", "buyer_shading_bps"):
-        if len(getattr(money, name)) != spec.num_buyers:
-            raise ValueError(
-                f"money.{name} has {len(getattr(money, name))} entries for num_buyers = "
-                f"{spec.num_buyers}"
-            )
+    check_entries(spec, hparams)
+    for name in BY_BUYER:
         for value in getattr(money, name):
             if not isinstance(value, int) or not 0 <= value <= INT_MAX:
                 raise ValueError(f"money.{name} holds {value!r}, which is no amount of units")
-    windows = ("auction_window", "challenge_window", "timeout")
+    check_conduct(spec, money.buyer_conduct)
+    if money.seller_ask < 0:
+        raise ValueError(f"money.seller_ask must not be negative, not {money.seller_ask}")
+    if not 0 <= money.seller_max_tau_bps <= BPS:
+        raise ValueError(
+            f"money.seller_max_tau_bps must lie in [0, {BPS}], not {money.seller_max_tau_bps}"
+        )
+    windows = ("auction_window", "reveal_window", "challenge_window", "timeout")
     blocks = sum(rules[name] for name in windows) + 64 * (spec.num_rounds + spec.num_blocks + 1)
     if blocks > INT_MAX:
         raise ValueError(
@@ -54,12 +60,34 @@ def check_money(spec: Spec, hparams: HParams) -> None:
             )
 
 
+def check_conduct(spec: Spec, conduct: tuple[Any, ...]) -> None:
+    """Raises a ValueError, one sentence, for codes that are not one `Bidding` per buyer."""
+    if len(conduct) not in (0, spec.num_buyers):
+        raise ValueError(
+            f"money.buyer_conduct has {len(conduct)} entries for num_buyers = {spec.num_buyers}"
+        )
+    for code in conduct:
+        if code not in list(Bidding):
+            known = ", ".join(f"{int(kind)} {kind.name.lower()}" for kind in Bidding)
+            raise ValueError(f"money.buyer_conduct holds {code!r}; there are: {known}")
+
+
+def check_entries(spec: Spec, hparams: HParams) -> None:
+    """Raises a ValueError, one sentence, unless there is an entry for every buyer."""
+    for name in BY_BUYER:
+        found = len(getattr(hparams.money, name))
+        if found != spec.num_buyers:
+            raise ValueError(f"money.{name} has {found} entries for num_buyers = {spec.num_buyers}")
+
+
 def auction_warnings(spec: Spec, hparams: HParams) -> list[str]:
-    """Whether the steps from the reserve reach the second highest limit before the window ends."""
+    """Whether the steps of an ascending auction reach the second highest limit in its blocks."""
+    if spec.auction != "ascending":
+        return []
     rules: dict[str, Any] = {**DEFAULT_RULES, **hparams.rules}
     values = zip(hparams.money.buyer_values, hparams.money.buyer_shading_bps)
     limits = sorted(value * shading // BPS for value, shading in values)
-    bids = min(spec.num_blocks, rules["auction_window"]) * spec.num_buyers
+    bids = spec.num_blocks * spec.num_buyers
     price = float(rules["reserve"])
     for _ in range(bids if len(limits) > 1 else 0):
         if price >= limits[-2]:

@@ -42,6 +42,17 @@ def opening_keys(key: Key) -> OpeningKeys:
     return OpeningKeys(*jax.random.split(key, 4))
 
 
+def job_keys(num_jobs: int, keys: OpeningKeys) -> OpeningKeys:
+    """The keys of what each job has of its own, with a leading axis of jobs if there are several.
+
+    Roles and auctions are of all jobs together: theirs stay as they are.
+    """
+    if num_jobs == 1:
+        return keys
+    model, run = jax.random.split(keys.model, num_jobs), jax.random.split(keys.run, num_jobs)
+    return keys._replace(model=model, run=run)
+
+
 def purpose_keys(run: Key) -> PurposeKeys:
     """The keys of the later purposes, from `OpeningKeys.run`."""
     return PurposeKeys(*jax.random.split(run, 3))

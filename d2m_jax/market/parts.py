@@ -8,16 +8,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
+
 from d2m_jax import cone, sellers, tasks
 from d2m_jax import ledger as books
 from d2m_jax.attacks import Attack, Schedule, bind
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
-from d2m_jax.core.choices import bound, pick
-from d2m_jax.ledger import Layout, Rules
-from d2m_jax.market.auction import HoldAuction
-from d2m_jax.market.choices import chosen
+from d2m_jax.core.choices import bound, label
+from d2m_jax.core.promises import Like, booleans, checked, floats, integers, numbers
+from d2m_jax.core.types import Key
+from d2m_jax.incentives import Contribution, Evidence, Payment
+from d2m_jax.ledger import Layout, Ledger, Rules
+from d2m_jax.market.auction import Auction, HoldAuction, format_of
+from d2m_jax.market.choices import CHOICES, chosen
 from d2m_jax.market.defence import build_defence
+from d2m_jax.market.disputes import Dispute
 from d2m_jax.sampling import Defence, DefenceParams
 from d2m_jax.tasks import Model, Task
 
@@ -30,10 +36,10 @@ class Parts(NamedTuple):
     layout: Layout
     attack: Attack
     schedule: Schedule
-    contribution: Callable[..., Any]
-    payment: Callable[..., Any]
+    contribution: Contribution
+    payment: Payment
     auction: HoldAuction
-    momentum: Callable[..., Any] | None  # of the clients
+    momentum: sellers.Momentum | None  # of the clients
     defence: Callable[[HParams], Defence]  # call it inside the trace: its numbers may be traced
 
     def defence_params(self, hparams: HParams) -> DefenceParams:
@@ -41,8 +47,13 @@ class Parts(NamedTuple):
         return hparams.defence._replace(horizon=float(self.spec.num_rounds))
 
     def rules(self, hparams: HParams) -> Rules:
-        """The ledger's terms: every training round and the verification are paid work."""
-        return books.make_rules(**{**hparams.rules, "num_rounds": self.spec.num_rounds + 1})
+        """The ledger's terms: those of the auction; training and verification are paid work."""
+        fixed = {**format_of(self.spec.auction), "num_rounds": self.spec.num_rounds + 1}
+        return books.make_rules(**{**hparams.rules, **fixed})
+
+    def dispute(self, hparams: HParams) -> Dispute:
+        """How disputes are decided, with the numbers bound."""
+        return bound(chosen(self.spec, "dispute"), hparams.dispute)
 
     def vote(self, hparams: HParams) -> Callable[..., cone.Consensus]:
         """`cone.decide` with the schedule, stop rule and sortition of the spec."""
@@ -55,20 +66,68 @@ def make_parts(spec: Spec, task: Task) -> Parts:
     Raises:
         ValueError: an unknown name, or something that is no part.
     """
-    attack = chosen(spec, "attack")
-    momentum = spec.client_momentum
     return Parts(
         spec=spec,
         model=tasks.flatten(task),
-        layout=Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes),
-        attack=bind(attack, **dict(spec.attack_options)),
-        schedule=chosen(spec, "attack_schedule"),
-        contribution=chosen(spec, "contribution"),
-        payment=chosen(spec, "payment"),
-        auction=chosen(spec, "auction"),
-        momentum=None if momentum == "none" else pick(sellers.MOMENTA, momentum, "client momentum"),
+        layout=Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes, spec.num_jobs),
+        attack=attack_of(spec),
+        schedule=schedule_of(spec),
+        contribution=held(spec, "contribution", _shares),
+        payment=chosen(spec, "payment"),  # `incentives.pay` checks it
+        auction=held(spec, "auction", _auction),
+        momentum=None if spec.client_momentum == "none" else held(spec, "client_momentum", _sent),
         defence=partial(build_defence, spec),
     )
+
+
+def attack_of(spec: Spec) -> Attack:
+    """The attack with its static choices, held to what it promises."""
+    attack = bind(chosen(spec, "attack"), **dict(spec.attack_options))
+    forge = attack.forge and held(spec, "attack", _forged, attack.forge)
+    poison = attack.poison and held(spec, "attack", _poisoned, attack.poison)
+    observe = attack.observe and held(spec, "attack", _observed, attack.observe)
+    return attack._replace(forge=forge, poison=poison, observe=observe)
+
+
+def schedule_of(spec: Spec) -> Schedule:
+    """The attack's schedule, held to what it promises."""
+    schedule: Schedule = chosen(spec, "attack_schedule")
+    return Schedule(held(spec, "attack_schedule", _active, schedule.active))
+
+
+def held(spec: Spec, field: str, promise: Callable[..., Any], fn: Any = None) -> Any:
+    """A part, or one of its functions, that says by its name where it breaks its promise."""
+    what = f"{CHOICES[field].what} {label(getattr(spec, field))!r}"
+    return checked(chosen(spec, field) if fn is None else fn, what, promise)
+
+
+def _forged(key: Key, updates: jax.Array, *_: Any, **__: Any) -> Any:
+    return floats(*updates.shape)
+
+
+def _poisoned(key: Key, inputs: jax.Array, labels: jax.Array, *_: Any, **__: Any) -> Any:
+    return numbers(*inputs.shape), numbers(*labels.shape)
+
+
+def _observed(state: Any, *_: Any, **__: Any) -> Any:
+    return Like(state)
+
+
+def _active(key: Key, round_index: Any, byzantine: jax.Array, **_: Any) -> Any:
+    return booleans(*byzantine.shape)
+
+
+def _shares(evidence: Evidence, **_: Any) -> Any:
+    return floats(*evidence.accepted.shape)
+
+
+def _sent(buffer: jax.Array, sampled: Any, updates: jax.Array, beta: Any) -> Any:
+    return Like(buffer), floats(*updates.shape)
+
+
+def _auction(key: Key, ledger: Ledger, rules: Rules, layout: Layout, *_: Any, **__: Any) -> Any:
+    buyers = layout.num_buyers
+    return Like(ledger), Auction(integers(buyers), integers(buyers), integers())
 
 
 def cone_parts(spec: Spec, hparams: HParams) -> dict[str, Any]:

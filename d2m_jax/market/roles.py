@@ -10,10 +10,13 @@ from flax import struct
 from d2m_jax.attacks.market import claimed_tags
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.population import Population
+from d2m_jax.config.spec import Spec
 from d2m_jax.core.types import Key
 
 REQUEST_TAGS = 0b0011  # what the buyers of the simulated job ask for
 OTHER_TAGS = 0b0101  # what a seller of other data holds: it covers only part of the request
+ALL_TAGS = 2**31 - 1  # what a seller claims that lies in a market of several jobs
+NO_TAGS = 2**30  # of several jobs: what a seller of other data holds, which no job asks for
 
 
 class Roles(struct.PyTreeNode):
@@ -23,6 +26,7 @@ class Roles(struct.PyTreeNode):
     tag_liar: jax.Array  # [N] bool
     stranger: jax.Array  # [N] bool
     behaviour: jax.Array  # [C] int32, codes of `cone.Behaviour`
+    holds: jax.Array | None = None  # [N] int32, tags of the data; None: those of a single job
 
     @property
     def bad_seller(self) -> jax.Array:
@@ -32,6 +36,8 @@ class Roles(struct.PyTreeNode):
     @property
     def tags(self) -> jax.Array:
         """[N] int32: the tags each seller registers, true or not."""
+        if self.holds is not None:
+            return claimed_tags(self.holds, self.tag_liar, ALL_TAGS)
         truth = jnp.where(self.stranger | self.tag_liar, OTHER_TAGS, REQUEST_TAGS)
         return claimed_tags(truth.astype(jnp.int32), self.tag_liar, REQUEST_TAGS)
 
@@ -51,15 +57,16 @@ def _order(key: Key, count: int) -> jax.Array:
     return jax.random.permutation(key, jnp.arange(count, dtype=jnp.int32))
 
 
-def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: int) -> Roles:
-    """Draws who misbehaves, uniformly, exactly as many as asked for.
+def draw_roles(key: Key, population: Population, spec: Spec, tags: jax.Array) -> Roles:
+    """Draws who misbehaves, uniformly, exactly as many as asked for; of several jobs who serves.
 
     Args:
         key: consumed.
         population: counts, traced; their sums are checked by `validate`.
-        num_sellers: N.
-        num_nodes: C.
+        spec: N, C and J.
+        tags: [J] int32, what each job asks for.
     """
+    num_sellers, num_nodes = spec.num_sellers, spec.num_nodes
     seller_key, node_key = jax.random.split(key)
     who = population
     byzantine, tag_liar, stranger = _slots(
@@ -78,4 +85,25 @@ def draw_roles(key: Key, population: Population, num_sellers: int, num_nodes: in
         [jnp.int32(kind) for kind in kinds],
         jnp.int32(Behaviour.HONEST),
     )
-    return Roles(byzantine, tag_liar, stranger, behaviour)
+    roles = Roles(byzantine, tag_liar, stranger, behaviour)
+    if spec.num_jobs == 1:
+        return roles
+    served = draw_holdings(jax.random.fold_in(seller_key, num_sellers), tags, who.breadth, spec)
+    return roles.replace(holds=jnp.where(stranger | tag_liar, NO_TAGS, served))
+
+
+def draw_holdings(key: Key, tags: jax.Array, breadth: jax.Array | int, spec: Spec) -> jax.Array:
+    """[N] int32: the tags of every seller's data, those of `breadth` jobs that stand in a circle.
+
+    Sellers are dealt to the jobs in turn, in random order, so that each job has as many.
+
+    Args:
+        key: consumed.
+        tags: [J] int32.
+        breadth: [] from 1 to J.
+        spec: N and J.
+    """
+    first = jax.random.permutation(key, spec.num_sellers).astype(jnp.int32)
+    away = (jnp.arange(spec.num_jobs, dtype=jnp.int32)[None] - first[:, None]) % spec.num_jobs
+    held: jax.Array = jnp.bitwise_or.reduce(jnp.where(away < breadth, tags[None], 0), axis=1)
+    return held

@@ -5,14 +5,15 @@ theta <- theta - lr * step.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from d2m_jax.config.hparams import Learning
-from d2m_jax.core.choices import pick
+from d2m_jax.core.choices import label, pick
+from d2m_jax.core.promises import Like, check_call, checked, floats
 from d2m_jax.core.types import Number, PyTree
 
 MakeOptimizer: TypeAlias = Callable[[Learning], optax.GradientTransformation]
@@ -32,10 +33,26 @@ def server_optimizer(
             moment's decay b1 of adam, amsgrad and yogi; `server_decay` is the second moment's decay
             b2; `adaptivity` is tau, the smallest root mean square that a coordinate is divided by.
 
+    Raises:
+        ValueError: an unknown name, no function, or one that makes no optimiser.
+
     Source: Reddi et al. 2021 (FedOpt), Algorithm 2; moments are corrected for their start, which
     that paper leaves out and optax does.
     """
-    return pick(SERVER_OPTIMIZERS, choice, "server optimiser")(learning)
+    make, what = pick(SERVER_OPTIMIZERS, choice, "server optimiser"), "server optimiser"
+    what = f"{what} {label(choice)!r}"
+    if not callable(make):
+        raise ValueError(f"{what} must be a function of the numbers of learning that makes one")
+    check_call(what, make, learning)
+    made: Any = make(learning)
+    if not isinstance(made, optax.GradientTransformation):
+        raise ValueError(
+            f"{what} must make an optax.GradientTransformation, not {type(made).__name__}"
+        )
+    return optax.GradientTransformation(
+        made.init,
+        checked(made.update, what, lambda step, memory: (floats(*step.shape), Like(memory))),
+    )
 
 
 def is_finite(memory: PyTree) -> jax.Array:

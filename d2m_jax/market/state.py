@@ -1,6 +1,6 @@
 """What a market carries from round to round and leaves behind. Read next: `market/engine.py`."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 
@@ -11,7 +11,8 @@ from d2m_jax.market.roles import Roles
 from d2m_jax.market.scene import LearningState
 from d2m_jax.sampling import DefenceState
 
-JOB = 0  # the slot of the job that a market trains
+JOB = 0  # the slot of the job that a market trains, where there is one
+Slot: TypeAlias = int | jax.Array
 
 
 class Closing(NamedTuple):
@@ -26,10 +27,16 @@ class Closing(NamedTuple):
     corrected: jax.Array  # [] bool, only the metric was false: the true one was reported instead
     slashed: jax.Array  # [N] bool, sellers punished on evidence of harm
     weights: jax.Array  # [N] int32, payment weights
+    messages: jax.Array  # [] int32, transactions of the dispute, 0 without one
+    delay: jax.Array  # [] int32, blocks that it took
+    gas: jax.Array  # [] int32, of its messages to the court
 
 
 class MarketState(NamedTuple):
-    """Everything that the next round needs."""
+    """Everything that the next round needs.
+
+    With several jobs, all but what `jobs.SHARED` names has a leading axis of jobs.
+    """
 
     key: Key  # of the whole run; rounds and purposes are folded in
     round: jax.Array  # [] int32, rounds done
@@ -78,7 +85,11 @@ class Evaluation(NamedTuple):
 
 
 class MarketOutcome(NamedTuple):
-    """What a finished market leaves behind."""
+    """What a finished market leaves behind.
+
+    With several jobs, all but ledgers and roles has an axis of jobs: the first one, in `rounds` and
+    `evaluations` the second; `jobs.job_of` reads one of them.
+    """
 
     theta: jax.Array  # [D] float32
     ledger: Ledger
@@ -93,10 +104,12 @@ class MarketOutcome(NamedTuple):
 
     @property
     def phase(self) -> jax.Array:
-        """[] int32: where the job ended, a `ledger.Phase`; [W] of worlds stacked."""
-        return self.ledger.jobs.phase[..., JOB]
+        """[] int32: where the job ended, a `ledger.Phase`; [W] of worlds stacked; [J] of jobs."""
+        phase = self.ledger.jobs.phase
+        return phase[..., JOB] if phase.shape[-1] == 1 else phase
 
     @property
     def test_metric(self) -> jax.Array:
-        """[] float32: of the last model; [W] of worlds stacked."""
-        return self.evaluations.test_metric[..., -1]
+        """[] float32: of the last model; [W] of worlds stacked; [J] of jobs."""
+        metric = self.evaluations.test_metric
+        return metric[..., -1] if self.ledger.jobs.phase.shape[-1] == 1 else metric[..., -1, :]

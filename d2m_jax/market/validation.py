@@ -11,23 +11,30 @@ from typing import Any
 import jax
 
 from d2m_jax import aggregation, attacks, cone
-from d2m_jax.config.hparams import HParams
+from d2m_jax.config.forms import check_forms, check_single
+from d2m_jax.config.hparams import MARKET_RULES, HParams
 from d2m_jax.config.ranges import check_ranges, check_rule_names
 from d2m_jax.config.shapes import check_shapes
 from d2m_jax.config.spec import DataSpec, Spec
-from d2m_jax.core.choices import label, lookup, pick
+from d2m_jax.core.choices import is_own, label, lookup, pick
+from d2m_jax.core.counts import check_count
+from d2m_jax.court.tournament import longest
 from d2m_jax.data import SOURCES, as_partition
+from d2m_jax.data.dealing import not_negative, positive, share
+from d2m_jax.market.auction import format_of
 from d2m_jax.market.choices import CHOICES, chosen, part_numbers
-from d2m_jax.market.funds import auction_warnings, check_money
+from d2m_jax.market.funds import auction_warnings, check_entries, check_money
 from d2m_jax.market.parts import cone_parts
+from d2m_jax.market.requests import check_requests
 from d2m_jax.market.secrecy import check_private_numbers, check_secrecy
+from d2m_jax.market.server import server_optimizer
 from d2m_jax.tasks import Task
 
 
 def validate(
     spec: Spec, hparams: HParams, data: DataSpec | None = None, task: Task | None = None
 ) -> list[str]:
-    """Checks a market before it is compiled.
+    """Checks a market of one job before a script compiles it.
 
     Args:
         spec: shapes and choices.
@@ -41,6 +48,11 @@ def validate(
     Raises:
         ValueError: the first thing that is wrong, as one sentence.
     """
+    if spec.num_jobs > 1:
+        raise ValueError(
+            f"num_jobs = {spec.num_jobs}: scripts and sweeps run one job; run several from Python, "
+            "see docs/jobs.md"
+        )
     if data is not None:
         check_data(spec, data)
     check_choices(spec)
@@ -54,6 +66,7 @@ def validate(
     warnings = []
     if matched < hparams.rules.get("min_sellers", 1):
         warnings.append(f"Only {matched} sellers carry the tags, so the job will be aborted.")
+    warnings += dispute_warnings(spec, hparams)
     return warnings + auction_warnings(spec, hparams) + cone_warnings(spec, hparams)
 
 
@@ -82,27 +95,43 @@ def check_numbers(spec: Spec, hparams: HParams) -> None:
         spec: shapes and choices.
         hparams: plain numbers, or arrays that are not traced.
     """
+    check_names(spec, hparams)
+    check_single(hparams)
     plain: HParams = jax.tree.map(lambda x: x.item() if hasattr(x, "item") else x, hparams)
-    check_rule_names(plain)
     check_derived(spec, plain)
     check_people(spec, plain)
     check_ranges(plain)
-    check_part_numbers(spec, plain)
     check_money(spec, plain)
+    check_requests(spec, plain)
     check_private_numbers(spec, plain)
+
+
+def check_names(spec: Spec, hparams: HParams) -> None:
+    """Raises a ValueError, one sentence, for what is wrong with numbers whatever their values.
+
+    They may be traced: names, and how many entries there are, are static.
+    """
+    check_forms(hparams)
+    check_rule_names(hparams)
+    check_part_numbers(spec, hparams)
+    check_entries(spec, hparams)
 
 
 def check_derived(spec: Spec, hparams: HParams) -> None:
     """Raises a ValueError for a number that follows from the spec and is set to something else."""
     default = HParams()
-    for name, value, usual in (
-        ("defence.horizon", hparams.defence.horizon, default.defence.horizon),
-        ("rules.num_rounds", hparams.rules.get("num_rounds"), default.rules["num_rounds"]),
+    rounds = f"spec.num_rounds = {spec.num_rounds}"
+    auction = f"spec.auction = {label(spec.auction)}"
+    for name, value, usual, source in (
+        ("defence.horizon", hparams.defence.horizon, default.defence.horizon, rounds),
+        ("rules.num_rounds", hparams.rules.get("num_rounds"), default.rules["num_rounds"], rounds),
+        *(
+            (f"rules.{name}", hparams.rules.get(name), default.rules[name], auction)
+            for name in format_of(spec.auction)
+        ),
     ):
         if value not in (None, usual):
-            raise ValueError(
-                f"{name} follows from spec.num_rounds = {spec.num_rounds} in a market; set that"
-            )
+            raise ValueError(f"{name} follows from {source} in a market; set that")
 
 
 def check_part_numbers(spec: Spec, hparams: HParams) -> None:
@@ -120,8 +149,13 @@ def check_data(spec: Spec, data: DataSpec) -> None:
     """Raises a ValueError, one sentence, for a data set or a partition that does not exist."""
     pick(SOURCES, data.name, "data set")
     as_partition(data.partition)
-    if data.seed < 0:
-        raise ValueError(f"data.seed must not be negative, not {data.seed}")
+    check_count("data.seed", data.seed)
+    check_count("num_validation", data.num_validation)
+    check_count("data.num_root", data.num_root)
+    check_count("data.max_train", data.max_train)
+    check_count("data.min_samples", data.min_samples, 1)
+    if isinstance(data.partition, str):  # one of the user's own may mean something else
+        check_partition_numbers(data)
     if data.num_validation < 2:
         raise ValueError(
             f"num_validation = {data.num_validation} leaves nothing to hold the metric against "
@@ -135,10 +169,21 @@ def check_data(spec: Spec, data: DataSpec) -> None:
         )
 
 
+def check_partition_numbers(data: DataSpec) -> None:
+    """Raises a ValueError, one sentence, for a number that no named partition takes."""
+    positive("data.alpha", data.alpha)
+    not_negative("data.sigma", data.sigma)
+    share("data.gamma", data.gamma)
+    check_count("data.classes_per_seller", data.classes_per_seller, 1)
+
+
 def check_choices(spec: Spec) -> None:
     """Raises a ValueError, one sentence, for an unknown name or parts that exclude each other."""
     for field in CHOICES:
         chosen(spec, field)
+    for field in ("pre_aggregators", "attack_options"):
+        if not isinstance(getattr(spec, field), tuple | list):
+            raise ValueError(f"{field} must be a tuple, not {getattr(spec, field)!r}")
     for option in spec.attack_options:
         if not isinstance(option, tuple | list) or len(option) != 2:
             raise ValueError(
@@ -154,6 +199,8 @@ def check_choices(spec: Spec) -> None:
         )
     if spec.aggregator != "own":
         aggregation.make_aggregator(spec.aggregator, spec.pre_aggregators, spec.preset)
+    if is_own(spec.server_optimizer):
+        server_optimizer(spec.server_optimizer, HParams().learning)
     if spec.sampler == "corrected_osmd" and spec.aggregator != "own":
         raise ValueError(
             f"sampler corrected_osmd brings its own aggregate: set aggregator to 'own', not "
@@ -170,8 +217,26 @@ def cone_warnings(spec: Spec, hparams: HParams) -> list[str]:
     return cone.validate(hparams.cone, spec.num_nodes, **cone_parts(spec, hparams))
 
 
+def dispute_warnings(spec: Spec, hparams: HParams) -> list[str]:
+    """Whether a case before the court may outlast what the ledger waits for."""
+    if spec.dispute != "bisection":
+        return []
+    terms = {**part_numbers(CHOICES["dispute"], spec.dispute), **hparams.dispute}
+    blocks = int(terms["window"]) + longest(
+        *(int(terms[x]) for x in ("sybils", "budget", "judging"))
+    )
+    limit = {**MARKET_RULES, **hparams.rules}["timeout"]
+    if blocks <= limit:
+        return []
+    return [
+        f"A case of {int(terms['sybils'])} wrong claims may last {blocks} blocks, longer than "
+        f"rules.timeout = {limit}: a job that is disputed so long may time out."
+    ]
+
+
 def check_concrete(spec: Spec, hparams: HParams) -> None:
-    """As `check_numbers`, where no number is traced; a trace cannot be looked into."""
+    """As `check_numbers`, where no number is traced; of those only names can be looked at."""
+    check_names(spec, hparams)
     leaves: list[Any] = jax.tree.leaves(hparams)
     if not any(isinstance(leaf, jax.core.Tracer) or getattr(leaf, "ndim", 0) for leaf in leaves):
         check_numbers(spec, hparams)

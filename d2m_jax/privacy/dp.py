@@ -18,13 +18,6 @@ from d2m_jax.privacy.noise import private_sum
 UNITS = ("none", "example", "update")
 
 
-def clip_rows(rows: jax.Array, clip: Number) -> jax.Array:
-    """[B, D] rows, each shortened to a Euclidean norm of at most `clip`."""
-    size = jnp.linalg.norm(rows, axis=1, keepdims=True)
-    bound = jnp.asarray(clip, rows.dtype)
-    return rows * jnp.minimum(1.0, bound / jnp.maximum(size, 1e-30))
-
-
 def private_update(key: Key, update: jax.Array, clip: Number, noise: Number) -> jax.Array:
     """clip(u) + noise * clip * N(0, I): the Gaussian mechanism on one update [D], on a grid.
 

@@ -13,6 +13,7 @@ from d2m_jax.config.parsing import Config
 from d2m_jax.core.choices import label
 from d2m_jax.core.types import Number
 from d2m_jax.ledger import Layout, Phase
+from d2m_jax.market.auction import format_of
 from d2m_jax.market.engine import Market
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.report import tables
@@ -78,7 +79,8 @@ def print_account(
     sellers = tables.sellers_table(outcome, layout)
     console.print(_auction(outcome, job, layout))
     if job["price"] > 0:
-        price = "second" if config.hparams.rules["second_price"] else "first"
+        terms = {**config.hparams.rules, **format_of(config.spec.auction)}
+        price = "second" if terms["second_price"] else "first"
         console.print(
             f"  buyer {job['buyer']} wins and pays {job['price']:,} "
             f"({price} price); {int(job['matched'].sum())} sellers matched\n"
@@ -102,7 +104,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _auction(outcome: MarketOutcome, job: dict[str, np.ndarray], layout: Layout) -> Table:
     bids = int(outcome.auction.num_bids)
-    table = _table(f"Auction: {bids} accepted bids", "buyer", "limit", "last bid", "")
+    table = _table(f"Auction: {bids} accepted bids", "buyer", "limit", "bid", "")
     for buyer in range(layout.num_buyers):
         won = "wins" if buyer == job["buyer"] else ""
         limit, last = int(outcome.auction.limits[buyer]), int(outcome.auction.highest[buyer])

@@ -21,7 +21,7 @@ def plot_growth(growth: pd.DataFrame, title: str, path: pathlib.Path) -> None:
     """
     figure, axes = plt.subplots(2, 2, figsize=(9, 7), sharey=True)
     for axis, (name, part) in zip(axes.flat, growth.groupby("grows", sort=False), strict=True):
-        for column in ("job", "round", "settle_round", "match", "settle"):
+        for column in ("job", "round", "settle_round", "close_auction", "settle"):
             axis.loglog(part["to"], part[column], marker=".", label=column.replace("_", " "))
         axis.axhline(BLOCK, color="grey", linestyle="--", linewidth=1)
         axis.set_title(str(name).replace("num_", "") + " grow", fontsize=10)

@@ -11,14 +11,13 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from d2m_jax.core.files import RESUME, StorageError, given_path, make_folder, write_whole
-from d2m_jax.market.collect import Chunk
+from d2m_jax.market.collect import Chunk, joined
 from d2m_jax.report.columns import typed
 from d2m_jax.report.tables import round_columns
 
@@ -30,14 +29,13 @@ def new_rows(chunk: Chunk, written: int) -> dict[str, pd.DataFrame]:
 
     They are those that `tables.rounds_table` and `evaluations_table` give of the whole run.
     """
-    infos, evaluations = zip(*chunk.pieces[written:])
-    info = jax.tree.map(lambda *parts: np.concatenate(parts), *infos)
-    measured = jax.tree.map(lambda *parts: np.stack(parts), *evaluations)
+    info, measured = joined(chunk.pieces)  # gas depends on all rounds so far
     facts = round_columns(info, measured, chunk.state.roles, chunk.state.ledger)
     quality = {name: np.asarray(value) for name, value in measured._asdict().items()}
+    told = sum(len(rounds.round) for rounds, _ in chunk.pieces[:written])
     return {
-        "rounds": typed(pd.DataFrame(facts), "rounds"),
-        "evaluations": typed(pd.DataFrame(quality), "evaluations"),
+        "rounds": typed(pd.DataFrame(facts).iloc[told:], "rounds"),
+        "evaluations": typed(pd.DataFrame(quality).iloc[written:], "evaluations"),
     }
 
 

@@ -77,19 +77,6 @@ def load_model(path: str | pathlib.Path) -> dict[str, Any]:
     return params
 
 
-def model_facts(path: str | pathlib.Path) -> dict[str, str]:
-    """What the head of the file says of the model: task, data, seed, metric.
-
-    Raises:
-        StorageError: there is no such file, or it is no safetensors file.
-    """
-    try:
-        with safe_open(given_path(path), framework="np") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"the model {path} cannot be read: {error}") from error
-
-
 def like(tree: PyTree, params: Mapping[str, Any]) -> PyTree:
     """Loaded parameters in the structure of another tree, such as that of `task.init`.
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from d2m_jax.cone import Behaviour
 from d2m_jax.ledger import Layout, Ledger, Phase, gas_of_round, wealth
-from d2m_jax.ledger.gas import FIRST_ROUND
+from d2m_jax.ledger.gas import FIRST_DRAWN
 from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import JOB, Evaluation, MarketOutcome, RoundInfo
 from d2m_jax.report.columns import typed
@@ -47,7 +47,7 @@ def round_columns(
     facts["num_flagged"] = flagged.sum(-1)
     facts["bad_sampled"] = bad.sum(-1)
     facts["bad_accepted"] = (bad & accepted).sum(-1)
-    facts["gas"] = gas_of_rounds(fields["round"], fields["executions"], ledger)
+    facts["gas"] = gas_of_rounds(fields["executions"], ledger)
     measured = {name: np.asarray(value) for name, value in evaluations._asdict().items()}
     place = measured.pop("round") - rounds[..., :1]
     for name, value in measured.items():
@@ -56,7 +56,7 @@ def round_columns(
     return facts
 
 
-def gas_of_rounds(rounds: np.ndarray, executions: np.ndarray, ledger: Ledger) -> np.ndarray:
+def gas_of_rounds(executions: np.ndarray, ledger: Ledger) -> np.ndarray:
     """[R] int: what booking each round costs on the EVM (`ledger.gas`); 0 with nobody matched."""
     matched = np.asarray(ledger.jobs.matched)[..., JOB, :]
     gas = jax.jit(gas_of_round)(
@@ -65,8 +65,9 @@ def gas_of_rounds(rounds: np.ndarray, executions: np.ndarray, ledger: Ledger) ->
         num_nodes=ledger.num_nodes,
         num_drawn=executions,
     )
-    first = FIRST_ROUND * (rounds == 1)
-    return (np.asarray(gas) + first) * np.any(matched, -1, keepdims=True)
+    before = np.cumsum(executions, -1) - executions
+    new = np.clip(ledger.num_nodes - before, 0, executions)  # drawn for the first time, at most
+    return (np.asarray(gas) + FIRST_DRAWN * new) * np.any(matched, -1, keepdims=True)
 
 
 def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:
@@ -166,14 +167,17 @@ def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
 
 
 def _held(ledger: Ledger) -> int:
-    """Money that jobs hold: escrow, pools, bonds, locked deposits."""
+    """Money that jobs hold: deposits of buyers and sellers, pools, bonds."""
     jobs = ledger.jobs
     parts = (
-        jobs.escrow,
+        jobs.deposits,
         jobs.seller_pool,
         jobs.compute_pool,
         jobs.fee_pool,
         jobs.bond,
         jobs.locked,
+        jobs.pledged,
+        jobs.held,
+        jobs.earned,
     )
     return sum(int(np.asarray(part, np.int64).sum()) for part in parts)

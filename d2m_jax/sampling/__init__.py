@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from d2m_jax.core import choices
+from d2m_jax.core import choices, promises
 from d2m_jax.core.protocols import Aggregator, RuleFn
 from d2m_jax.core.types import Count, Number, PyTree
 from d2m_jax.sampling.base import (
@@ -91,9 +91,40 @@ def make_defence(
         choices.lookup(known, number, f"number of sampler {name!r}")
     rule = as_aggregator(aggregator)
     given = choices.taken(build, {"aggregator": rule, "horizon": horizon})
+    promises.check_call(f"sampler {name!r}", build, num_sampled, **given, **numbers)
+    if isinstance(sampler, str) and rule is not None and "aggregator" not in given:
+        raise ValueError(f"{name} brings its own aggregate; give it no aggregator")
+    defence = checked_defence(build(num_sampled, **given, **numbers), num_sampled, name)
     if rule is not None and "aggregator" not in given:
         raise ValueError(f"{name} brings its own aggregate; give it no aggregator")
-    return build(num_sampled, **given, **numbers)
+    return defence
+
+
+def checked_defence(defence: Any, num_sampled: int, name: str) -> Defence:
+    """A defence held to the shapes of `base.py` while it is traced.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(defence, Defence):
+        raise ValueError(
+            f"sampler {name!r} must be a Defence or make one of the number of sampled sellers, not "
+            f"{type(defence).__name__}"
+        )
+    booleans, floats, what = promises.booleans, promises.floats, f"of sampler {name!r}"
+    drawn = Selection(promises.integers(num_sampled), floats(num_sampled), booleans(num_sampled))
+
+    def aggregate(_: Any, state: Any, __: Any, updates: jax.Array, *___: Any) -> Any:
+        rows = updates.shape[0]
+        seen = booleans(rows), booleans(rows), booleans(rows), floats(rows)
+        info = DefenceInfo(*seen, promises.integers(), promises.integers(), booleans())
+        return floats(updates.shape[1]), promises.Like(state), info
+
+    return Defence(
+        defence.init,
+        promises.checked(defence.sample, f"`sample` {what}", lambda *_: drawn),
+        promises.checked(defence.aggregate, f"`aggregate` {what}", aggregate),
+    )
 
 
 def as_sampler(part: BuildDefence | Defence) -> BuildDefence:
@@ -123,6 +154,9 @@ def as_aggregator(rule: Aggregator | RuleFn | None) -> Aggregator | None:
     """A plain `rule(updates, f, mask=)` in the form of an `Aggregator`; others unchanged."""
     if rule is None or isinstance(rule, Aggregator):
         return rule
+
+    what = f"aggregator {choices.label(rule)!r}"
+    rule = promises.checked(rule, what, lambda updates, *_, **__: promises.floats(updates.shape[1]))
 
     def apply(memory: PyTree, updates: jax.Array, f: Count, mask: Any = None, **_: Any) -> Any:
         return rule(updates, f, mask=mask), memory

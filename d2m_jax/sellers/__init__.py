@@ -6,13 +6,14 @@ here: attacks on updates (`attacks/`), aggregation. Read next: `local.py`.
 
 from d2m_jax.sellers import scaffold
 from d2m_jax.sellers.local import local_update
-from d2m_jax.sellers.momentum import ema, heavy_ball
+from d2m_jax.sellers.momentum import Momentum, ema, heavy_ball
 from d2m_jax.sellers.participation import Participation, participation
 from d2m_jax.sellers.scaffold import ScaffoldState
 from d2m_jax.sellers.train import draw_batch, train_sellers
 
 __all__ = [
     "MOMENTA",
+    "Momentum",
     "Participation",
     "ScaffoldState",
     "draw_batch",
@@ -24,4 +25,4 @@ __all__ = [
     "train_sellers",
 ]
 
-MOMENTA = {"ema": ema, "heavy_ball": heavy_ball}
+MOMENTA: dict[str, Momentum] = {"ema": ema, "heavy_ball": heavy_ball}

@@ -4,8 +4,24 @@ Both start from zeros and keep one buffer per seller, `[N, D]`. They differ by t
 1 / (1 - beta) only, and so do all radii and thresholds of a defence that sees them.
 """
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
+
+
+class Momentum(Protocol):
+    """`(buffer [N, D], sampled [S], updates [S, D], beta) -> (buffer [N, D], sent [S, D])`."""
+
+    def __call__(
+        self,
+        buffer: jax.Array,
+        sampled: jax.Array | None,
+        updates: jax.Array,
+        beta: jax.Array | float,
+        /,
+    ) -> tuple[jax.Array, jax.Array]:
+        """The new buffer and what the sampled sellers send."""
 
 
 def ema(

@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from d2m_jax.config.hparams import PARTS, HParams, Money
+from d2m_jax.config.arrays import money_like, requests_like
+from d2m_jax.config.hparams import PARTS, HParams
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.types import PyTree
@@ -58,10 +59,9 @@ def default_numbers(field: str, part: Any) -> dict[str, Any]:
 
 def _like(hparams: Any) -> HParams:
     """Defaults whose types decide those of the arrays: see `as_arrays`."""
-    buyers = len(hparams.money.buyer_values)
     floats: Any = {part: jax.tree.map(lambda _: 0.0, getattr(hparams, part)) for part in PARTS}
     return HParams(
-        money=Money(buyer_values=(0,) * buyers, buyer_shading_bps=(0,) * buyers), **floats
+        money=money_like(hparams.money), requests=requests_like(hparams.requests), **floats
     )
 
 

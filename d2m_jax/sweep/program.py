@@ -22,16 +22,14 @@ from jax.sharding import PartitionSpec as P
 
 from d2m_jax.aggregation import make_aggregator
 from d2m_jax.aggregation.switched import switched_aggregator
-from d2m_jax.attacks import bind
 from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
 from d2m_jax.core.backend import choices
 from d2m_jax.core.types import PyTree
-from d2m_jax.market.choices import chosen
 from d2m_jax.market.defence import build_defence
 from d2m_jax.market.engine import Market, market_of
-from d2m_jax.market.parts import make_parts
+from d2m_jax.market.parts import attack_of, make_parts
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.sweep.batch import join
 from d2m_jax.sweep.plan import Assault, Rule
@@ -87,7 +85,7 @@ def market_for(shape: Shape, choice: jax.Array, hparams: Any) -> tuple[Market, H
     spec = shape.spec
     parts = make_parts(spec, shape.task)
     attacks = [
-        bind(chosen(dataclasses.replace(spec, attack=a.name), "attack"), **dict(a.options))
+        attack_of(dataclasses.replace(spec, attack=a.name, attack_options=a.options))
         for a in shape.attacks
     ]
     parts = parts._replace(attack=switched_attack(attacks, choice[1], hparams.attack))

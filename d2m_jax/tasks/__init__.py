@@ -9,10 +9,12 @@ from typing import Any
 
 from d2m_jax.core.choices import label, pick
 from d2m_jax.core.dataset import Dataset
+from d2m_jax.core.promises import check_call
 from d2m_jax.tasks.adapters import from_equinox, from_flax, from_haiku
+from d2m_jax.tasks.checking import check_examples, check_fields
 from d2m_jax.tasks.cnn import cifar_cnn, mnist_cnn
 from d2m_jax.tasks.dense import logreg, mlp
-from d2m_jax.tasks.evaluation import evaluate, losses_of_candidates, losses_of_mixtures
+from d2m_jax.tasks.evaluation import check_unit, evaluate, losses_of_candidates, losses_of_mixtures
 from d2m_jax.tasks.flat import Model, flatten
 from d2m_jax.tasks.measures import METRICS
 from d2m_jax.tasks.problem import Problem, is_labelled, problem_of
@@ -28,6 +30,8 @@ __all__ = [
     "Problem",
     "Task",
     "char_lstm",
+    "check_examples",
+    "check_unit",
     "cifar_cnn",
     "evaluate",
     "flatten",
@@ -73,10 +77,20 @@ def make_task(
         problem = dataset if isinstance(dataset, Problem) else problem_of(dataset)
         if not problem.input_shape or min(problem.input_shape) < 1:
             raise ValueError(f"the inputs of an example have the empty shape {problem.input_shape}")
-        task = task(problem)
-    if metric == "default":
-        return task
-    return task._replace(metric=pick(METRICS, metric, "metric"))
+        task = _made(choice, task, problem)
+    if not (isinstance(metric, str) and metric == "default"):
+        task = task._replace(metric=pick(METRICS, metric, "metric"))
+    check_fields(task)
+    return task
+
+
+def _made(choice: Any, build: Any, problem: Problem) -> Task:
+    what = f"model {label(choice)!r}"
+    check_call(f"{what}, which is no Task and so a function of the Problem,", build, problem)
+    task = build(problem)
+    if not isinstance(task, Task):
+        raise ValueError(f"{what} must make a Task of the Problem, not {type(task).__name__}")
+    return task
 
 
 def make_model(

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 from d2m_jax.core.dataset import num_examples
 from d2m_jax.core.types import Batch, PyTree
 from d2m_jax.tasks.flat import Model
+from d2m_jax.tasks.task import Metric
 
 BLOCK = 250  # examples at a time
+_ROUNDING = 1e-5
 
 
 def evaluate(
@@ -33,6 +35,9 @@ def evaluate(
 
     Returns:
         metric in [0, 1] and mean loss, floating scalars.
+
+    Raises:
+        ValueError: outside of a program, a metric that is not in [0, 1].
     """
     total, metric = num_examples(examples), model.metric
     block = min(block, total)
@@ -53,9 +58,23 @@ def evaluate(
     loss = losses.sum() / total
     if metric.per_example is None:
         outputs = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:total], found)
-        return metric.of_set(outputs, model.prepare(examples, stats)), loss
-    mean = found.sum() / total
-    return (metric.finish(mean) if metric.finish else mean), loss
+        assert metric.of_set is not None  # `check_metric`
+        value = metric.of_set(outputs, model.prepare(examples, stats))
+    else:
+        mean = found.sum() / total
+        value = metric.finish(mean) if metric.finish else mean
+    if not isinstance(value, jax.core.Tracer):
+        check_unit(metric, value)
+    return value, loss
+
+
+def check_unit(metric: Metric, value: Any) -> None:
+    """Raises a ValueError for a metric outside [0, 1]; NaN is that of a broken model."""
+    found = float(value)
+    if found < -_ROUNDING or found > 1 + _ROUNDING:
+        raise ValueError(
+            f"metric {metric.name!r} must lie in [0, 1], more is better, and is {found:g}: scale it"
+        )
 
 
 def losses_of_candidates(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from d2m_jax.core.training import OfBatch
 from d2m_jax.core.types import Batch, Key, PyTree
+from d2m_jax.tasks.checking import check_fields, held_loss, held_metric
 from d2m_jax.tasks.task import Metric, Task
 
 ApplyFlat: TypeAlias = Callable[..., Any]  # (theta [D], batch, key=None) -> outputs
@@ -50,8 +51,11 @@ def flatten(task: Task) -> Model:
     `jax.tree.leaves`.
 
     Raises:
-        ValueError: a parameter that is no floating number, or none at all.
+        ValueError: a field that is not what it must be; a parameter that is no floating number, or
+            none at all. Later, in the trace: losses or a metric of another shape than they promise.
     """
+    check_fields(task)
+    loss, metric = held_loss(task.loss, task.name), held_metric(task.metric, task.name)
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     leaves, tree = jax.tree.flatten(shapes)
     _check(task.name, shapes)
@@ -77,13 +81,13 @@ def flatten(task: Task) -> Model:
         num_classes=task.num_classes,
         kind=task.kind,
         map_sellers=task.map_sellers,
-        metric=task.metric,
+        metric=metric,
         unravel=unravel,
         init=init,
         prepare=task.prepare or (lambda batch, stats: batch),
-        of_outputs=task.loss,
+        of_outputs=loss,
         units=task.units,
-        **of_apply(apply, task.loss, task.map_sellers),
+        **of_apply(apply, loss, task.map_sellers),
     )
     return task.fast(model) if task.fast else model
 

@@ -6,26 +6,21 @@ Everything is looked at by shape, before anything compiles. Not here: the librar
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from d2m_jax.core.types import Batch, Key, PyTree
 from d2m_jax.tasks import losses, measures
-from d2m_jax.tasks.task import Loss, Metric, Task
-
-# What libraries raise when a network meets arrays that it cannot take.
-UNFIT = (
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    flax.errors.FlaxError,
+from d2m_jax.tasks.checking import (
+    MANY,
+    UNFIT,
+    check_metric,
+    check_outputs,
+    held_loss,
+    held_metric,
 )
-MANY = 7  # examples in a batch whose shapes are looked at: no likely width of an output
+from d2m_jax.tasks.task import Loss, Metric, Task
 
 
 class TaskError(ValueError):
@@ -220,17 +215,11 @@ def defaults(outputs: Any, labels: Any, num_classes: int = 0) -> tuple[Loss, Met
 
 
 def _check_losses(name: str, loss: Loss, metric: Metric, outputs: Any, batch: Batch) -> None:
-    given = jax.tree.leaves(batch)[0].shape[:1]
-    got = jax.eval_shape(loss, outputs, batch)
-    if getattr(got, "shape", None) != given:
-        raise TaskError(f"the loss of {name} must be one number for each example, not {got}")
-    if (metric.per_example is None) == (metric.of_set is None):
-        raise TaskError(f"metric {metric.name!r} must have either per_example or of_set")
-    of: Any = metric.per_example if metric.of_set is None else metric.of_set
-    got = jax.eval_shape(of, outputs, batch)
-    if getattr(got, "shape", None) != (given if metric.of_set is None else ()):
-        wanted = "one number for each example" if metric.of_set is None else "one number"
-        raise TaskError(f"metric {metric.name!r} of {name} must be {wanted}, not {got}")
+    try:
+        check_metric(metric, name)
+        check_outputs(held_loss(loss, name), held_metric(metric, name), outputs, batch)
+    except ValueError as error:
+        raise TaskError(" ".join(str(error).split())) from error
 
 
 def _check_labels(name: str, sample: Batch, num_classes: int) -> None:

@@ -6,6 +6,7 @@
 Not here: how the market sees a task, as one flat vector of parameters (`flat.py`).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -35,17 +36,33 @@ class Loss(Protocol):
         """Losses [B] float32."""
 
 
+class Finish(Protocol):
+    """`mean [] -> []`."""
+
+    def __call__(self, mean: jax.Array, /) -> jax.Array:
+        """The metric of a set from the mean over its examples."""
+
+
+class OfSet(Protocol):
+    """`(outputs of all, batch of all) -> []`."""
+
+    def __call__(self, outputs: Any, batch: Batch, /) -> jax.Array:
+        """The metric of a set."""
+
+
 class Metric(NamedTuple):
     """How good a model is on a whole set, in [0, 1], more is better.
 
     With `per_example` [B] in place of `of_set` the set is looked at block by block, and the metric
-    is `finish` of the mean; else the outputs of all examples are gathered first.
+    is `finish` of the mean; else the outputs of all examples are gathered first. Values outside
+    [0, 1] are never clipped, which would hide a mistake: `evaluate` outside of a program and
+    `market.collect` refuse them. NaN reaches no threshold.
     """
 
     name: str
     per_example: Loss | None = None  # (outputs, batch) -> [B]
-    finish: Any = None  # [] -> []; None: the mean itself
-    of_set: Any = None  # (outputs of all, batch of all) -> []
+    finish: Finish | None = None  # None: the mean itself
+    of_set: OfSet | None = None
 
 
 class Task(NamedTuple):
@@ -65,6 +82,8 @@ class Task(NamedTuple):
     num_classes: int = 0  # L; 0: the labels are no classes
     kind: str = "arrays"  # of the data: "images", "table", "text" or "arrays"
     map_sellers: str = "vmap"  # "vmap" or "map": the faster way over sellers on this backend
-    units: Any = None  # () -> (groups [D] int32, how many): parameters that are of use alone, which
-    # partial models hand out; group 0 goes to everybody
-    fast: Any = None  # Model -> Model: the same functions in a faster form, see `flat.py`
+    units: Callable[[], tuple[jax.Array, int]] | None = None  # groups [D] int32 of parameters that
+    # are of use alone, and how many: partial models hand them out; group 0 goes to everybody
+    fast: Callable[[Any], Any] | None = (
+        None  # Model -> Model: the same functions in a faster form, see `flat.py`
+    )

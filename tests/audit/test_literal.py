@@ -12,8 +12,8 @@ from d2m_jax.attacks import Attack
 from d2m_jax.audit.literal import literal_round
 from d2m_jax.cone import Outcome
 from d2m_jax.cone.hashing import result_digest
-from d2m_jax.market.engine import scene_of
 from d2m_jax.market.round import learn
+from d2m_jax.market.step import scene_of
 from d2m_jax.market.variants import stages_of
 from tests import worlds
 
@@ -60,14 +60,12 @@ def test_literal_votes_on_real_rounds_accept_what_the_vote_model_accepts(name):
             state.ledger, market.parts.rules(hparams), actor=market.layout.treasury, job=0,
             outcomes=vote.outcome,
         )  # fmt: skip
-        for field in ("balances", "stakes", "burned"):
-            expected = np.asarray(getattr(after.ledger, field))
-            np.testing.assert_array_equal(getattr(settled, field), expected, err_msg=field)
-        assert int(settled.jobs.compute_paid[0]) == int(after.ledger.jobs.compute_paid[0])
+        for field in ("earned", "pledged", "held", "compute_pool"):
+            expected = np.asarray(getattr(after.ledger.jobs, field))
+            np.testing.assert_array_equal(getattr(settled.jobs, field), expected, err_msg=field)
         state = after
     assert len(set(models)) == ROUNDS  # a real round moves the model
-    slashed = np.asarray(state.ledger.stakes < hparams.money.node_stake)[market.layout.nodes]
-    assert slashed.any() == (name != "honest")
+    assert np.asarray(state.ledger.jobs.held).any() == (name != "honest")
 
 
 def test_a_seller_with_two_faces_is_dropped_by_all_and_named():

@@ -12,7 +12,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cone.md").read_text(),
 @pytest.mark.slow
 def test_the_examples_run():
     names = {"__name__": "example"}
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     for code in BLOCKS:
         exec(compile(code, "docs/cone.md", "exec"), names)
     assert names["literal"].caught.sum() == 1

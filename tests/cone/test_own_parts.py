@@ -148,13 +148,16 @@ def test_simulation_takes_records_as_static_arguments():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (dict(stop_rule=lambda tally, params: (tally.size, tally.size)), "integers and booleans"),
+        (
+            dict(stop_rule=lambda tally, params: (tally.size, tally.size)),
+            "integers of shape .*; booleans of",
+        ),
         (dict(stop_rule=None), "stop rule must be a name or a function"),
         (dict(stop_rule=(1, 2)), "stop rule must be a name or a function"),
-        (dict(schedule=lambda params, attempts: jnp.ones(attempts)), "integer running totals"),
-        (dict(schedule=lambda params, attempts: jnp.int32([3])), "got int32 of shape"),
+        (dict(schedule=lambda params, attempts: jnp.ones(attempts)), "integers of shape"),
+        (dict(schedule=lambda params, attempts: jnp.int32([3])), "not int32 of shape"),
         (dict(schedule=lambda params, attempts: -jnp.arange(attempts)), "must not fall"),
-        (dict(sortition=lambda key, eligible, stake, ends: ends), "must give Sets"),
+        (dict(sortition=lambda key, eligible, stake, ends: ends), r"must give Sets\("),
     ],
 )
 def test_parts_that_give_something_else_are_refused(options, sentence):

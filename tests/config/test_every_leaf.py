@@ -13,8 +13,10 @@ import pytest
 from d2m_jax import HParams, Spec, make_market
 from d2m_jax.config.population import Population
 from d2m_jax.config.spec import DataSpec
+from d2m_jax.core.choices import numbers
 from d2m_jax.data import load
-from d2m_jax.market import deal
+from d2m_jax.market import DISPUTES, deal
+from d2m_jax.market.bidding import Bidding
 
 SMALL = {
     "model": "logreg",
@@ -47,10 +49,12 @@ WORLDS = {  # name: fields of the spec, of the population, of the learning, of t
     "private": ({"privacy": "update", **UNIFORM}, PEOPLE, {}, {}),
     "parts": ({"partial": True, **UNIFORM, "model": "mlp"}, {}, {}, {}),
     "secure": ({"secure_group": 2, **UNIFORM, "num_sampled": 4}, PEOPLE, {}, {}),
+    "ascending": ({"auction": "ascending", **UNIFORM}, PEOPLE, {}, {}),
     "fixed sets": ({"set_schedule": "fixed", **UNIFORM}, PEOPLE, {}, {}),
     "independent sets": ({"set_schedule": "independent", "stop_rule": "miracle", **UNIFORM},
                          PEOPLE, {}, {}),
 }  # fmt: skip
+CONDUCT = {"aborted": (Bidding.UNREVEALED, 0, 0)}  # of the buyers
 OTHER = {  # values that are not the usual step away
     "tau": 0.05,
     "tolerated_f": 1,
@@ -80,7 +84,6 @@ OTHER = {  # values that are not the usual step away
     "defence.start_deviations": 60.0,
     "money.buyer_funds": 750_000,
     "rules.min_sellers": 9,
-    "rules.second_price": 0,
     "rules.refund_fee": 0,
     "rules.partial_payment": 1,
     "rules.min_reputation_bps": 9_999,
@@ -90,7 +93,13 @@ OTHER = {  # values that are not the usual step away
     "rules.node_stake": 15_000,
     "rules.auction_window": 3,
 }
-REFUSED = {"defence.horizon": 77.0, "rules.num_rounds": 5}  # they follow from the spec
+REFUSED = {  # they follow from the spec: the value, and the sentence
+    "defence.horizon": (77.0, "defence.horizon follows from spec[.]"),
+    "rules.num_rounds": (5, "rules.num_rounds follows from spec[.]"),
+    "rules.sealed": (0, "rules.sealed follows from spec[.]"),
+    "rules.second_price": (0, "rules.second_price follows from spec[.]"),
+    "population.breadth": (2, "population.breadth = 2 must lie in"),
+}
 ELSEWHERE = {
     "privacy.delta",  # of the epsilon that is reported: tests/privacy
     "defence.readmission",  # of sellers that come back: tests/sampling, test_pinned.py
@@ -106,7 +115,7 @@ def hparams_of(world):
         population=Population(**people),
         learning=base.learning.replace(**learning),
         conduct=base.conduct.replace(**conduct),
-        money=base.money.replace(**BUYERS),
+        money=base.money.replace(**BUYERS, buyer_conduct=CONDUCT.get(world, ())),
         attack=attack,
         tau=0.4,
     )
@@ -165,11 +174,38 @@ def test_every_number_moves_an_outcome():
     jax.clear_caches()
 
 
+BISECTION = {  # number: two values, the first of which all begin with
+    "watchers": (1.0, 0.0),
+    "watching": (1.0, 0.0),
+    "censorship": (0.2, 0.9),
+    "sybils": (1.0, 3.0),
+    "inexact": (0.0, 1.0),
+    "steps": (4096.0, 100.0),
+    "window": (50.0, 300.0),
+    "budget": (40.0, 300.0),
+    "judging": (60.0, 0.0),
+}
+
+
+def test_every_number_of_a_dispute_by_bisection_moves_an_outcome():
+    spec = Spec(**{**SMALL, **WORLDS["captured"][0], "dispute": "bisection"})
+    assert set(BISECTION) == set(numbers(DISPUTES["bisection"]))
+    outcome, usual = program(spec), {name: first for name, (first, _) in BISECTION.items()}
+    before = outcome(hparams_of("captured").replace(dispute=usual))
+    assert before.closing.disputed and before.closing.upheld
+    for name, (_, value) in BISECTION.items():
+        changed = hparams_of("captured").replace(dispute={**usual, name: value})
+        assert differ(before, outcome(changed)), name
+    program.cache_clear()
+    jax.clear_caches()
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_follows_from_the_spec_is_refused(name):
     market = make_market(Spec(**SMALL), load("digits"))
-    with pytest.raises(ValueError, match=f"{name} follows from spec.num_rounds"):
-        market.numbers(with_leaf(hparams_of("plain"), name, REFUSED[name]))
+    value, sentence = REFUSED[name]
+    with pytest.raises(ValueError, match=sentence):
+        market.numbers(with_leaf(hparams_of("plain"), name, value))
 
 
 CHANGES = {

@@ -8,6 +8,7 @@ import numpy as np
 from contracts.market import UNIT, Market, state
 from d2m_jax import ledger as L
 from tests.contracts.machines import artifact, by_name, disagreement
+from tests.ledger.model import mix
 from tests.ledger.traces import LAYOUT, genesis
 
 ARBITER = LAYOUT.treasury
@@ -15,6 +16,13 @@ BUYER, RIVAL, THIRD = 0, 1, 2
 SELLERS = [LAYOUT.seller(i) for i in range(LAYOUT.num_sellers)]
 NODES = [LAYOUT.node(i) for i in range(LAYOUT.num_nodes)]
 OK = L.Reason.OK
+CONTENT = (9, 99)  # of a buyer's metric, and its salt
+METRIC = mix(*CONTENT)
+USUAL = {  # fields of an action, where a test says nothing else
+    "REGISTER_SELLER": {"extra": (0, 10_000)},  # works for any pool and any threshold
+    "BID": {"extra": (8, METRIC), "payload": CONTENT},
+    "OPEN_METRIC": {"value": CONTENT[0], "extra": CONTENT[1:]},
+}
 
 apply = jax.jit(L.apply)
 
@@ -30,6 +38,12 @@ RULES = {
     **L.DEFAULT_RULES,
     **{"auction_window": 3, "challenge_window": 3, "timeout": 10, "withdrawal_delay": 10},
     **{"reserve": 10, "num_rounds": 2, "min_sellers": 1, "seller_deposit": 100, "node_stake": 100},
+    **{
+        "work_bps": 0,
+        "sealed": 0,
+        "second_price": 0,
+        "reveal_window": 4,
+    },  # open bids, where the test is no other
 }
 
 
@@ -76,12 +90,27 @@ class Both:
     def __call__(self, kind, actor=BUYER, expect=OK, **fields):
         """An action by name of its kind; fails unless the receipt is the expected one."""
         blank = dict.fromkeys(("job", "target", "amount", "tags", "value"), 0)
-        payload = list(fields.pop("payload", ()))
+        fields = {**USUAL.get(kind, {}), **fields}
+        payload, extra = list(fields.pop("payload", ())), list(fields.pop("extra", ()))
         payload += [0] * (LAYOUT.payload_size - len(payload))
-        action = {**blank, **fields, "payload": payload, "actor": actor, "kind": int(L.Kind[kind])}
+        vectors = {"payload": payload, "extra": (extra + [0, 0, 0])[:3]}
+        action = {**blank, **fields, **vectors, "actor": actor, "kind": int(L.Kind[kind])}
         reason = self.do(action)
         assert reason == expect, f"{kind}: {reason.name}, not {L.Reason(expect).name}"
         return self
+
+    def seal(self, actor, deposit, amount=None, *, job=0, tags=3, tau=5_000, salt=77, **expect):
+        """Seals a bid of `amount` (the deposit, if not said) for the usual model and metric."""
+        said = (deposit if amount is None else amount, tau, 8, METRIC, salt)
+        payload = (*said[:2], *CONTENT)
+        value = mix(job, actor, *said)
+        fields = {"amount": deposit, "value": value, "extra": said[2:], "payload": payload}
+        return self("SEAL", actor, job=job, tags=tags, **fields, **expect)
+
+    def reveal(self, actor, amount, *, job=0, tau=5_000, salt=77, **expect):
+        """Opens what `seal` has sealed."""
+        said = {"amount": amount, "value": tau, "extra": (8, METRIC, salt), "payload": CONTENT}
+        return self("REVEAL", actor, job=job, **said, **expect)
 
     @property
     def balances(self):
@@ -110,11 +139,11 @@ def registered(**options):
 
 
 def matched(price=500, tau=5_000, **options):
-    """One bid by BUYER, closed and matched with all sellers."""
+    """One bid by BUYER, closed and matched with all sellers; its metric is open."""
     both = registered(**options)
     both("BID", BUYER, tags=3, amount=price, value=tau)
     window = both.terms["auction_window"]
-    return both("WAIT", amount=window)("CLOSE_AUCTION")("MATCH")
+    return both("WAIT", amount=window)("CLOSE_AUCTION")("OPEN_METRIC", BUYER)
 
 
 def challenged(weights=(3, 1, 0), **options):

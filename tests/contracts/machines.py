@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from contracts.market import Market, compile_market
+from contracts.market import HASHED, Market, compile_market
 from d2m_jax import ledger as L
 from tests.ledger.traces import (
     FIELDS,
@@ -69,7 +69,7 @@ def play_contract(compiled, seeds):
             # A revert undoes all: read again only what may have changed.
             words.append(words[-1] if words and reason else market.words())
             if reason and row[0] != L.Kind.WAIT:
-                refused_at.add((market.last.pc, reason.name))
+                refused_at.add((market.last.back, reason.name))
         played.append((rows, model.rules, funds, reasons, np.stack(words), refused_at))
     return played
 
@@ -103,8 +103,14 @@ def play_ledger(traces):
 
 
 def by_name(ledger):
-    """The fields of a ledger in one dictionary; those of the jobs as `jobs.<name>`."""
-    return {**vars(ledger), **{f"jobs.{name}": x for name, x in vars(ledger.jobs).items()}}
+    """The fields of a ledger in one dictionary, those of the jobs as `jobs.<name>`."""
+    jobs = {f"jobs.{name}": x for name, x in vars(ledger.jobs).items()}
+    return comparable({**vars(ledger), **jobs})
+
+
+def comparable(fields):
+    """The fields by name, as the contract's `state` gives them."""
+    return {**fields, **{name: np.asarray(fields[name]) != 0 for name in HASHED}}
 
 
 def disagreement(contract, ledger):

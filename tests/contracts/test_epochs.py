@@ -12,31 +12,34 @@ def test_two_jobs_side_by_side_keep_their_money_apart():
     """Auctions for two tags, one stake of sellers and nodes; one job misses tau, one is paid.
 
     Job 0, price 400 = 280 + 20 + 100: 50 a round. Job 1, price 800 = 560 + 40 + 200: 100 a round.
-    Node 3 is wrong once in job 1: 200 slashed, 100 burned, 100 more for that round of that job.
+    Node 3 is wrong once in job 1: the 100 that it pledged to it are held, so it has no say in the
+    next round; in the end 50 are burned and 50 go to node 2, which alone was right in that job.
     """
     both = registered()
     both("BID", BUYER, tags=1, amount=400, value=5_000)("WAIT", amount=1)
     both("BID", RIVAL, job=1, tags=2, amount=500, value=5_000)
     both("BID", THIRD, job=0, tags=2, amount=900, expect=R.WRONG_TAGS)
     both("BID", THIRD, job=1, tags=2, amount=800, value=5_000)
-    assert both.balances[:3] == [600, 1_000, 200]
+    assert both.balances[:3] == [600, 500, 200]
     both("WAIT", amount=2)("CLOSE_AUCTION", job=1, expect=R.TOO_EARLY)  # each window for itself
-    both("CLOSE_AUCTION", job=0)("MATCH", job=0)("WAIT", amount=1)
-    both("CLOSE_AUCTION", job=1)("MATCH", job=1)
-    assert [both.stakes[s] for s in SELLERS] == [0, 0, 0]  # two deposits of 100 are locked
+    both("CLOSE_AUCTION", job=0)("WAIT", amount=1)
+    both("CLOSE_AUCTION", job=1)
+    assert both.stakes[3:10] == [0] * 7  # two deposits and two pledges of 100 each
     for job, outcomes in ((0, [1, 1, 0, 0]), (1, [0, 0, 1, 2]), (0, [1]), (1, [0, 0, 1, 1])):
         both("SETTLE_ROUND", ARBITER, job=job, payload=outcomes)
-    nodes = [both.balances[n] for n in NODES]
-    assert nodes == [800 + 25 + 50, 800 + 25, 800 + 200 + 50, 800 + 50]
+    assert both.row("earned", 0) == [25 + 50, 25, 0, 0] and both.row("earned", 1) == [0, 0, 200, 0]
+    assert both.row("held", 1) == [0, 0, 0, 100] and both.row("held", 0) == [0, 0, 0, 0]
+    both("OPEN_METRIC", BUYER, job=0)("OPEN_METRIC", THIRD, job=1)
     both("REPORT_METRIC", ARBITER, job=0, amount=4_000, payload=[1, 1, 1])
     both("REPORT_METRIC", ARBITER, job=1, amount=6_000, payload=[1, 1, 2])
     both("OPEN_DISPUTE", BUYER, job=1, target=NODES[0], expect=R.NOT_AUTHORISED)  # not its job
     both("WAIT", amount=3)("SETTLE", job=0)("SETTLE", job=1)
     assert both.balances[:3] == [600 + 280 + 20, 1_000, 200]
+    assert [both.balances[n] for n in NODES] == [800 + 75, 800 + 25, 800 + 200 + 50, 800]
     assert [both.balances[s] for s in SELLERS] == [800 + 140, 800 + 140, 800 + 280]
     assert [both.stakes[s] for s in SELLERS] == [200] * 3
-    assert both.balances[ARBITER] == 1_000 + 40 and int(both.ledger.burned) == 100
-    assert [both.stakes[n] for n in NODES] == [200, 200, 200, 0]
+    assert both.balances[ARBITER] == 1_000 + 40 and int(both.ledger.burned) == 50
+    assert [both.stakes[n] for n in NODES] == [200, 200, 200, 100]
 
 
 def test_balances_stakes_reputation_and_bans_go_from_job_to_job():
@@ -45,7 +48,7 @@ def test_balances_stakes_reputation_and_bans_go_from_job_to_job():
     matched = []
     for epoch in range(4):
         both("BID", epoch % 2, tags=3, amount=100, value=5_000)("WAIT", amount=3)
-        both("CLOSE_AUCTION")("MATCH")
+        both("CLOSE_AUCTION")("OPEN_METRIC", epoch % 2)
         matched.append(both.row("matched"))
         for _ in range(2):
             both("SETTLE_ROUND", ARBITER, payload=[1, 1, 3, 1])  # node 2 is silent
@@ -63,11 +66,8 @@ def test_balances_stakes_reputation_and_bans_go_from_job_to_job():
     for _ in range(4):
         expected = expected * 9 // 10
     assert np.asarray(both.ledger.reputation_bps)[2] == expected
-    # ten per cent of the stake a silent round, rounded down
-    stake = 200
-    for _ in range(8):
-        stake -= stake // 10
-    assert both.stakes[NODES[2]] == stake
+    # ten per cent of what is left of its pledge of 100 a silent round, rounded down
+    assert both.stakes[NODES[2]] == 200 - 4 * (10 + 9)
     both("REGISTER_SELLER", SELLERS[1], tags=3, value=5, amount=100, expect=R.BANNED)
     both("REQUEST_WITHDRAWAL", SELLERS[1], amount=100)("WAIT", amount=10)("WITHDRAW", SELLERS[1])
     both("REGISTER_SELLER", SELLERS[1], tags=3, value=5, amount=100, expect=R.BANNED)

@@ -138,9 +138,11 @@ def test_who_cannot_take_its_ether_harms_only_itself():
     assert not sent.ok and by_name(market.words(), LAYOUT)["balances"][BUYER] == 100
     market.evm.state.set_balance(address_of(RIVAL), 0)
     assert market.call(address_of(RIVAL), "pay_out", 10).ok
-    # it is outbid like anybody else: that credits it inside the contract and sends nothing
-    assert market.call(who, "bid", 0, 3, 50, 0).ok
-    assert market.call(address_of(RIVAL), "bid", 0, 3, 60, 0).ok
+    # its bid comes back like anybody else's: that credits it inside the contract, sends nothing
+    assert market.call(who, "bid", 0, 3, 50, 0, 0, 0).ok
+    assert market.call(address_of(RIVAL), "bid", 0, 3, 60, 0, 0, 0).ok
+    market.evm.block += RULES["auction_window"]
+    assert market.call(who, "close_auction", 0).ok
     assert by_name(market.words(), LAYOUT)["balances"][BUYER] == 100
 
 

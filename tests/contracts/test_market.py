@@ -11,7 +11,10 @@ from d2m_jax import ledger as L
 from tests.contracts.machines import NUM_STEPS, artifact, as_dict, legal_world
 from tests.ledger.traces import LAYOUT, random_action, seeded_draw
 
-SEED = 286  # its trace ends with two jobs in CHALLENGE, and somebody banned
+SEED = 5  # its trace ends with a sealed job that runs: nodes have earned and are slashed
+
+
+HASHES = ("seals", "metrics")
 
 
 def new_market(seed):
@@ -67,9 +70,11 @@ def test_arguments_are_encoded_as_the_abi_says():
 def test_the_words_mean_what_the_views_of_the_contract_say():
     """`state` unpacks lanes in Python; the contract unpacks the same words in its views."""
     world = new_market(SEED)
+    world_rules = legal_world(seeded_draw(SEED))[0].rules
     play(world, SEED)
     got = {name: x.astype(int) for name, x in state(world.words(), LAYOUT).items()}
-    assert got["jobs.matched"].any() and got["stakes"].any() and got["exits"].any()
+    for name in ("stakes", "exits", "jobs.matched", "jobs.bids", "jobs.held", "jobs.earned"):
+        assert got[name].any(), name
 
     def view(name, *values):
         output = world.call(world.arbiter, name, *values).output
@@ -82,7 +87,7 @@ def test_the_words_mean_what_the_views_of_the_contract_say():
         names = ("balances", "stakes", "exits", "exit_blocks", "registered", "banned")
         assert view("account", who(account)) == [got[name][account] for name in names]
     for seller in range(LAYOUT.num_sellers):
-        names = ("tags", "sizes", "reputation_bps")
+        names = ("tags", "sizes", "reputation_bps", "asks", "max_taus")
         account = LAYOUT.seller(seller)
         assert view("listing", who(account)) == [got[name][seller] for name in names]
         for job in range(LAYOUT.num_jobs):
@@ -90,8 +95,20 @@ def test_the_words_mean_what_the_views_of_the_contract_say():
             expected = [got[f"jobs.{name}"][job, seller] for name in names]
             assert view("place", job, who(account)) == expected
     for job in range(LAYOUT.num_jobs):
-        expected = [got[f"jobs.{n}"][job] + (n in market.FROM_ONE) for n in market.JOB]
-        assert view("job", job) == expected
+        fields = dict(zip(market.JOB, view("job", job), strict=True))
+        assert fields.pop("pledge") in (0, world_rules["node_stake"])  # of which `state` is made
+        expected = {n: got[f"jobs.{n}"][job] + (n in market.FROM_ONE) for n in fields}
+        assert fields == expected
+        for node in range(LAYOUT.num_nodes):
+            pledged, _, *waits = view("post", job, who(LAYOUT.node(node)))
+            names = ("pledged", "held", "earned", "missed")
+            assert [pledged, *waits] == [got[f"jobs.{n}"][job, node] for n in names]
+        for buyer in range(LAYOUT.num_buyers):
+            *offer, made, seal, model, metric = view("offer", job, who(buyer))
+            names = ("bids", "deposits", "taus", "models")
+            assert [*offer, model] == [got[f"jobs.{n}"][job, buyer] for n in names]
+            assert [seal != 0, metric != 0] == [got[f"jobs.{n}"][job, buyer] for n in HASHES]
+            assert made == (seal != 0 or offer[0] > 0)
 
 
 def test_a_failure_without_a_reason_is_an_error():

@@ -5,7 +5,17 @@ import re
 import pytest
 
 from contracts.evm import Evm
-from contracts.market import SOURCE, UNIT, Market, address_of, encode, reason_text, terms
+from contracts.market import (
+    SOURCE,
+    SUPPLY_LIMIT,
+    UNIT,
+    Market,
+    address_of,
+    encode,
+    line_of,
+    reason_text,
+    terms,
+)
 from d2m_jax import ledger as L
 from tests.contracts.both import ARBITER, BUYER, LAYOUT, challenged, matched, shared_market
 from tests.contracts.machines import artifact, played
@@ -13,12 +23,12 @@ from tests.contracts.machines import artifact, played
 START = {"layout": tuple(LAYOUT), "unit": UNIT, "arbiter": 77, "rules": {}}
 BAD_STARTS = [
     *({"layout": layout} for layout in ((3, 3, 4, 0), (3, 3, 4, 17), (3, 257, 4, 2))),
-    *({"layout": layout} for layout in ((3, 3, 1025, 2), (2**16, 3, 4, 2))),
+    *({"layout": layout} for layout in ((3, 3, 1025, 2), (257, 3, 4, 2))),
     *({"unit": 0}, {"unit": 2**129}, {"arbiter": 0}),
-    *({"rules": {name: 0}} for name in ("reserve", "num_rounds")),
+    *({"rules": {name: 0}} for name in ("reserve", "num_rounds", "node_stake")),
     *({"rules": {name: 2**31}} for name in ("timeout", "reward_cap", "withdrawal_delay")),
     *({"rules": {name: 10_001}} for name in L.DEFAULT_RULES if name.endswith("_bps")),
-    *({"rules": {name: 2}} for name in ("second_price", "partial_payment", "refund_fee")),
+    *({"rules": {name: 2}} for name in ("sealed", "second_price", "partial_payment", "refund_fee")),
     {"rules": {"seller_bps": 9_501, "fee_bps": 500}},
     {"rules": {"withdrawal_delay": 199}},
 ]
@@ -84,29 +94,38 @@ def test_refusals_that_the_functional_ledger_does_not_know():
         assert not sent.ok and reason_text(sent.output) == reason
 
 
-def test_every_assertion_of_the_contract_is_hit():
-    """Mechanically: the compiler's reverts with a reason are the source's asserts, and all ran."""
-    lines = SOURCE.read_text().splitlines()
-    written = {i + 1 for i, line in enumerate(lines) if re.match(r"\s+(assert|raise) ", line)}
-
-    def to_statements(refusals):
-        """A function that does nothing but raise is mapped by the compiler as a whole."""
-        return {pc: min(w for w in written if w >= line) for pc, line in refusals.items()}
-
-    compiled = artifact()
-    running, first = to_statements(compiled.refusals), to_statements(compiled.first_refusals)
-    assert set(running.values()) | set(first.values()) == written
+def test_every_check_of_the_contract_is_hit():
+    """Mechanically: every check in the source has refused, with the reason it is written with."""
+    lines, compiled = SOURCE.read_text().splitlines(), artifact()
+    pattern = r"\s+(assert |self._check\()"
+    written = {i + 1 for i, line in enumerate(lines) if re.match(pattern, line)}
     assert len(written) > 60
 
-    seen = {(running[pc], reason) for trace in played()["traces"] for pc, reason in trace[5]}
+    def check(position):
+        """A check alone in its block is mapped to the block: take the next one written."""
+        line = line_of(compiled, position)
+        return min(w for w in written if w >= line)
+
+    positions = {refused for trace in played()["traces"] for refused in trace[5]}
+    seen = {(check(position), reason) for position, reason in positions}
     assert len(seen) > 40  # by the random traces alone
-    seen |= {(running[sent.pc], reason) for sent, reason in other_refusals()}
+    seen |= {(check(sent.back), reason) for sent, reason in other_refusals()}
     starts = [start(**changes) for changes in BAD_STARTS]
-    seen |= {(first[sent.pc], reason_text(sent.output)) for sent in starts}
-    assert all(f'"{reason}"' in lines[line - 1] for line, reason in seen)
-    hit = {line for line, _ in seen}
-    missed = [f"{line}: {lines[line - 1].strip()}" for line in sorted(written - hit)]
+    seen |= {(compiled.refusals[sent.pc], reason_text(sent.output)) for sent in starts}
+    assert all(reason in lines[line - 1] for line, reason in seen)
+    missed = [f"{i}: {lines[i - 1].strip()}" for i in sorted(written - {i for i, _ in seen})]
     assert not missed, "\n".join(missed)
+
+
+def test_the_numbers_of_the_reasons_are_those_of_the_ledger():
+    """And no reason is written down that no check gives."""
+    source = SOURCE.read_text()
+    numbers = dict(re.findall(r"^([A-Z_]+): constant\(uint256\) = (\d+)$", source, re.M))
+    for reason in L.Reason:
+        if reason != L.Reason.OK:
+            assert int(numbers[reason.name]) == reason
+            assert source.count(f", {reason.name})") >= 1
+    assert int(numbers["SUPPLY_LIMIT"]) == SUPPLY_LIMIT > max(L.Reason)
 
 
 def test_the_deployed_code_is_below_the_limit_of_ethereum():

@@ -9,7 +9,7 @@ from scipy.stats import hypergeom
 from d2m_jax import cone
 from d2m_jax import ledger as books
 from d2m_jax.audit.deviations import random_others
-from d2m_jax.audit.games import auction_game, node_game
+from d2m_jax.audit.games import node_game
 from d2m_jax.audit.strategies import seller_strategies
 from d2m_jax.config.hparams import MARKET_RULES
 from d2m_jax.incentives import best_response as br
@@ -17,44 +17,6 @@ from d2m_jax.report.audit import Audit, markdown
 from d2m_jax.report.gains import plot_gains
 
 KEYS = jax.vmap(jax.random.key)(jnp.arange(1500))
-BIDS = jnp.array([10_000, 5_000, 7_500, 9_000, 11_000, 13_000])
-TOP = 1_200_000  # values are uniform up to here
-
-
-def auction_regret(*, second_price, jump, num_blocks, increment):
-    rules = books.make_rules(
-        **{
-            **MARKET_RULES,
-            "second_price": second_price,
-            "min_increment_bps": increment,
-            "reserve": 1 if jump else 200_000,
-        }
-    )
-
-    def utility(bid, key):
-        value_key, order_key = jax.random.split(key)
-        values = jax.random.randint(value_key, (4,), 1, TOP)
-        bids = jnp.full(4, 10_000).at[0].set(bid)
-        return auction_game(order_key, values, bids, rules, num_blocks=num_blocks, jump=jump)[0]
-
-    both = jax.vmap(jax.vmap(utility, (None, 0)), (0, None))
-    return br.regret(np.asarray(jax.jit(both)(BIDS, KEYS)))
-
-
-def test_truthful_bidding_is_not_dominant_in_a_first_price_auction():
-    found = auction_regret(second_price=0, jump=True, num_blocks=1, increment=0)
-    assert found.low > 0 and BIDS[found.best] == 7_500  # (n - 1) / n of four buyers
-    # against truthful rivals U(b) = E[(v - b v) b^3 (v / TOP)^3] = (1 - b) b^3 TOP / 5, v uniform
-    for bid, gain, margin in zip(np.asarray(BIDS) / 1e4, found.gains, found.margins):
-        if bid < 1:
-            assert abs(gain - (1 - bid) * bid**3 * TOP / 5) < 1.5 * margin
-    assert br.shading(4) == 0.75
-
-
-def test_truthful_bidding_is_best_in_the_default_auction_up_to_an_increment():
-    found = auction_regret(second_price=1, jump=False, num_blocks=20, increment=500)
-    assert found.high < 0.05 * TOP / 10
-    assert found.gains[1] < -10_000 and found.gains[-1] < -10_000
 
 
 def vote_payoffs(stakes, num_bad, gain, cost):
@@ -149,10 +111,12 @@ def test_an_adaptive_liar_that_wins_is_guilty():
     again = game.executed - calm.executed
     np.testing.assert_array_equal(again.sum(1), 6 * (calm.wins > 0).any(1))
     np.testing.assert_array_equal(again.max(1), (calm.wins > 0).any(1))
-    reward = (game.money - calm.money)[:, ~adaptive]
     settled = (game.money < 0).any(1) & (again[:, adaptive].sum(1) == 0)  # nobody to collude again
     assert settled.sum() > 10
-    np.testing.assert_array_equal(reward[settled], 1_000 * again[settled][:, ~adaptive])
+    # who was outvoted is made whole, and who executed again is paid for it
+    least = 1_000 * again[settled][:, ~adaptive]
+    assert (game.money[settled][:, ~adaptive] >= least).all() and least.any()
+    assert (calm.money[settled][:, ~adaptive] < 0).any()
     won, slashed = game.wins[:, adaptive] > 0, game.money[:, adaptive] < 0
     lied = won.any(1)
     assert lied.sum() > 100

@@ -82,7 +82,7 @@ def test_a_payment_of_ones_own_sees_what_it_asks_for():
         ("capped", {"least": 1.0}, "'capped' has no number 'least'; it has: most"),
         ("equal", {"most": 1.0}, "it has: none"),
         (lambda scores, *, view: view.sizes, {}, "asks for a view of the job"),
-        (lambda scores: scores, {}, "must give 5 integer weights, got float32"),
+        (lambda scores: scores, {}, "must give integers of shape .5,., not float32"),
         (lambda scores: jnp.ones(2, jnp.int32), {}, "of shape \\(2,\\)"),
     ],
 )

@@ -38,14 +38,17 @@ def test_a_good_ledger_has_no_faults(good):
         ({"burned": 1}, {"conserved"}),
         ({"seller_pool": 631}, {"conserved", "pools_equal_price"}),
         ({"bond": 5}, {"conserved", "bond_is_disputed"}),
-        ({"escrow": 1}, {"conserved", "escrow_is_best_bid"}),
-        ({"phase": 8}, {"idle_is_empty"}),
+        ({"deposits": 1}, {"conserved", "bids_are_covered"}),
+        ({"phase": int(L.Phase.REFUNDED)}, {"idle_is_empty"}),
         ({"matched": False}, {"locks_are_matched"}),
         ({"weights": 2**15 + 1}, {"locks_are_matched"}),
         ({"buyer": 3}, {"leader_is_buyer"}),
         ({"price": 899}, {"pools_equal_price"}),
-        ({"round": -1}, {"not_negative"}),
-        ({"phase": 7}, {"bond_is_disputed"}),
+        ({"round": -1}, {"not_negative", "rated_once"}),
+        ({"pledged": 5}, {"conserved"}),
+        ({"held": 5}, {"conserved"}),
+        ({"released": True}, {"paid_is_released"}),
+        ({"phase": int(L.Phase.DISPUTED)}, {"bond_is_disputed"}),
     ],
 )
 def test_damage_is_found(good, fields, faults):
@@ -62,7 +65,8 @@ def test_illegal_steps_are_found():
     before = matched().ledger
     after = with_job(before, phase=int(L.Phase.CHALLENGE))
     assert broken(after, before) == {"legal_phases"}
-    assert broken(before, with_job(before, phase=int(L.Phase.CLOSED))) == set()
+    earlier = with_job(before, phase=int(L.Phase.AUCTION), deposits=before.jobs.bids[0])
+    assert "legal_phases" not in broken(before, earlier)
     assert broken(change(before, block=before.block - 1), before) == {"one_way"}
 
 

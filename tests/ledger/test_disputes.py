@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import ARBITER, LAYOUT, challenged, same, trained
+from tests.ledger.worlds import ARBITER, LAYOUT, challenged, open_rules, same, trained
 
 NODE, SELLER, BUYER = LAYOUT.node(1), LAYOUT.seller(0), 2
 NONE = np.zeros(5, int)
@@ -26,24 +26,24 @@ def resolve(world, ruling, findings=NONE, actor=ARBITER, expect=L.Reason.OK):
 
 
 def test_upheld_the_job_fails_and_the_guilty_pay():
-    """Accused node 1 and guilty node 4 lose 1000 each: 1000 burned, 1000 to the injured side.
+    """Accused node 1 and guilty node 4 lose 1000 each, and the 93 and 37 that they had earned.
 
-    The disputer, seller 3, gets the bond of 45 back and 45 as a prize; the buyer gets 955, the
-    seller pool 630, the fee 45 and the unused 2 of compute. Honest pay of the rounds stays.
+    Of the 2000 the sellers get 126, a fifth of their pool, for the work; 1000 are burned; the
+    disputer, seller 3, gets 45, a prize as large as its bond; the buyer the other 829, and of the
+    price all but the 93 of node 0. Half of the 1100 that were slashed before goes to node 0.
     """
     world = dispute(challenged(), actor=LAYOUT.seller(3))
     assert world.balances[6] == 1_000 - 45
-    burned, guilty = int(world.ledger.burned), np.array([0, 0, 0, 0, 4])
-    resolve(world, 1, guilty)
+    resolve(world, 1, np.array([0, 0, 0, 0, 4]))
     assert world.row()["phase"] == L.Phase.REFUNDED
     assert world.balances == [
-        *(10_000, 10_000, 10_000 - 900 + 630 + 45 + 2 + 955),
-        *(1_000, 1_000, 1_000, 1_045),
-        *(2_368, 2_368, 2_000, 2_000, 2_037),
+        *(10_000, 10_000, 10_000 - 93 + 829),
+        *(1_042, 1_014, 1_000, 1_070 + 45),
+        *(2_000 + 93 + 550, 2_000, 2_000, 2_000, 2_000),
         0,
     ]
     assert world.stakes[7:12] == [1_000, 0, 0, 900, 0]
-    assert int(world.ledger.burned) == burned + 1_000
+    assert int(world.ledger.burned) == 1_000 + 550
     assert np.asarray(world.ledger.banned).nonzero()[0].tolist() == [8, 11]
     world("wait", blocks=10)("settle", L.Reason.ALREADY_DONE, actor=0, job=0)
     resolve(world, 1, expect=L.Reason.ALREADY_DONE)
@@ -57,9 +57,9 @@ def test_rejected_the_bond_is_lost_and_the_window_starts_again():
     burned = int(world.ledger.burned)
     resolve(world, 0, np.full(5, L.Finding.GUILTY))  # guilty of nothing then
     assert int(world.ledger.burned) == burned + 45
-    assert world.balances[NODE] == 2_368
+    assert world.balances[NODE] == 2_000
     assert world.balances[BUYER] == 10_000 - 900 - 45
-    assert world.stakes[7:12] == [1_000, 1_000, 0, 900, 1_000]
+    assert world.row()["pledged"] == [1_000, 1_000, 0, 900, 1_000]
     world("wait", blocks=9)("settle", L.Reason.TOO_EARLY, actor=0, job=0)
     dispute(world, accused=LAYOUT.node(0))  # a true one can still be raised
     resolve(world, 0)
@@ -72,8 +72,9 @@ def test_an_accused_seller_loses_its_locked_deposit_and_its_pay():
     resolve(world, 1)
     assert world.stakes[3:7] == [0, 1_000, 1_000, 1_000]
     assert bool(world.ledger.banned[SELLER])
-    # 1000 slashed, 500 burned, the buyer (who disputed) gets the other 500 and its bond.
-    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 500
+    # 1000 slashed: 126 for the work of the others, 500 burned, the buyer, who disputed, has 374
+    assert world.balances[3:7] == [1_000, 1_021, 1_000, 1_105]
+    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 374
 
 
 def test_a_penniless_accused_pays_no_prize():
@@ -126,12 +127,12 @@ def test_a_falsely_low_metric_is_disputed_and_reported_again():
     assert (row["phase"], row["bond"], row["disputer"]) == (L.Phase.VERIFY, 0, L.NOBODY)
     assert world.balances[LAYOUT.seller(3)] == 1_000 + 45
     assert world.balances[BUYER] == 10_000 - 900 + 455
-    assert world.stakes[NODE] == 0 and bool(world.ledger.banned[NODE])
+    assert world.row()["pledged"][1] == 0 and bool(world.ledger.banned[NODE])
     report(world, 9_100)("wait", blocks=9)("settle", L.Reason.TOO_EARLY, actor=0, job=0)
     world("wait", blocks=1)("settle", actor=0, job=0)
     assert world.row()["phase"] == L.Phase.SETTLED
     assert world.balances[3:7] == [1_000 + 210, 1_000 + 70, 1_000, 1_000 + 350 + 45]
-    assert world.balances[BUYER] == 10_000 - 900 + 455 + 2
+    assert world.balances[BUYER] == 10_000 - 900 + 455 + 2 + 93  # what node 1 had earned
 
 
 def test_a_falsely_high_metric_is_disputed_and_the_buyer_refunded():
@@ -140,16 +141,16 @@ def test_a_falsely_high_metric_is_disputed_and_the_buyer_refunded():
     report(world, 5_000)("wait", blocks=10)("settle", actor=0, job=0)
     assert world.row()["phase"] == L.Phase.REFUNDED
     # 500 of the 1000 slashed are burned; the buyer disputed, so all the rest is its own
-    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 500
-    assert world.balances[3:7] == [1_000] * 4
+    assert world.balances[BUYER] == 10_000 - 900 + (630 - 126) + 45 + 2 + 93 + 500
+    assert world.balances[3:7] == [1_042, 1_014, 1_000, 1_070]
 
 
 def test_nodes_that_spoilt_the_model_pay_although_the_metric_was_missed():
     world = dispute(report(trained(), 2_000), actor=LAYOUT.seller(0))
     resolve(world, L.Ruling.UPHELD)
     assert world.row()["phase"] == L.Phase.REFUNDED and world.stakes[NODE] == 0
-    assert world.balances[LAYOUT.seller(0)] == 1_000 + 45
-    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 455
+    assert world.balances[LAYOUT.seller(0)] == 1_000 + 42 + 45
+    assert world.balances[BUYER] == 10_000 - 900 + 630 + 45 + 2 + 93 + 329
 
 
 def test_a_seller_whose_harm_is_found_late_is_unpaid_after_the_second_report():
@@ -172,46 +173,48 @@ def test_a_ruling_is_one_of_three():
     world = dispute(challenged())
     resolve(world, 3, expect=L.Reason.BAD_VALUE)
     resolve(world, -1, expect=L.Reason.BAD_VALUE)
-    resolve(world, 1, np.array([0, 0, 5, 0, 0]), expect=L.Reason.BAD_VALUE)
+    resolve(world, 1, np.array([0, 0, 6, 0, 0]), expect=L.Reason.BAD_VALUE)
     assert same(dispute(challenged()).ledger, world.ledger)
 
 
 def test_who_executes_again_is_paid_from_a_lost_bond_and_the_rest_is_burned():
     """A unit of work holds 112 of the price, the bond 45: nodes 0, 3 and 4 share the 45.
 
-    Node 1 (accused, cleared) was wrong in the re-execution: 1000 slashed, 500 burned, 500 join the
-    pot, which now pays 112 for the work, 37 each; 434 are left of it, and are burned.
+    Node 1 (accused, cleared) was wrong in the re-execution: its 1000 wait as if in a round.
     """
-    for outcomes, each, slashed in (([1, 0, 0, 1, 1], 15, 0), ([1, 2, 0, 1, 1], 37, 1_000)):
+    for outcomes, each, slashed in (([1, 0, 0, 1, 1], 15, 0), ([1, 2, 0, 0, 1], 22, 1_000)):
         world = dispute(challenged())
         before, burned = world.balances, int(world.ledger.burned)
         resolve(world, L.Ruling.REJECTED, np.array(outcomes))
         gained = np.subtract(world.balances, before)
-        assert gained[7:12].tolist() == [each, 0, 0, each, each] and gained.sum() == 3 * each
-        assert world.stakes[NODE] == 1_000 - slashed and not bool(world.ledger.banned[NODE])
-        assert int(world.ledger.burned) - burned == slashed + 45 - 3 * each
+        number = outcomes.count(1)
+        assert gained[7:12].tolist() == [each * (outcome == 1) for outcome in outcomes]
+        assert gained.sum() == number * each and not bool(world.ledger.banned[NODE])
+        assert (world.row()["pledged"][1], world.row()["held"][1]) == (1_000 - slashed, slashed)
+        assert int(world.ledger.burned) - burned == 45 - number * each
 
 
 def test_who_executes_again_is_paid_from_the_slashed_before_prize_and_buyer():
-    """Node 1 is guilty, node 3 silent (900 at stake, 90 slashed): 545 of 1090 are kept.
+    """Node 1 is guilty and loses 1000, node 3 is silent (900 at stake, 90 slashed, they wait).
 
-    112 // 2 go to nodes 0 and 4, nothing to the banned accused who executed again, 45 to the
-    disputer (seller 3), the other 388 to the buyer beside its refund.
+    112 // 2 go to nodes 0 and 4, nothing to the banned accused who executed again, 126 to the
+    sellers, 500 are burned, 45 to the disputer (seller 3), the other 217 to the buyer beside its
+    refund. Then 1190 that waited: 595 to nodes 0 and 4 by what they earned, 93 : 37.
     """
     world = dispute(challenged(), actor=LAYOUT.seller(3))
     before = world.balances
     resolve(world, L.Ruling.UPHELD, np.array([1, 1, 0, 3, 1]))
     gained = np.subtract(world.balances, before).tolist()
-    assert gained[7:12] == [56, 0, 0, 0, 56] and gained[6] == 45 + 45
-    assert gained[BUYER] == 630 + 45 + 2 + 388
+    assert gained[7:12] == [56 + 93 + 425, 0, 0, 0, 56 + 37 + 170]
+    assert gained[3:7] == [42, 14, 0, 70 + 45 + 45]
+    assert gained[BUYER] == 630 + 45 + 2 + 93 + 217
     assert world.stakes[7:12] == [1_000, 0, 0, 810, 1_000]
     assert np.asarray(world.ledger.banned).nonzero()[0].tolist() == [NODE]
-    paid = 900 - (630 + 45 + 2)
-    assert world.row()["compute_paid"] - world.row()["compensation"] == paid  # as before
+    assert world.row()["compute_paid"] == 93 + 37 + 595
 
 
 def test_a_bond_is_never_free():
     """With a price of one unit or no share at all the bond is still one unit."""
-    rules = L.make_rules(num_rounds=2, second_price=1, bond_bps=0)
+    rules = open_rules(bond_bps=0)
     world = dispute(challenged(rules=rules))
     assert world.row()["bond"] == 1

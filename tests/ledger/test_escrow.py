@@ -4,16 +4,26 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import ARBITER, LAYOUT, challenged, matched, registered, trained
+from tests.ledger.worlds import (
+    ARBITER,
+    LAYOUT,
+    METRIC,
+    challenged,
+    matched,
+    open_rules,
+    registered,
+    trained,
+)
 
 
 def closed(world, tags=3, buyer=0, job=0):
     """A slot whose auction one buyer won with 1000 units at first price."""
-    world("bid", buyer=buyer, job=job, tags=tags, amount=1_000, tau_bps=9_000)("wait", blocks=20)
+    terms = {"amount": 1_000, "tau_bps": 9_000, "metric": L.digest_of(**METRIC)}
+    world("bid", buyer=buyer, job=job, tags=tags, **terms)("wait", blocks=20)
     return world("close_auction", actor=0, job=job)
 
 
-FIRST = {"num_rounds": 2, "second_price": 0}
+FIRST = {"second_price": 0}
 
 
 def test_matching_locks_the_deposits():
@@ -21,34 +31,36 @@ def test_matching_locks_the_deposits():
     assert world.row()["matched"] == [True] * 4
     assert world.row()["locked"] == [1_000] * 4
     assert world.stakes[3:7] == [0] * 4
-    world("match", L.Reason.WRONG_PHASE, actor=0, job=0)
     # What is locked cannot be asked back, and cannot be locked twice.
     world("request_withdrawal", L.Reason.NOT_ENOUGH_MONEY, actor=3, amount=1)
-    closed(world, tags=1, job=1)("match", actor=0, job=1)
+    closed(world, tags=1, job=1)
     assert world.row(1)["phase"] == L.Phase.ABORTED
 
 
-def test_too_few_sellers_abort_and_refund_all_but_the_fee():
-    world = registered(rules=L.make_rules(**FIRST, min_sellers=5))
-    closed(world)("match", actor=9, job=0)
+def test_too_few_sellers_abort_without_a_fee():
+    world = registered(rules=open_rules(**FIRST, min_sellers=5))
+    closed(world)
     assert world.row()["phase"] == L.Phase.ABORTED
-    assert world.balances[:3] == [10_000 - 50, 10_000, 10_000] and world.balances[12] == 50
-    assert world.row()["fee_paid"] == 50 and world.row()["refunded"] == 950
+    assert world.balances[:3] == [10_000] * 3 and world.balances[12] == 0
+    assert (world.row()["price"], world.row()["refunded"], world.row()["buyer"]) == (
+        1_000,
+        1_000,
+        0,
+    )
     assert world.stakes[3:7] == [1_000] * 4
-    world("match", L.Reason.ALREADY_DONE, actor=9, job=0)
+    world("close_auction", L.Reason.ALREADY_DONE, actor=9, job=0)
 
 
 def test_tags_that_nobody_has_abort():
-    world = closed(registered(), tags=8)("match", actor=9, job=0)
-    # the price is the reserve of 100, the fee 5 of it
-    assert (world.row()["phase"], world.balances[0]) == (L.Phase.ABORTED, 10_000 - 5)
+    world = closed(registered(), tags=8)
+    assert (world.row()["phase"], world.balances[0]) == (L.Phase.ABORTED, 10_000)
 
 
 @pytest.mark.parametrize("start", [matched, trained])
 def test_a_job_without_progress_times_out(start):
     """The buyer (price 900) gets back what was not paid for compute; deposits are released."""
     world = start()
-    spent = world.row()["compute_paid"] - world.row()["compensation"]
+    spent = sum(world.row()["earned"])
     world("wait", blocks=199)("time_out", L.Reason.TOO_EARLY, actor=0, job=0)
     world("wait", blocks=1)("time_out", actor=0, job=0)
     assert world.row()["phase"] == L.Phase.REFUNDED
@@ -92,38 +104,38 @@ def test_the_next_job_in_the_same_slot_goes_on_with_the_same_accounts():
     assert row["phase"] == L.Phase.IDLE and row["buyer"] == L.NOBODY
     assert row["price"] == row["seller_paid"] == sum(row["weights"]) == row["round"] == 0
     balances, stakes = world.balances, world.stakes
-    closed(world)("match", actor=0, job=0)
+    closed(world)
     # Second price, one bid: the reserve of 100. Seller 3 is banned, so 3 < 4 sellers: aborted.
     assert world.row()["phase"] == L.Phase.ABORTED
-    fee = 5
-    assert world.balances[1:12] == balances[1:12] and world.stakes == stakes
-    assert (world.balances[0], world.balances[12]) == (balances[0] - fee, balances[12] + fee)
+    assert (world.balances, world.stakes) == (balances, stakes)
     world("reset_job", actor=0, job=0)("ban", actor=ARBITER, target=6, banned=0)
     world("top_up", actor=6, amount=1_000)
-    closed(world)("match", actor=0, job=0)
+    closed(world)
     assert world.row()["matched"] == [True] * 4
 
 
 def test_two_jobs_at_once_keep_their_money_apart():
     """The second slot trains on the second deposits; each node is paid from the right pool."""
-    world = registered(rules=L.make_rules(**FIRST), seller_funds=3_000)
+    world = registered(rules=open_rules(**FIRST), seller_funds=3_000)
     for i in range(4):
         world("top_up", actor=LAYOUT.seller(i), amount=1_000)
+    for i in range(5):
+        world("top_up", actor=LAYOUT.node(i), amount=1_000)
     closed(world, tags=1, job=0)
     closed(world, tags=2, buyer=1, job=1)
-    for job in (0, 1):
-        world("match", actor=0, job=job)
-    assert world.stakes[3:7] == [0] * 4
+    assert world.stakes[3:12] == [0] * 9
     one, two = np.array([1, 0, 0, 0, 0]), np.array([0, 1, 1, 0, 0])
     for _ in range(2):
         world("settle_round", actor=ARBITER, job=0, outcomes=one)
         world("settle_round", actor=ARBITER, job=1, outcomes=two)
-    assert world.balances[7:10] == [2_000 + 250, 2_000 + 124, 2_000 + 124]
+    for job in (0, 1):
+        world("open_metric", actor=job, job=job, **METRIC)
     weights = np.array([0, 1, 0, 0])
     world("report_metric", actor=ARBITER, job=1, metric_bps=9_999, weights=weights)
     world("report_metric", actor=ARBITER, job=0, metric_bps=0, weights=weights)
     world("wait", blocks=10)("settle", actor=0, job=1)("settle", actor=0, job=0)
-    # Buyer 0: no model, 250 of compute spent. Buyer 1: 700 + 50 + 248 spent.
-    assert world.balances[:3] == [10_000 - 250, 10_000 - 998, 10_000]
-    assert world.balances[3:7] == [1_000, 1_700, 1_000, 1_000]
+    # Buyer 0: no model, 250 of compute and 140 of work spent. Buyer 1: 700 + 50 + 248 spent.
+    assert world.balances[:3] == [10_000 - 390, 10_000 - 998, 10_000]
+    assert world.balances[3:7] == [1_000, 1_840, 1_000, 1_000]
+    assert world.balances[7:10] == [1_000 + 250, 1_000 + 124, 1_000 + 124]
     assert world.balances[12] == 50

@@ -44,10 +44,19 @@ CALLS = {
     "invariants": (lambda ledger: L.invariants(ledger, ledger), WORLD),
     "money_by_role": (L.money_by_role, WORLD),
     "eligible": (
-        lambda ledger: (L.eligible_nodes(ledger, RULES), L.eligible_sellers(ledger, RULES, 3)),
+        lambda ledger: (
+            L.eligible_nodes(ledger, RULES),
+            L.eligible_sellers(ledger, RULES, 3, pool=9, tau_bps=9, since=1),
+        ),
         WORLD,
     ),
-    "minimum_bid": (lambda ledger: L.minimum_bid(ledger, RULES, 1), WORLD),
+    "minimum_bid": (lambda ledger: L.minimum_bid(ledger, RULES, 1, 2), WORLD),
+    "commitment_of": (
+        lambda x: L.commitment_of(
+            job=0, buyer=x, amount=x, tau_bps=x, model=x, metric=x, salt=-x
+        ),
+        jnp.int32(4),
+    ),
     "gas": (lambda n: (L.gas_of_job(n, num_sellers=9), L.gas_of(n, num_nodes=n)), jnp.int32(4)),
     "settle": (direct("settle", actor=0, job=0), WORLD, jnp.int32(0)),
     "register_seller": (
@@ -125,4 +134,5 @@ def test_votes_and_books_speak_of_the_same_outcomes():
     assert {finding.name: int(finding) for finding in L.Finding} == {
         **{outcome.name: int(outcome) for outcome in L.Outcome},
         "GUILTY": 4,
+        "OUTVOTED": 5,
     }

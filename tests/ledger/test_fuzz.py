@@ -151,7 +151,7 @@ def test_hypothesis_traces_agree_with_the_model(world, steps):
         row.append(action)
         receipts.append(int(model.act(*action)))
         moneys.append(model.money_now())
-    idle = (int(L.Kind.WAIT), 0, 0, 0, 0, 0, 0, [0] * LAYOUT.payload_size)
+    idle = (int(L.Kind.WAIT), 0, 0, 0, 0, 0, 0, [0] * 3, [0] * LAYOUT.payload_size)
     actions = jax.tree.map(lambda x: x[0], batch([row + [idle] * (24 - len(row))]))
     rules = jax.tree.map(lambda x: x[0], typed([model.rules]))
     ledger = genesis(np.asarray(funds, np.int32))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from d2m_jax.ledger.gas import FEATURES, FIRST_ROUND, OPENING_BID, REFUSED, gas_of_refusal
+from d2m_jax.ledger.gas import FEATURES, FIRST_DRAWN, OPENING_SEAL, REFUSED, gas_of_refusal
 from tests.ledger.worlds import ARBITER, LAYOUT, RULES
 
 SIZE = {"num_sellers": 7, "num_matched": 5, "num_nodes": 11, "num_drawn": 3}
+SIZE |= {"num_buyers": 6, "num_bidders": 4}
 
 
 def by_hand(kind):
@@ -22,7 +23,7 @@ def by_hand(kind):
 
 def test_every_kind_has_a_row_and_costs_at_least_a_transaction():
     assert set(L.GAS) == set(L.Kind) and all(len(row) == len(FEATURES) for row in L.GAS.values())
-    assert L.GAS[L.Kind.WAIT] == (0, 0, 0, 0, 0)
+    assert not any(L.GAS[L.Kind.WAIT])
     assert min(row[0] for kind, row in L.GAS.items() if kind != L.Kind.WAIT) > 21_000
     assert all(value >= 0 for row in L.GAS.values() for value in row)
 
@@ -33,9 +34,9 @@ def test_gas_is_the_linear_form_of_its_row():
     assert got.dtype == jnp.int32
     assert got.tolist() == [REFUSED, *(by_hand(kind) for kind in L.Kind), REFUSED]
     # by default all sellers are matched and all nodes drawn
-    everybody = {**SIZE, "num_matched": 7, "num_drawn": 11}
-    some = {name: SIZE[name] for name in ("num_sellers", "num_nodes")}
-    for kind in (L.Kind.MATCH, L.Kind.SETTLE_ROUND):
+    everybody = {**SIZE, "num_matched": 7, "num_drawn": 11, "num_bidders": 6}
+    some = {name: SIZE[name] for name in ("num_sellers", "num_nodes", "num_buyers")}
+    for kind in (L.Kind.CLOSE_AUCTION, L.Kind.SETTLE_ROUND):
         assert int(L.gas_of(kind, **some)) == int(L.gas_of(kind, **everybody))
 
 
@@ -60,10 +61,13 @@ def test_sizes_broadcast():
 def test_a_job_is_the_sum_of_its_actions():
     one_round = by_hand(L.Kind.SETTLE_ROUND) + by_hand(L.Kind.RATE_SELLERS)
     assert int(L.gas_of_round(**SIZE)) == one_round
-    once = ("CLOSE_AUCTION", "MATCH", "REPORT_METRIC", "SETTLE", "RESET_JOB")
-    expected = FIRST_ROUND + 5 * one_round + sum(by_hand(L.Kind[k]) for k in once)
-    expected += 3 * by_hand(L.Kind.BID) + OPENING_BID
-    assert int(L.gas_of_job(5, num_bids=3, **SIZE)) == expected
+    once = ("CLOSE_AUCTION", "REPORT_METRIC", "SETTLE", "RESET_JOB")
+    expected = FIRST_DRAWN * 11 + 5 * one_round + sum(by_hand(L.Kind[k]) for k in once)
+    expected += 4 * (by_hand(L.Kind.SEAL) + by_hand(L.Kind.REVEAL)) + OPENING_SEAL
+    size = {name: value for name, value in SIZE.items() if name != "num_bidders"}
+    assert int(L.gas_of_job(5, num_bids=4, **size)) == expected
+    alone = L.gas_of_job(5, num_bids=4, **{**size, "num_buyers": 4})
+    assert int(L.gas_of_job(5, num_bids=4, **{**SIZE, "num_buyers": 4})) == int(alone)
 
 
 def test_who_acts_pays_also_for_what_is_refused():

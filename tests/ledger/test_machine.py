@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import ARBITER, LAYOUT, RULES, World, challenged, same
+from tests.ledger.worlds import ARBITER, LAYOUT, METRIC, RULES, World, challenged, open_rules, same
 
 FUNDS = {"buyer_funds": 10_000, "seller_funds": 2_000, "node_funds": 3_000}
 
@@ -15,25 +15,35 @@ apply = jax.jit(chex.assert_max_traces(L.apply, n=1))  # one compilation for all
 run_trace = jax.jit(chex.assert_max_traces(L.run_trace, n=1))
 
 
-def a_whole_job():
-    """The job of `test_settlement` as a list of actions."""
+def a_whole_job(*end):
+    """The job of `test_settlement` as a list of actions, and what follows on it."""
     sellers = [
-        dict(kind=L.Kind.REGISTER_SELLER, actor=3 + i, tags=7, value=10, target=i, amount=1_000)
+        dict(
+            kind=L.Kind.REGISTER_SELLER,
+            actor=3 + i,
+            tags=7,
+            value=10,
+            target=i,
+            amount=1_000,
+            extra=[0, 10_000],
+        )
         for i in range(4)
     ]
     nodes = [dict(kind=L.Kind.REGISTER_NODE, actor=7 + i, amount=1_000) for i in range(5)]
+    digest = L.digest_of(**METRIC)
     bids = [
-        dict(kind=L.Kind.BID, actor=buyer, tags=3, amount=amount, value=9_000)
+        dict(kind=L.Kind.BID, actor=buyer, tags=3, amount=amount, value=9_000, extra=[0, digest])
         for buyer, amount in ((0, 500), (1, 900), (2, 1_001))
     ]
     rest = [
         dict(kind=L.Kind.WAIT, amount=20),
         dict(kind=L.Kind.CLOSE_AUCTION, actor=3),
-        dict(kind=L.Kind.MATCH, actor=3),
         dict(kind=L.Kind.SETTLE_ROUND, actor=ARBITER, payload=[1, 1, 2, 3, 0]),
         dict(kind=L.Kind.SETTLE_ROUND, actor=ARBITER, payload=[1, 1, 0, 0, 1]),
+        dict(kind=L.Kind.OPEN_METRIC, actor=2, value=METRIC["content"], extra=[METRIC["salt"]]),
         dict(kind=L.Kind.REPORT_METRIC, actor=ARBITER, amount=9_100, payload=[3, 1, 0, 5]),
     ]
+    rest += end
     actions = [L.make_action(LAYOUT, **fields) for fields in sellers + nodes + bids + rest]
     return jax.tree.map(lambda *x: jnp.stack(x), *actions)
 
@@ -56,16 +66,17 @@ def test_apply_compiles_once():
 
 def test_rules_and_worlds_are_batched():
     """One vmap over prices, burn shares and funds; each row equals the world alone."""
-    burns, bonds, funds = [0, 2_500, 10_000], [0, 500, 999], [9_000, 1_001, 900]
-    rules = [L.make_rules(num_rounds=2, burn_bps=x, bond_bps=y) for x, y in zip(burns, bonds)]
+    burns, bonds, funds = [0, 2_500, 10_000], [0, 500, 999], [9_000, 1_001, 5_000]
+    rules = [open_rules(burn_bps=x, bond_bps=y) for x, y in zip(burns, bonds)]
     starts = [L.new_ledger(LAYOUT, **{**FUNDS, "buyer_funds": x}) for x in funds]
     stacked = [jax.tree.map(lambda *x: jnp.stack(x), *each) for each in (starts, rules)]
-    many, _ = jax.jit(jax.vmap(L.run_trace, in_axes=(0, 0, None)))(*stacked, a_whole_job())
+    job = a_whole_job(dict(kind=L.Kind.WAIT, amount=10), dict(kind=L.Kind.SETTLE))
+    many, _ = jax.jit(jax.vmap(L.run_trace, in_axes=(0, 0, None)))(*stacked, job)
     L.assert_valid(many)
     for i in range(3):
-        alone, _ = run_trace(starts[i], rules[i], a_whole_job())
+        alone, _ = jax.jit(L.run_trace)(starts[i], rules[i], job)
         assert same(alone, jax.tree.map(lambda x, i=i: x[i], many))
-    assert np.asarray(many.jobs.price)[:, 0].tolist() == [1_001, 1_001, 900]
+    assert np.asarray(many.jobs.price)[:, 0].tolist() == [900] * 3
     # Slashed 1100: burned 0, 275 and all of it.
     assert np.asarray(many.burned).tolist() == [0, 275, 1_100]
 
@@ -135,7 +146,7 @@ def test_impossible_layouts_are_refused():
 @pytest.mark.parametrize(
     ("rules", "says"),
     [
-        ({"fee": 3}, "unknown rule 'fee'; valid names: reserve"),
+        ({"fee": 3}, "unknown rule 'fee'; valid names: sealed"),
         ({"burn_bps": 10_001}, r"burn_bps must lie in \[0, 10000\], got 10001"),
         ({"reserve": 0}, r"reserve must lie in \[1,"),
         ({"seller_bps": 9_600}, "seller_bps and fee_bps"),

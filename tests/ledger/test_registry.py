@@ -3,7 +3,7 @@
 import numpy as np
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import ARBITER, LAYOUT, World, challenged, matched, registered
+from tests.ledger.worlds import ARBITER, LAYOUT, World, challenged, open_rules, registered
 
 SELLER, NODE = LAYOUT.seller(0), LAYOUT.node(0)
 LISTING = {"tags": 3, "size": 10, "commitment": 77}
@@ -44,16 +44,23 @@ def test_a_new_request_starts_the_delay_again():
     world("withdraw", L.Reason.TOO_EARLY, actor=NODE)
 
 
-def test_money_asked_back_can_still_be_slashed():
-    """A node that runs for the exit after lying loses all the same, and gets only what is left."""
-    world = matched(rules=L.make_rules(num_rounds=2, slash_wrong_bps=6_000))
-    world("request_withdrawal", actor=NODE, amount=1_000)
+def test_who_leaves_after_the_close_stays_in_the_job():
+    """What is pledged cannot be asked back; who asked before the auction is not in the job."""
+    world = registered(rules=open_rules(slash_wrong_bps=6_000))
+    world("top_up", actor=NODE, amount=500)("request_withdrawal", actor=NODE, amount=500)
+    for node in (1, 2):
+        world("request_withdrawal", actor=LAYOUT.node(node), amount=1_000)("wait", blocks=node)
+        if node == 1:
+            world("bid", buyer=0, job=0, tags=3, amount=1_000, tau_bps=9_000)
+    world("wait", blocks=20)("close_auction", actor=0, job=0)
+    assert world.row()["pledged"] == [1_000, 0, 1_000, 1_000, 1_000]  # node 1 had left in time
     world("settle_round", actor=ARBITER, job=0, outcomes=np.array([2, 0, 0, 0, 0]))
-    assert world.stakes[NODE] == 400
-    world("wait", blocks=300)("withdraw", L.Reason.TOO_EARLY, actor=NODE)  # the job still runs
-    world("time_out", actor=0, job=0)("withdraw", actor=NODE)
-    assert (world.balances[NODE], world.stakes[NODE]) == (2_400, 0)
-    assert not bool(world.ledger.registered[NODE])
+    assert (world.row()["pledged"][0], world.row()["held"][0]) == (400, 600)
+    world("request_withdrawal", L.Reason.NOT_ENOUGH_MONEY, actor=NODE, amount=501)
+    world("wait", blocks=300)("withdraw", actor=NODE)
+    assert world.stakes[NODE] == 0 and bool(world.ledger.registered[NODE])
+    world("time_out", actor=0, job=0)
+    assert (world.balances[NODE], world.stakes[NODE]) == (2_000, 400)
 
 
 def test_a_node_that_left_cannot_block_the_round():
@@ -61,14 +68,13 @@ def test_a_node_that_left_cannot_block_the_round():
     world("request_withdrawal", actor=NODE, amount=1_000)("wait", blocks=300)
     world("withdraw", actor=NODE)
     world("bid", buyer=0, job=0, tags=3, amount=1_000, tau_bps=9_000)("wait", blocks=20)
-    world("close_auction", actor=0, job=0)("match", actor=0, job=0)
-    before = world.balances[NODE]
+    world("close_auction", actor=0, job=0)
     world("settle_round", actor=ARBITER, job=0, outcomes=np.array([1, 1, 0, 0, 0]))
-    assert world.balances[NODE] == before and world.balances[NODE + 1] > 2_000
+    assert world.row()["earned"][:2] == [0, 12]
 
 
 def test_a_seller_with_a_locked_deposit_stays_registered():
-    world = challenged(rules=L.make_rules(num_rounds=2, second_price=1, slash_harm_bps=2_500))
+    world = challenged(rules=open_rules(slash_harm_bps=2_500))
     world("top_up", actor=SELLER, amount=100)
     world("request_withdrawal", actor=SELLER, amount=100)("wait", blocks=300)
     world("withdraw", actor=SELLER)
@@ -95,14 +101,59 @@ def test_coming_back_does_not_wash_off_reputation_or_ban():
         world("ban", L.Reason.UNKNOWN_PARTY, actor=ARBITER, target=target)
 
 
+def eligible(world, tags, rules=None, pool=0, tau_bps=0):
+    terms = {"pool": pool, "tau_bps": tau_bps, "since": world.ledger.block}
+    return np.asarray(
+        L.eligible_sellers(world.ledger, rules or world.rules, tags, **terms)
+    ).tolist()
+
+
 def test_eligible_sellers_cover_the_tags():
     world = World()
     for i, tags in enumerate((0b001, 0b011, 0b111, 0b110)):
         actor = LAYOUT.seller(i)
         world("register_seller", actor=actor, tags=tags, size=1, commitment=0, deposit=1_000)
-    got = np.asarray(L.eligible_sellers(world.ledger, world.rules, 0b011)).tolist()
-    assert got == [False, True, True, False]
-    low = L.make_rules(min_reputation_bps=5_001)
-    assert not np.asarray(L.eligible_sellers(world.ledger, low, 0b001)).any()
-    dear = L.make_rules(seller_deposit=1_001)
-    assert not np.asarray(L.eligible_sellers(world.ledger, dear, 0b001)).any()
+    assert eligible(world, 0b011) == [False, True, True, False]
+    assert not any(eligible(world, 0b001, L.make_rules(min_reputation_bps=5_001)))
+    assert not any(eligible(world, 0b001, L.make_rules(seller_deposit=1_001)))
+
+
+def test_a_seller_works_only_on_its_terms():
+    """Two of four ask for more than nothing: the pool and the threshold at their bounds."""
+    world = World()
+    for i, (ask, max_tau) in enumerate([(0, 10_000), (500, 10_000), (0, 9_000), (500, 9_000)]):
+        terms = {"deposit": 1_000, "ask": ask, "max_tau_bps": max_tau}
+        world("register_seller", actor=LAYOUT.seller(i), **LISTING, **terms)
+    assert eligible(world, 3, pool=500, tau_bps=9_000) == [True] * 4
+    assert eligible(world, 3, pool=499, tau_bps=9_000) == [True, False, True, False]
+    assert eligible(world, 3, pool=500, tau_bps=9_001) == [True, True, False, False]
+    world("set_ask", actor=LAYOUT.seller(3), ask=0, max_tau_bps=10_000)
+    assert eligible(world, 3, pool=499, tau_bps=9_001) == [True, False, False, True]
+
+
+def test_terms_stand_while_an_auction_that_they_fit_runs():
+    world = registered()
+    new = {"actor": SELLER, "ask": 900, "max_tau_bps": 10_000}
+    world("set_ask", L.Reason.NOT_AUTHORISED, **{**new, "actor": NODE})
+    for odd in ({"ask": -1}, {"max_tau_bps": -1}, {"max_tau_bps": 10_001}):
+        world("set_ask", L.Reason.BAD_VALUE, **{**new, **odd})
+    world("bid", buyer=0, job=0, tags=8, amount=1_000, tau_bps=9_000)("set_ask", **new)
+    world("bid", buyer=0, job=1, tags=3, amount=1_000, tau_bps=9_000)
+    world("set_ask", L.Reason.TOO_LATE, **new)
+    world("wait", blocks=20)("set_ask", L.Reason.TOO_LATE, **new)
+    world("close_auction", actor=0, job=1)("set_ask", **new)
+    late = World()("set_ask", L.Reason.NOT_REGISTERED, **new)
+    terms = {"deposit": 1_000, "ask": -1}
+    late("register_seller", L.Reason.BAD_VALUE, actor=SELLER, **LISTING, **terms)
+
+
+def test_nobody_leaves_because_of_a_price_that_is_known():
+    """A request before the last bid counts, one after it comes too late for this job."""
+    world = registered(rules=open_rules(min_sellers=3))
+    world("request_withdrawal", actor=SELLER, amount=1_000)("wait", blocks=1)
+    world("bid", buyer=0, job=0, tags=3, amount=1_000, tau_bps=9_000)
+    for i in (1, 2, 3):
+        world("request_withdrawal", actor=LAYOUT.seller(i), amount=1_000)
+    world("wait", blocks=20)("close_auction", actor=0, job=0)
+    assert world.row()["phase"] == L.Phase.MATCHED
+    assert world.row()["locked"] == [0, 1_000, 1_000, 1_000]

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 from d2m_jax.ledger import DEFAULT_RULES, Action, Kind, Layout, Phase, Rules, new_ledger
-from tests.ledger.model import Model
+from tests.ledger.model import Model, mix
 
 LAYOUT = Layout(num_buyers=3, num_sellers=3, num_nodes=4, num_jobs=2)
-FIELDS = ("kind", "actor", "job", "target", "amount", "tags", "value", "payload")
+FIELDS = ("kind", "actor", "job", "target", "amount", "tags", "value", "extra", "payload")
 INT_MAX = 2**31 - 1
+RUNNING = range(Phase.MATCHED, Phase.SETTLED)
 
 
 def seeded_draw(seed):
@@ -27,17 +28,20 @@ def random_rules(draw, scale):
     seller_bps = draw(0, 10_000)
     return {
         **DEFAULT_RULES,
+        "sealed": draw(0, 1),
+        "second_price": draw(0, 1),
         "reserve": draw(1, max(1, scale // 10)),
         "min_increment_bps": draw(0, 2_000),
         "auction_window": draw(0, 3),
-        "second_price": draw(0, 1),
+        "reveal_window": draw(0, 5),
+        "unrevealed_bps": draw(0, 10_000),
         "seller_bps": seller_bps,
         "fee_bps": draw(0, 10_000 - seller_bps),
         "seller_deposit": draw(0, scale // 4),
         "min_sellers": draw(0, 2),
         "min_reputation_bps": draw(0, 1) * draw(0, 6_000),
         "num_rounds": draw(1, 3),
-        "node_stake": draw(0, scale // 4),
+        "node_stake": draw(1, max(1, scale // 4)),
         "reward_cap": INT_MAX if draw(0, 2) else draw(0, scale // 20),
         "slash_wrong_bps": draw(0, 10_000),
         "slash_silent_bps": draw(0, 3_000),
@@ -49,6 +53,7 @@ def random_rules(draw, scale):
         "withdrawal_delay": draw(0, 6),
         "partial_payment": draw(0, 1),
         "refund_fee": draw(0, 1),
+        "work_bps": draw(0, 1) * draw(0, 10_000),
         "reputation_gain_bps": draw(0, 10_000),
         "reputation_floor_bps": draw(0, 2_000),
     }
@@ -71,16 +76,18 @@ def random_action(draw, model):
     """A sensible action; one time in four, one field of it replaced by something wild."""
     action = sensible(draw, model)
     if draw(0, 3) == 0:
-        name = pick(draw, FIELDS)
+        # What is hashed, the contract's driver is told in fields that are none of the action's.
+        told = {Kind.BID: 1, Kind.REVEAL: 1, Kind.SEAL: 2}.get(action["kind"], 0)
+        name = pick(draw, FIELDS[: len(FIELDS) - told])
         action[name] = wild(draw, name, action[name])
     return tuple(action[name] for name in FIELDS)
 
 
 def wild(draw, name, old):
     """Out of range, at the edge, or just another one."""
-    if name == "payload":
+    if name in ("payload", "extra"):
         at = draw(0, len(old) - 1)
-        odd = pick(draw, (-1, 3, 4, 5, 2**15 + 1, INT_MAX))
+        odd = pick(draw, (-1, 3, 4, 5, 6, 2**15 + 1, INT_MAX))
         return [odd if i == at else v for i, v in enumerate(old)]
     if name == "kind":
         return draw(-1, len(Kind))
@@ -95,20 +102,28 @@ def sensible(draw, model):
     """What somebody might do now, with the right actor and amounts near the limits."""
     anybody = draw(0, LAYOUT.num_accounts - 1)
     slot = draw(0, LAYOUT.num_jobs - 1)
+    running = [i for i, job in enumerate(model.jobs) if job.phase in RUNNING]
+    if running and draw(0, 2):
+        slot = pick(draw, running)
     size = LAYOUT.payload_size
     action = {
         **dict.fromkeys(FIELDS, 0),
         **{"actor": anybody, "job": slot, "target": draw(0, LAYOUT.num_accounts - 1)},
         **{"tags": pick(draw, (1, 1, 2, 3)), "payload": [draw(0, 1) for _ in range(size)]},
+        "extra": [0, 0, 0],
     }
     joins, newcomer = draw(0, 3), pick(draw, model.sellers + model.nodes)
     if joins and newcomer not in model.here:
         return {**action, **_register(draw, model, newcomer)}
     dice = draw(0, 19)
-    if dice < 3:
+    if dice < 2:
         return {**action, "kind": Kind.WAIT, "amount": draw(0, 3)}
-    if dice == 3:
+    if dice < 4 and draw(0, 2) == 0:
         return {**action, "kind": Kind.BAN, "actor": model.arbiter, "amount": draw(0, 1)}
+    if dice < 4:
+        ask, tau = _terms(draw, model)
+        who = pick(draw, model.sellers)
+        return {**action, "kind": Kind.SET_ASK, "actor": who, "amount": ask, "value": tau}
     if dice < 7:
         kind = pick(draw, (Kind.TOP_UP, Kind.REQUEST_WITHDRAWAL, Kind.WITHDRAW))
         asked = [a for a, (amount, _) in model.exit.items() if amount]
@@ -126,7 +141,15 @@ def _register(draw, model, actor):
     amount = pick(draw, (least, least, least * 2, model.money[actor], least - 1))
     kind = Kind.REGISTER_SELLER if is_seller else Kind.REGISTER_NODE
     tags = pick(draw, (3, 3, 3, 1))
-    return {"kind": kind, "actor": actor, "amount": amount, "tags": tags, "value": draw(0, 9)}
+    joins = {"kind": kind, "actor": actor, "amount": amount, "tags": tags, "value": draw(0, 9)}
+    return {**joins, "extra": [*_terms(draw, model), 0]}
+
+
+def _terms(draw, model):
+    """What a seller asks for: mostly nothing, else near what a job at the reserve pays it."""
+    pool = model.rules["reserve"] * model.rules["seller_bps"] // 10_000
+    ask = pick(draw, (0, 0, 0, 0, 0, pool, pool + 1))
+    return ask, pick(draw, (*[10_000] * 5, draw(0, 10_000)))
 
 
 def _for_job(draw, model, job):
@@ -157,47 +180,112 @@ def _for_job(draw, model, job):
             "payload": vector(0, 1, 2**15, some, some // 3),
         }
 
+    slot = model.jobs.index(job)
+    known = {"tags": job.tags} if job.phase == Phase.AUCTION and draw(0, 3) else {}
+
     def bid():
-        best = job.bids[-1] if job.bids else 0
-        step = max(1, best * rules["min_increment_bps"] // 10_000)
-        least = best + step if best else rules["reserve"]
-        buyer = pick(draw, model.buyers)
-        amount = pick(draw, (least, least, least + 1, least - 1, model.money[buyer]))
+        buyer, top = pick(draw, model.buyers), max(job.bids.values(), default=0)
+        own = job.bids.get(buyer, 0)
+        least = (
+            own + max(1, own * rules["min_increment_bps"] // 10_000) if own else rules["reserve"]
+        )
+        cash = model.money[buyer] + own
+        amount = pick(draw, (least, least + 1, least - 1, top, top + 1, top + 1, cash, cash + 1))
         amount, tau = min(amount, INT_MAX), draw(0, 9_000)
-        known = {"tags": job.tags} if best and draw(0, 3) else {}
-        return {"kind": Kind.BID, "actor": buyer, "amount": amount, "value": tau, **known}
+        metric, told = metric_and_words()
+        said = {"amount": amount, "value": tau, "extra": [draw(1, 9), metric, 0]}
+        return {"kind": Kind.BID, "actor": buyer, **said, "payload": [*told, 0, 0], **known}
+
+    def metric_and_words():
+        words = draw(1, 9), draw(0, 2**20)
+        model.notes[mix(*words)] = words
+        return mix(*words), words
+
+    def seal():
+        buyer, least = pick(draw, model.buyers), rules["reserve"]
+        cash = model.money[buyer]
+        deposit = pick(draw, (least, least - 1, *[max(least, cash // 2)] * 6, cash, cash + 1))
+        deposit = min(deposit, INT_MAX)
+        middle = max(least, deposit // 2)
+        usual = (least, middle, deposit)
+        amount = pick(draw, (*usual, *usual, *usual, least - 1, deposit + 1))
+        metric, told = metric_and_words()
+        said = [min(amount, INT_MAX), draw(0, 9_000), draw(1, 9), metric, draw(0, 2**20)]
+        value = mix(slot, buyer, *said)
+        opens = {"actor": buyer, "amount": said[0], "value": said[1], "extra": said[2:]}
+        model.notes[value] = {**opens, "payload": [*told, 0, 0]}  # the fields of its REVEAL
+        payload = [*said[:2], *told]
+        fields = {"amount": deposit, "value": value, "extra": said[2:], "payload": payload}
+        return {"kind": Kind.SEAL, "actor": buyer, **fields, **known}
+
+    def reveal():
+        known = [model.notes[value] for value in job.seals.values() if value in model.notes]
+        late = [x for x in known if x["actor"] not in job.bids]
+        said = pick(draw, late or known or [{"actor": model.buyers[0]}])
+        return {"kind": Kind.REVEAL, **said}
 
     def dispute():
         return {
             "kind": Kind.OPEN_DISPUTE,
             "actor": pick(draw, [job.buyer, *job.locked, *model.nodes]),
-            "target": pick(draw, [*job.locked, *model.nodes]),
+            "target": pick(draw, [*job.locked, *model.nodes, *sorted(job.pledged) * 2]),
             "value": draw(0, job.round - 1),
         }
 
     def resolve():
-        ruling, payload = draw(0, 2), vector(0, 1, 1, 2, 3, 4)
+        ruling, payload = draw(0, 2), vector(0, 1, 1, 2, 3, 4, 5, 5)
         action = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": ruling}
         return {**action, "payload": payload}
 
     def again():
-        # Too late for anything but a reset; ask as the one who would have been allowed to.
+        # Not the time for it; ask as the one who would have been allowed to.
         kind = draw(Kind.BID, Kind.TIME_OUT)
-        return {"kind": kind, "actor": model.buyers[0] if kind == Kind.BID else arbiter}
+        return {"kind": kind, "actor": model.buyers[0] if kind <= Kind.REVEAL else arbiter}
+
+    def opening():
+        content, salt = model.notes.get(job.metric, (0, 0))
+        actor = pick(draw, (job.buyer,) * 4 + (0,))
+        return {"kind": Kind.OPEN_METRIC, "actor": actor, "value": content, "extra": [salt, 0, 0]}
+
+    def take():
+        return {"kind": Kind.TAKE, "actor": pick(draw, (job.buyer,) * 4 + (0,))}
 
     def plain(kind):
         return lambda: {"kind": kind}
 
-    close, match, time_out = plain(Kind.CLOSE_AUCTION), plain(Kind.MATCH), plain(Kind.TIME_OUT)
+    def wait():
+        return {"kind": Kind.WAIT, "amount": draw(0, 1) + max(1, ends - model.block)}
+
+    def auction():
+        """What the windows allow, mostly."""
+        if draw(0, 7) == 0:
+            return pick(draw, (bid, seal, reveal, close))()
+        if model.block < opens:
+            return pick(draw, (enter, enter, wait))()
+        hidden = len(job.seals) - len(job.bids)
+        return (close if model.block >= ends else reveal if hidden and draw(0, 5) else wait)()
+
+    def time_out():
+        rest = job.since + rules["timeout"] - model.block
+        waits = rest > 0 and draw(0, 2)
+        return {"kind": Kind.WAIT, "amount": rest} if waits else {"kind": Kind.TIME_OUT}
+
+    close = plain(Kind.CLOSE_AUCTION)
+    enter = seal if rules["sealed"] else bid
+    opens = job.since + rules["auction_window"]
+    ends = opens + rules["sealed"] * rules["reveal_window"]
+    if rules["sealed"] and model.block < opens and draw(0, 2):
+        ends = opens
+    missed = (take,) * (2 * (job.metric_bps < job.tau_bps))
     fitting = {
-        Phase.IDLE: (bid,),
-        Phase.AUCTION: (bid, bid, close),
-        Phase.CLOSED: (match,) * 5 + (time_out,),
-        Phase.MATCHED: (settle_round,) * 6 + (slash, time_out),
-        Phase.TRAINING: (settle_round,) * 4 + (rate, slash, report, time_out),
-        Phase.VERIFY: (report,) * 4 + (rate, slash, time_out),
-        Phase.CHALLENGE: (dispute, dispute, plain(Kind.SETTLE), slash),
-        Phase.DISPUTED: (resolve,) * 3 + (time_out,),
+        Phase.IDLE: (*[enter] * 8, seal, bid),
+        Phase.AUCTION: (auction,),
+        Phase.MATCHED: (settle_round,) * 6 + (slash, time_out, opening),
+        Phase.TRAINING: (settle_round,) * 5 + (rate, slash, report, time_out, opening),
+        Phase.VERIFY: (report if job.opened else opening,) * 5
+        + (rate, slash, time_out, report, again),
+        Phase.CHALLENGE: (dispute,) * 3 + (plain(Kind.SETTLE),) * 2 + (slash, take, *missed),
+        Phase.DISPUTED: (resolve,) * 5 + (time_out,),
     }
     ended = (plain(Kind.RESET_JOB), again, again)
     return pick(draw, fitting.get(job.phase, ended))()

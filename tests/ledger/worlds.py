@@ -8,7 +8,14 @@ import numpy as np
 from d2m_jax import ledger as L
 
 LAYOUT = L.Layout(num_buyers=3, num_sellers=4, num_nodes=5, num_jobs=2)
-RULES = L.make_rules(num_rounds=2, second_price=1)
+
+
+def open_rules(**changed):
+    """The rules of these worlds, open ascending bids and two rounds, with some numbers changed."""
+    return L.make_rules(**{"sealed": 0, "num_rounds": 2, **changed})
+
+
+RULES = open_rules()
 ARBITER = LAYOUT.treasury
 
 
@@ -52,6 +59,9 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
+METRIC = {"content": 4, "salt": 5}  # what the buyers of these worlds open
+
+
 def registered(**options):
     """Four sellers with tags 0b111 and five nodes, each with 1000 at stake."""
     world = World(**options)
@@ -67,17 +77,18 @@ def matched(**options):
     """Buyers bid 500, 900 and 1001 for tags 0b011; the job is matched."""
     world = registered(**options)
     for buyer, amount in ((0, 500), (1, 900), (2, 1_001)):
-        world("bid", buyer=buyer, job=0, tags=3, amount=amount, tau_bps=9_000)
-    world("wait", blocks=20)("close_auction", actor=3, job=0)("match", actor=3, job=0)
+        digest = L.digest_of(**METRIC)
+        world("bid", buyer=buyer, job=0, tags=3, amount=amount, tau_bps=9_000, metric=digest)
+    world("wait", blocks=20)("close_auction", actor=3, job=0)
     return world
 
 
 def trained(**options):
-    """Both rounds settled; 2 blocks of compute money are left, one node cheated, one was silent."""
+    """Both rounds settled, the examples opened; one node cheated, one was silent."""
     world = matched(**options)
     for outcomes in ([1, 1, 2, 3, 0], [1, 1, 0, 0, 1]):
         world("settle_round", actor=ARBITER, job=0, outcomes=np.array(outcomes))
-    return world
+    return world("open_metric", actor=2, job=0, **METRIC)
 
 
 def challenged(**options):

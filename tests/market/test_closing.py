@@ -11,7 +11,8 @@ from d2m_jax import as_arrays
 from d2m_jax import ledger as books
 from d2m_jax.cone import Consensus
 from d2m_jax.ledger import Outcome, Phase, wealth
-from d2m_jax.market.closing import close_job
+from d2m_jax.market.closing import close_job, settle_or_refund
+from d2m_jax.market.jobs import in_turn
 from tests.worlds import digits, market, numbers
 
 LAYOUT = market().layout
@@ -45,7 +46,9 @@ def close(state, metric, claim, vigilance, false_dispute, withheld, first, secon
 
     rules = books.make_rules(**{**hparams.rules, "num_rounds": 1})
     key = jax.random.key(1)
-    return close_job(key, state, hparams, rules, metric, vote=vote, job=0), asked
+    ledger, closing = close_job(key, state, hparams, rules, metric, vote=vote, job=0)
+    ledger = settle_or_refund(ledger, rules, functools.partial(in_turn, 1))
+    return (ledger, closing), asked
 
 
 def end(
@@ -70,12 +73,17 @@ def bond_of(ledger):
     return int(ledger.jobs.price[0]) * books.DEFAULT_RULES["bond_bps"] // 10_000
 
 
+def seller_pool(ledger):
+    return int(ledger.jobs.price[0]) * books.DEFAULT_RULES["seller_bps"] // 10_000
+
+
 @pytest.mark.parametrize(("metric", "phase"), [(HIGH, Phase.SETTLED), (LOW, Phase.REFUNDED)])
 def test_a_true_metric_is_not_disputed(metric, phase):
     ledger, closing, gained, guilty = end(metric, first=0)
     assert int(ledger.jobs.phase[0]) == phase and not closing.disputed and guilty == []
     assert int(closing.reported_bps) == round(metric * 10_000)
-    assert (gained[LAYOUT.sellers].sum() > 0) == (phase == Phase.SETTLED)
+    pool = seller_pool(ledger)  # below tau a fifth of it, for the work
+    assert gained[LAYOUT.sellers].sum() == (pool if phase == Phase.SETTLED else pool // 5)
 
 
 @pytest.mark.parametrize("metric", [HIGH, LOW])
@@ -94,11 +102,11 @@ def test_a_false_metric_high_or_low_is_corrected_and_the_liars_pay(metric, claim
     prize[by] = bond_of(ledger)
     sellers = LAYOUT.sellers
     assert (gained[sellers] == (fair + prize)[sellers]).all()
-    lost = VOTERS * 20_000  # each stake; half is burned, the rest is the disputer's and buyer's
-    assert gained[LAYOUT.nodes].sum() == fair[LAYOUT.nodes].sum() - lost
-    assert (
-        gained[LAYOUT.buyers].sum() == fair[LAYOUT.buyers].sum() + lost // 2 - prize[sellers].sum()
-    )
+    # Each pledge is lost, half of it burned; the rest, and the rewards, the disputer's and buyer's.
+    lost, rewards = VOTERS * 20_000, fair[LAYOUT.nodes].sum()
+    assert gained[LAYOUT.nodes].sum() == -lost
+    won = lost // 2 + rewards - prize[sellers].sum()
+    assert gained[LAYOUT.buyers].sum() == fair[LAYOUT.buyers].sum() + won
     assert int(ledger.burned) == lost // 2
 
 
@@ -115,10 +123,12 @@ def test_only_an_honest_seller_disputes_for_the_sellers():
     bad = jnp.arange(LAYOUT.num_sellers) < 3
     some = state._replace(roles=state.roles.replace(byzantine=bad))
     ledger, _, gained, _ = end(LOW, first=1, claim=0.1, state=some)
-    assert gained[LAYOUT.seller(3)] == bond_of(ledger) > 0 == gained[LAYOUT.seller(0)]
+    work = seller_pool(ledger) // 5 // 8  # what the others get for theirs
+    assert gained[LAYOUT.seller(3)] - work == bond_of(ledger) > 0
+    assert gained[LAYOUT.seller(0)] == work
     alone = state._replace(roles=state.roles.replace(byzantine=jnp.ones_like(bad)))
     _, closing, gained, guilty = end(HIGH, first=1, claim=0.1, state=alone)
-    assert not closing.disputed and guilty == [] and gained[LAYOUT.sellers].max() == 0
+    assert not closing.disputed and guilty == [] and gained[LAYOUT.sellers].max() == work
 
 
 @pytest.mark.parametrize("metric", [HIGH, LOW])
@@ -131,11 +141,11 @@ def test_nodes_that_spoilt_a_round_pay_although_the_metric_is_true(metric):
     assert closing.upheld and not closing.corrected and guilty == [20]
     assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
     assert gained[LAYOUT.node(20)] == -20_000
-    # Half of its stake is burned; the rest pays who executed again, as for a round at most, the
-    # voters of the verification as well: each 1/5 of it. Nothing is left for a prize.
+    # Its pledge pays who executed again, as for a round at most, the voters of the verification as
+    # well: each 1/5 of it. Nothing is left for the sellers, the fire or a prize.
     prize, buyer, spent = 0, int(ledger.jobs.buyer[0]), int(ledger.jobs.compute_paid[0])
     again = gained[LAYOUT.nodes][:VOTERS] - spent // VOTERS
-    assert again.tolist() == [10_000 // VOTERS] * VOTERS
+    assert again.tolist() == [20_000 // VOTERS] * VOTERS
     assert gained[buyer] == (prize if metric > TAU else 0) - spent
     assert gained[LAYOUT.seller(0)] == (0 if metric > TAU else prize)
 
@@ -143,7 +153,7 @@ def test_nodes_that_spoilt_a_round_pay_although_the_metric_is_true(metric):
 def test_a_second_set_that_lies_as_well_costs_the_disputer_its_bond():
     ledger, closing, gained, guilty = end(HIGH, first=1, second=1, claim=0.0)
     assert closing.disputed and not closing.upheld and guilty == []
-    assert gained[LAYOUT.seller(0)] == -bond_of(ledger)
+    assert gained[LAYOUT.seller(0)] == -bond_of(ledger) + seller_pool(ledger) // 5 // 8
     assert int(ledger.jobs.phase[0]) == Phase.REFUNDED
 
 
@@ -174,9 +184,9 @@ def test_without_a_decision_on_the_metric_the_job_times_out():
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_buyer_that_withholds_its_examples_gets_its_money_and_no_verdict(first):
+def test_a_buyer_that_withholds_its_examples_pays_as_if_tau_were_reached(first):
     ledger, closing, gained, guilty = end(HIGH, first=first, withheld=1.0)
-    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
+    assert int(ledger.jobs.phase[0]) == Phase.SETTLED
     assert int(closing.reported_bps) == -1 and not closing.disputed and guilty == []
-    assert not gained[LAYOUT.sellers].any()  # no pay, and deposits are released
+    assert gained[LAYOUT.sellers].tolist() == [seller_pool(ledger) // 8] * 8  # in equal parts
     assert not gained[LAYOUT.nodes].any()  # nobody could verify: neither paid nor slashed

@@ -30,6 +30,7 @@ VARIANTS = [
     {"privacy": "update"},
     {"sampler": "uniform", "aggregator": "mean", "secure_group": 2, "contribution": "count"},
     {"sampler": "uniform", "aggregator": "mean", "partial": True, "model": "mlp"},
+    {"dispute": "bisection"},
 ]
 
 

@@ -72,6 +72,14 @@ BAD = {
     "spoil": ({"hparams.conduct.spoil": float("inf")}, "conduct.spoil must be a finite"),
     "no size": ({"hparams.conduct.size_lie_bps": 0}, "size_lie_bps must lie in"),
     "negative value": ({"hparams.money.buyer_values": (-5, 1, 1, 1)}, "-5, which is no amount"),
+    "no conduct": (
+        {"hparams.money.buyer_conduct": (0, 0, 0, 9)},
+        "buyer_conduct holds 9; there are: 0 truth",
+    ),
+    "too few codes": ({"hparams.money.buyer_conduct": (1,)}, "has 1 entries for num_buyers = 4"),
+    "ask": ({"hparams.money.seller_ask": -1}, "seller_ask must not be negative"),
+    "max tau": ({"hparams.money.seller_max_tau_bps": 10_001}, "seller_max_tau_bps must lie in"),
+    "format": ({"hparams.rules.sealed": 0}, "rules.sealed follows from spec.auction = sealed"),
     "ignored": ({"spec.pre_aggregators": ("nnm",)}, "with aggregator 'own' they do nothing"),
     "tiny tau": ({"hparams.tau": 1e-6}, "tau must lie"),
     "beta": ({"hparams.cone.beta": 0.7}, "beta"),
@@ -123,8 +131,10 @@ def test_unwritable_results_folder(tmp_path):
 
 
 def test_an_auction_that_ends_too_early_is_pointed_out():
-    calm = parse_config(default_config())
-    hasty = parse_config(default_config(hparams={"rules": {"min_increment_bps": 0}}))
+    steps = {"spec": {"auction": "ascending"}}
+    calm = parse_config(default_config(**steps))
+    hasty = parse_config(default_config(**steps, hparams={"rules": {"min_increment_bps": 0}}))
+    assert not validate(*parse_config(default_config())[1:3])
     assert not validate(calm.spec, calm.hparams)
     (note,) = validate(hasty.spec, hasty.hparams)
     assert "auction ends before the buyers' limits" in note

@@ -15,8 +15,8 @@ from d2m_jax import Spec, as_arrays, privacy, tasks, validate
 from d2m_jax.config.hparams import HParams, Privacy
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
-from d2m_jax.market.engine import scene_of
 from d2m_jax.market.round import draw
+from d2m_jax.market.step import scene_of
 from d2m_jax.market.variants import stages_of
 from d2m_jax.privacy import dp
 from d2m_jax.privacy.accountant import epsilons, zcdp_epsilon
@@ -53,11 +53,6 @@ def test_epsilon_behaves_as_it_must():
     # a seller whose batch is all it holds gets no amplification
     whole = epsilons([5], [16], batch_size=32, noise=2.0, **known).values[0]
     assert whole == pytest.approx(gaussian_epsilon(2.0, 5, 1e-5), rel=2e-3)
-
-
-def test_clipping_by_hand():
-    rows = dp.clip_rows(jnp.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]]), 1.0)
-    np.testing.assert_allclose(rows, [[0.6, 0.8], [0.3, 0.4], [0, 0]], atol=1e-7)
 
 
 def test_noise_on_updates_has_the_stated_spread():

@@ -24,7 +24,6 @@ CALLS = {
     "private sum": (noise.private_sum, KEY, ROWS, USE, CLIP, NOISE),
     "private update": (dp.private_update, KEY, ROWS[0], CLIP, NOISE),
     "python numbers": (lambda key, row: dp.private_update(key, row, 1, 0), WORDS, ROWS[0]),
-    "clip": (dp.clip_rows, ROWS, CLIP),
     "poisson batch": (lambda key, size: dp.poisson_batch(key, size, 3), KEY, jnp.int32(6)),
     "masked uploads": (lambda key, x: secure.masked_uploads(key, x, 2, STEP), KEY, ROWS),
     "group means": (

@@ -81,6 +81,6 @@ def test_the_phase_has_a_name():
     result = outcome()
     assert phase_name(result) == Phase(int(result.phase)).name.lower()
     assert isinstance(phase_name(result), str)
-    jobs = result.ledger.jobs.replace(phase=np.array([[8], [9], [10], [0]]))
+    jobs = result.ledger.jobs.replace(phase=np.array([[7], [8], [9], [0]]))
     many = result._replace(ledger=result.ledger.replace(jobs=jobs))
     assert phase_name(many).tolist() == ["settled", "refunded", "aborted", "idle"]

@@ -6,13 +6,13 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
 
 from d2m_jax.ledger import wealth
 from d2m_jax.report import (
     StorageError,
     config_tree,
     load_model,
-    model_file,
     money_table,
     nodes_table,
     open_results,
@@ -55,7 +55,8 @@ def test_every_file_is_there_and_known_to_the_folder(folder):
 def test_the_model_is_theta_bit_for_bit(folder):
     found = load_model(folder / "model.safetensors")["params"]["kernel"]
     assert found.tobytes() == np.asarray(outcome().theta).tobytes()
-    facts = model_file.model_facts(folder / "model.safetensors")
+    with safe_open(folder / "model.safetensors", framework="np") as file:
+        facts = file.metadata()
     assert facts["task"] == "logreg" and facts["data"] == "digits" and facts["seed"] == "0"
     assert float(facts["metric"]) == float(outcome().closing.metric)
 

@@ -92,7 +92,8 @@ def test_own_samplers_and_their_numbers():
     made = sampling.make_defence(greedy, num_sampled=S, floor=jnp.float32(0.3))
     np.testing.assert_allclose(made.init(N, D, LAM).p, 0.3)
     np.testing.assert_allclose(sampling.make_defence(greedy, num_sampled=S).init(N, D, LAM).p, 0.1)
-    assert sampling.make_defence(made, num_sampled=S) is made and hash(made)
+    again = sampling.make_defence(made, num_sampled=S)
+    assert again.init is made.init and hash(again)
     assert choices.numbers(sampling.SAMPLERS["osmd"]) == {}
     with pytest.raises(ValueError, match="unknown number of sampler 'greedy' 'flor'"):
         sampling.make_defence(greedy, num_sampled=S, flor=0.3)

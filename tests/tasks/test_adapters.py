@@ -115,12 +115,12 @@ def test_the_outputs_are_those_of_the_library():
     task, module = linen(), networks.Linen()
     params, x = task.init(jax.random.key(5)), SAMPLE["inputs"]
     np.testing.assert_array_equal(
-        task.apply(params, SAMPLE, None), module.apply({"params": params}, x, deterministic=True)
+        task.apply(params, SAMPLE, None), module.apply(params, x, deterministic=True)
     )
     key = jax.random.key(1)
     np.testing.assert_array_equal(
         task.apply(params, SAMPLE, key),
-        module.apply({"params": params}, x, deterministic=False, rngs={"dropout": key}),
+        module.apply(params, x, deterministic=False, rngs={"dropout": key}),
     )
     model = networks.Nnx(rngs=nnx.Rngs(jax.random.key(5)))
     model.eval()
@@ -290,11 +290,15 @@ SENTENCES = [
     ({}, {"labels": np.ones((8, 2), int)}, r"do not belong"),
     ({}, {"labels": np.ones(8)}, r"do not belong"),
     ({"num_classes": 5}, {}, r"5 classes need as many logits, not 3"),
-    ({"loss": lambda x, b: x.mean()}, {}, r"one number for each example"),
+    (
+        {"loss": lambda x, b: x.mean()},
+        {},
+        r"the loss of task 'Nnx' must give floating",
+    ),
     (
         {"metric": Metric("own", of_set=lambda x, b: x)},
         {},
-        r"metric 'own' of Nnx must be one number",
+        r"metric 'own' of task 'Nnx' must give numbers of shape \(\)",
     ),
     ({"metric": Metric("own")}, {}, r"either per_example or of_set"),
 ]

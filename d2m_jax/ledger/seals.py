@@ -1,0 +1,192 @@
+"""Sealed bids: a commitment with a deposit, then the bid itself. Read next: `escrow.py`."""
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.core.money import BPS
+from d2m_jax.ledger.accounts import (
+    check_actor,
+    check_job,
+    check_phase,
+    commit,
+    credit,
+    edit_job,
+    first_failure,
+    get_job,
+    integer,
+)
+from d2m_jax.ledger.auction import check_buyer, check_tags, own, put
+from d2m_jax.ledger.codes import Phase, Reason
+from d2m_jax.ledger.rules import Rules
+from d2m_jax.ledger.state import Ledger, Result
+
+
+def commitment_of(
+    *,
+    job: int | jax.Array,
+    buyer: int | jax.Array,
+    amount: int | jax.Array,
+    tau_bps: int | jax.Array,
+    model: int | jax.Array,
+    metric: int | jax.Array,
+    salt: int | jax.Array,
+) -> jax.Array:
+    """[...] int32: the commitment of a sealed bid, never 0.
+
+    A mix of the seven words, in the order of the arguments, in unsigned 32-bit arithmetic:
+    h = 0x811C9DC5; for each word w: h = (h ^ w) * 0x85EBCA6B, h ^= h >> 13, h *= 0xC2B2AE35,
+    h ^= h >> 16. The result is read as int32, and 1 stands for 0. It stands for keccak256, which
+    the contract takes: 32 bits hide nothing from who searches.
+    """
+    return _mixed(job, buyer, amount, tau_bps, model, metric, salt)
+
+
+def digest_of(content: int | jax.Array, salt: int | jax.Array) -> jax.Array:
+    """[...] int32: digest of a content that is opened later, never 0; the same mix of two words."""
+    return _mixed(content, salt)
+
+
+def _mixed(*words: int | jax.Array) -> jax.Array:
+    """The mix of `commitment_of`, of any words."""
+    mixed = jnp.uint32(0x811C9DC5)
+    for word in words:
+        bits = jax.lax.bitcast_convert_type(integer(word), jnp.uint32)
+        mixed = (mixed ^ bits) * jnp.uint32(0x85EBCA6B)
+        mixed = (mixed ^ (mixed >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
+        mixed = mixed ^ (mixed >> jnp.uint32(16))
+    signed = jax.lax.bitcast_convert_type(mixed, jnp.int32)
+    return jnp.where(signed == 0, 1, signed)
+
+
+def seal(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    buyer: int | jax.Array,
+    job: int | jax.Array,
+    tags: int | jax.Array,
+    deposit: int | jax.Array,
+    commitment: int | jax.Array,
+) -> Result:
+    """Sealed: a buyer commits to a bid and moves a deposit, which will have to cover the bid.
+
+    The first valid seal on an idle slot opens its auction with the buyer's tags; the windows count
+    from there. A deposit above the bid hides it. One seal per buyer and job.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not a buyer), WRONG_FORMAT (bids
+    are open here), ALREADY_DONE or WRONG_PHASE (slot neither idle nor in auction), TOO_LATE
+    (auction_window over), BAD_VALUE (tags below 1 or commitment 0), WRONG_TAGS (not those of the
+    auction), TAGS_TAKEN (opening, but another slot auctions them), ALREADY_DONE (sealed before),
+    BID_TOO_LOW (deposit below the reserve), NOT_ENOUGH_MONEY.
+
+    Args:
+        ledger: before.
+        rules: terms.
+        buyer: account that bids and pays.
+        job: slot.
+        tags: bitmask that sellers must cover.
+        deposit: units.
+        commitment: see `commitment_of`.
+    """
+    buyer, job, tags = integer(buyer), integer(job), integer(tags)
+    deposit, commitment = integer(deposit), integer(commitment)
+    row = get_job(ledger, job)
+    is_open = row.phase == Phase.AUCTION
+    balance = ledger.balances[jnp.clip(buyer, 0, ledger.balances.shape[0] - 1)]
+    reason = first_failure(
+        [
+            check_actor(ledger, buyer),
+            check_job(ledger, job),
+            check_buyer(ledger, buyer),
+            (Reason.WRONG_FORMAT, rules.sealed == 0),
+            *check_phase(row, Phase.IDLE, Phase.AUCTION),
+            (Reason.TOO_LATE, is_open & (ledger.block - row.since >= rules.auction_window)),
+            (Reason.BAD_VALUE, (tags < 1) | (commitment == 0)),
+            *check_tags(ledger, row, tags),
+            (Reason.ALREADY_DONE, own(row.seals, buyer) != 0),
+            (Reason.BID_TOO_LOW, deposit < jnp.maximum(rules.reserve, 1)),
+            (Reason.NOT_ENOUGH_MONEY, deposit > balance),
+        ]
+    )
+    new = edit_job(
+        credit(ledger, buyer, -deposit),
+        job,
+        phase=integer(Phase.AUCTION),
+        since=jnp.where(is_open, row.since, ledger.block),
+        tags=tags,
+        deposits=put(row.deposits, buyer, deposit),
+        seals=put(row.seals, buyer, commitment),
+    )
+    return commit(reason, new, ledger)
+
+
+def reveal(
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    buyer: int | jax.Array,
+    job: int | jax.Array,
+    amount: int | jax.Array,
+    tau_bps: int | jax.Array,
+    model: int | jax.Array,
+    metric: int | jax.Array,
+    salt: int | jax.Array,
+) -> Result:
+    """Sealed: a buyer opens its seal, between the end of the auction window and the close.
+
+    Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not a buyer), WRONG_FORMAT (bids
+    are open here), ALREADY_DONE or WRONG_PHASE (slot not in auction), TOO_EARLY (auction_window not
+    over), TOO_LATE (reveal_window over), BAD_VALUE (tau outside [0, 10000], or not what was sealed;
+    also without a seal), BID_TOO_LOW (below the reserve), NOT_ENOUGH_MONEY (above the deposit),
+    ALREADY_DONE (revealed before).
+
+    Args:
+        ledger: before.
+        rules: terms.
+        buyer: account that sealed.
+        job: slot.
+        amount: units, the bid.
+        tau_bps: threshold on the metric.
+        model: digest of the model that is to be trained.
+        metric: digest of the metric, with its examples.
+        salt: what made the commitment hard to guess.
+    """
+    buyer, job = integer(buyer), integer(job)
+    amount, tau_bps = integer(amount), integer(tau_bps)
+    model, metric = integer(model), integer(metric)
+    row = get_job(ledger, job)
+    opened = commitment_of(
+        job=job,
+        buyer=buyer,
+        amount=amount,
+        tau_bps=tau_bps,
+        model=model,
+        metric=metric,
+        salt=salt,
+    )
+    late = ledger.block - row.since - rules.auction_window
+    is_bad = (tau_bps < 0) | (tau_bps > BPS) | (own(row.seals, buyer) != opened)
+    reason = first_failure(
+        [
+            check_actor(ledger, buyer),
+            check_job(ledger, job),
+            check_buyer(ledger, buyer),
+            (Reason.WRONG_FORMAT, rules.sealed == 0),
+            *check_phase(row, Phase.AUCTION),
+            (Reason.TOO_EARLY, late < 0),
+            (Reason.TOO_LATE, late >= rules.reveal_window),
+            (Reason.BAD_VALUE, is_bad),
+            (Reason.BID_TOO_LOW, amount < jnp.maximum(rules.reserve, 1)),
+            (Reason.NOT_ENOUGH_MONEY, amount > own(row.deposits, buyer)),
+            (Reason.ALREADY_DONE, own(row.bids, buyer) != 0),
+        ]
+    )
+    new = edit_job(
+        ledger,
+        job,
+        bids=put(row.bids, buyer, amount),
+        taus=put(row.taus, buyer, tau_bps),
+        models=put(row.models, buyer, model),
+        metrics=put(row.metrics, buyer, metric),
+    )
+    return commit(reason, new, ledger)

@@ -1,0 +1,105 @@
+"""What a vote costs, and how large its contract is."""
+
+import dataclasses
+import functools
+
+import pytest
+
+from contracts.evm import Evm
+from contracts.market import address_of, encode, reason_text
+from contracts.votes import table_words, terms_words
+from contracts.votes_gas import measure_units
+from d2m_jax.ledger.votes_gas import NEW_DIGEST, NEW_NODE, VOTE_GAS, gas_of_unit, gas_of_vote
+from d2m_jax.ledger.votes_machine import VoteKind
+from tests.contracts.votes_both import EASY, compiled, shared_chain
+from tests.ledger.vote_traces import terms_of
+
+NODES, SEATS, UNITS = 24, 14, 9  # by the last unit every node has been drawn before
+
+
+@functools.cache
+def measured():
+    return measure_units(compiled(), NODES, seats=SEATS, num_units=UNITS)
+
+
+def last(action):
+    return [row.gas for row in measured() if row.action == action and row.unit == UNITS - 1]
+
+
+def test_the_table_is_what_is_measured():
+    size = {"num_nodes": NODES, "num_seats": SEATS}
+    for kind in list(VoteKind)[1:]:
+        found = last(kind.name.lower())
+        assert found and not last("commit_vote (new)")
+        for gas in found:
+            assert int(gas_of_vote(kind, **size)) == pytest.approx(gas, rel=0.02), kind.name
+    assert last("reveal_vote (first)")[0] == pytest.approx(66_275 + NEW_DIGEST, abs=40)
+    unit = sum(row.gas for row in measured() if row.unit == UNITS - 1)
+    assert int(gas_of_unit(NODES, [SEATS, 0])) == pytest.approx(unit, rel=0.02)
+
+
+def test_a_node_that_was_never_drawn_costs_two_storage_slots_more():
+    first = [row for row in measured() if row.unit == 0]
+    commits = {row.gas for row in first if row.action == "commit_vote (new)"}
+    (draw,) = {row.gas for row in first if row.action == "draw"}
+    assert commits and max(commits) - VOTE_GAS[VoteKind.COMMIT_VOTE][0] == NEW_NODE // 2
+    usual = int(gas_of_vote(VoteKind.DRAW, num_nodes=NODES, num_seats=SEATS))
+    assert draw - usual > 0.9 * SEATS * NEW_NODE / 2
+
+
+def test_a_vote_costs_the_same_however_large_the_pool_is_and_however_many_digests_there_are():
+    few = {row.action: row.gas for row in measure_units(compiled(), 8, num_units=1)}
+    many = {row.action: row.gas for row in measure_units(compiled(), 200, num_units=1)}
+    for action in ("commit_vote (new)", "reveal_vote", "tally", "open_content"):
+        assert few[action] == pytest.approx(many[action], rel=0.002), action
+
+
+def test_the_deployed_code_is_below_the_limit_of_ethereum():
+    """24,576 bytes (EIP-170), and the largest creation below 49,152 (EIP-3860)."""
+    chain = shared_chain()
+    code = chain.evm.state.get_code(chain.address)
+    assert 10_000 < len(code) < 16_000
+    most_tables = 32 * (1_040 + 128 + 40)
+    assert len(chain.artifact.code) + most_tables < 2 * 24_576 + 8_000
+
+
+BAD = [
+    {"market": 0},
+    {"num_jobs": 0},
+    {"num_jobs": 17},
+    {"num_nodes": 0},
+    {"num_nodes": 1_025},
+    {"num_sellers": 257},
+    *({"terms": (i, value)} for i in (0, 1) for value in (0, 2**20 + 1)),
+    {"terms": (2, 2**30 + 1)},
+    {"terms": (3, 4)},
+    {"terms": (4, 2)},
+    {"terms": (5, 2)},
+    {"terms": (6, 2**31)},
+    *({"terms": (7, value)} for value in (0, 33)),
+    {"num_scores": 0},
+    {"num_scores": 10**6},
+    {"bounds": []},
+]
+
+
+def test_the_constructor_refuses_what_cannot_be():
+    """Sizes beyond its loops, windows of no block, tables that are too short."""
+    terms = terms_of(dataclasses.replace(EASY, rule="miracle"))
+    sets, scores, bounds = table_words(terms)
+    usual = {"market": 9, "num_jobs": 1, "num_nodes": 7, "num_sellers": 3, "num_scores": 50}
+    for change in [{}, *BAD]:
+        v = {**usual, "bounds": bounds, **change}
+        plain = terms_words(terms)
+        if "terms" in v:
+            plain[v["terms"][0]] = v["terms"][1]
+        start = [v["market"], v["num_jobs"], v["num_nodes"], v["num_sellers"], *plain, *sets]
+        data = compiled()[0].code + encode(*start, v["num_scores"], scores, v["bounds"])
+        sent = Evm().create(address_of(0), address_of(1), data)
+        assert sent.ok == (change == {}), change
+        reason = (
+            "LAYOUT"
+            if {"market", "num_jobs", "num_nodes", "num_sellers"} & set(change)
+            else "RULES"
+        )
+        assert sent.ok or reason_text(sent.output) == reason, change
