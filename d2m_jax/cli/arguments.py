@@ -14,6 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from d2m_jax.cli.sentences import like
+from d2m_jax.core.choices import is_own, label
 
 Define = Callable[[flags.FlagValues], None]  # adds the flags of a command
 FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
@@ -68,8 +69,10 @@ def parse(
     values.set_gnu_getopt(True)  # flags may stand behind names
     flags.DEFINE_bool("traceback", False, "show where an error comes from", flag_values=values)
     define(values)
+    own: dict[str, Any] = {}
     if config is not None:
         check_fields(argv, config)
+        own = take_own(config)
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=list(argv))
     try:
         names = values(list(argv))[1:]
@@ -78,12 +81,49 @@ def parse(
         raise flags.Error(f"unknown flag --{name}{like(name, list(values), '--')}") from error
     except flags.IllegalFlagValueError as error:
         raise flags.Error(plain_value(str(error))) from error
+    if config is not None:
+        give_back(config, own)
     for name in values:
         value = values[name].value
-        own = not name.startswith("config.")  # fields are checked with the configuration
-        if own and isinstance(value, float) and not math.isfinite(value):
+        ours = not name.startswith("config.")  # fields are checked with the configuration
+        if ours and isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value} must be finite")
     return values, names
+
+
+def take_own(config: ConfigDict) -> dict[str, Any]:
+    """The own parts of a configuration by field, where now stands what they are called.
+
+    A flag can then set the field to a name, as it can where no own part stands.
+    """
+    own = {path: value for path, value in fields(config) if is_own(value)}
+    _place(config, {path: _called(part) for path, part in own.items()})
+    return own
+
+
+def give_back(config: ConfigDict, own: dict[str, Any]) -> None:
+    """Puts the own parts back that no flag has replaced."""
+    _place(config, {path: part for path, part in own.items()
+                    if _at(config, path) == _called(part)})  # fmt: skip
+
+
+def _called(part: Any) -> str:
+    return f"<{label(part)}>"
+
+
+def _at(config: ConfigDict, path: str) -> Any:
+    *groups, name = path.split(".")
+    for group in groups:
+        config = config[group]
+    return config[name]
+
+
+def _place(config: ConfigDict, values: dict[str, Any]) -> None:
+    for path, value in values.items():
+        group, _, name = path.rpartition(".")
+        target = _at(config, group) if group else config
+        with target.unlocked(), target.ignore_type():
+            target[name] = value
 
 
 def plain_value(text: str) -> str:

@@ -79,6 +79,25 @@ def test_the_file_of_the_configuration(tmp_path, monkeypatch):
     assert enter("--config=configs/evolve.py")[1].config.spec.model == "logreg"
 
 
+OWN_PART = """
+from d2m_jax import default_config
+
+def turned(key, updates, byzantine, *, strength: float = 2.0):
+    return -strength * updates
+
+def get_config():
+    return default_config(spec={"attack": turned})
+"""
+
+
+def test_an_own_part_of_a_file_stays_or_gives_way_to_a_name(tmp_path):
+    (tmp_path / "own.py").write_text(OWN_PART)
+    config = f"--config={tmp_path / 'own.py'}"
+    kept = enter(config, "--config.hparams.attack.turned.strength=3")[1].config
+    assert kept.spec.attack.__name__ == "turned" and kept.hparams.attack.turned.strength == 3.0
+    assert enter(config, "--config.spec.attack=alie")[1].config.spec.attack == "alie"
+
+
 def test_a_dictionary_is_a_configuration(tmp_path):
     (tmp_path / "own.py").write_text("def get_config():\n    return {'spec': {'num_rounds': 5}}\n")
     call = enter(f"--config={tmp_path}/own.py", "--config.spec.num_rounds=6")[1]
