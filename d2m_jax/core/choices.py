@@ -65,14 +65,12 @@ def pick(registry: Mapping[str, T], choice: str | T, what: str) -> T:
     return choice
 
 
-def _written(part: Any) -> list[Callable[..., Any]]:
-    """The functions of a part, without what is bound to them."""
-    found = list(functions_of(part))
-    for i, fn in enumerate(found):
-        while isinstance(fn, functools.partial):
-            fn = fn.func
-        found[i] = fn
-    return found[:1]
+def _written(part: Any) -> Callable[..., Any] | None:
+    """The first function of a part, without what is bound to it."""
+    fn = next(functions_of(part), None)
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn
 
 
 def is_own(choice: Any) -> bool:

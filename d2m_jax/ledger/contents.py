@@ -1,4 +1,4 @@
-"""What an accepted digest stands for, and the 32-bit mix that stands for a hash.
+"""What an accepted digest stands for, and what a node commits to.
 
 Read first: `votes_state.py`.
 """
@@ -9,32 +9,11 @@ import jax.numpy as jnp
 from d2m_jax.core.money import BPS
 from d2m_jax.ledger.accounts import integer
 from d2m_jax.ledger.codes import Verdict
+from d2m_jax.ledger.mixing import mix_all
 from d2m_jax.ledger.state import MAX_WEIGHT
 from d2m_jax.ledger.votes_state import Terms, Votes
 
 HEAD = 4  # metric, base metric, model, metric's digest
-
-
-def mix(words: jax.Array) -> jax.Array:
-    """[] int32: a digest of whole words, never 0. It stands for keccak256, which a contract takes.
-
-    In unsigned 32-bit arithmetic: h = 0x811C9DC5; for each word w: h = (h ^ w) * 0x85EBCA6B,
-    h ^= h >> 13, h *= 0xC2B2AE35, h ^= h >> 16. Read as int32, and 1 stands for 0. 32 bits hide
-    nothing from who searches.
-
-    Args:
-        words: [W] int32.
-    """
-    bits = jax.lax.bitcast_convert_type(integer(words), jnp.uint32)
-
-    def step(mixed: jax.Array, word: jax.Array) -> tuple[jax.Array, None]:
-        mixed = (mixed ^ word) * jnp.uint32(0x85EBCA6B)
-        mixed = (mixed ^ (mixed >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
-        return mixed ^ (mixed >> jnp.uint32(16)), None
-
-    mixed, _ = jax.lax.scan(step, jnp.uint32(0x811C9DC5), bits, unroll=min(8, bits.shape[0]))
-    signed = jax.lax.bitcast_convert_type(mixed, jnp.int32)
-    return jnp.where(signed == 0, 1, signed)
 
 
 def commitment_of(
@@ -42,10 +21,10 @@ def commitment_of(
 ) -> jax.Array:
     """[] int32: what a node commits to; of no use to another node, job, unit or set.
 
-    mix(job, serial, set, node, digest, salt): the serial is that of the unit, and never comes back.
+    The mix of job, serial, set, node, digest, salt; the serial is the unit's and never comes back.
     """
     words = (job, row.serial, row.attempt, node, digest, salt)
-    return mix(jnp.stack([integer(word) for word in words]))
+    return mix_all(jnp.stack([integer(word) for word in words]))
 
 
 def task_of(unit: jax.Array, terms: Terms) -> jax.Array:

@@ -17,6 +17,7 @@ from d2m_jax.ledger.accounts import (
 )
 from d2m_jax.ledger.auction import check_buyer, check_tags, own, put
 from d2m_jax.ledger.codes import Phase, Reason
+from d2m_jax.ledger.mixing import mix
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Ledger, Result
 
@@ -33,29 +34,14 @@ def commitment_of(
 ) -> jax.Array:
     """[...] int32: the commitment of a sealed bid, never 0.
 
-    A mix of the seven words, in the order of the arguments, in unsigned 32-bit arithmetic:
-    h = 0x811C9DC5; for each word w: h = (h ^ w) * 0x85EBCA6B, h ^= h >> 13, h *= 0xC2B2AE35,
-    h ^= h >> 16. The result is read as int32, and 1 stands for 0. It stands for keccak256, which
-    the contract takes: 32 bits hide nothing from who searches.
+    The `mixing.mix` of the seven words, in the order of the arguments.
     """
-    return _mixed(job, buyer, amount, tau_bps, model, metric, salt)
+    return mix(job, buyer, amount, tau_bps, model, metric, salt)
 
 
 def digest_of(content: int | jax.Array, salt: int | jax.Array) -> jax.Array:
     """[...] int32: digest of a content that is opened later, never 0; the same mix of two words."""
-    return _mixed(content, salt)
-
-
-def _mixed(*words: int | jax.Array) -> jax.Array:
-    """The mix of `commitment_of`, of any words."""
-    mixed = jnp.uint32(0x811C9DC5)
-    for word in words:
-        bits = jax.lax.bitcast_convert_type(integer(word), jnp.uint32)
-        mixed = (mixed ^ bits) * jnp.uint32(0x85EBCA6B)
-        mixed = (mixed ^ (mixed >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
-        mixed = mixed ^ (mixed >> jnp.uint32(16))
-    signed = jax.lax.bitcast_convert_type(mixed, jnp.int32)
-    return jnp.where(signed == 0, 1, signed)
+    return mix(content, salt)
 
 
 def seal(

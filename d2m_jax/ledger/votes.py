@@ -15,8 +15,9 @@ from d2m_jax.core.outcomes import Outcome
 from d2m_jax.core.vote_tables import CERTAIN
 from d2m_jax.ledger.accounts import Check, first_failure, integer
 from d2m_jax.ledger.codes import Reason
-from d2m_jax.ledger.contents import commitment_of, is_well_formed, mix, task_of
+from d2m_jax.ledger.contents import commitment_of, is_well_formed, task_of
 from d2m_jax.ledger.counting import count, is_enough
+from d2m_jax.ledger.mixing import mix_all
 from d2m_jax.ledger.votes_state import (
     Counted,
     Stage,
@@ -337,7 +338,7 @@ def open_content(
     job, content = integer(job), integer(content)
     row = get_unit(votes, job)
     is_verification = task_of(row.unit, terms) == terms.num_rounds
-    fits = (mix(content) == row.accepted) & is_well_formed(content, is_verification)
+    fits = (mix_all(content) == row.accepted) & is_well_formed(content, is_verification)
     reason = first_failure(
         [
             check_slot(votes, job),
