@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help run test test-x64 test-slow lint clean
+.PHONY: help run test test-x64 test-slow docs lint clean
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -23,11 +23,14 @@ test-slow: export XLA_FLAGS ?= --xla_force_host_platform_device_count=2
 test-slow: .venv/test.ok  ## the long tests: real data, large populations; compiled as for users
 	@$(PY) -m pytest -q -n auto --dist loadfile -m slow
 
+docs: .venv/docs.ok  ## the site of the documents, in site/ (some minutes: its scripts run)
+	@$(PY) -m mkdocs build --strict --quiet && echo "The site is site/index.html"
+
 lint: .venv/test.ok  ## ruff rules and format, mypy on the package
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 clean:  ## forget the environment and the caches
-	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .cache site .pytest_cache .mypy_cache .ruff_cache
 
 .venv/pip.ok:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "d2m_jax needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -44,4 +47,9 @@ clean:  ## forget the environment and the caches
 .venv/test.ok: .venv/run.ok tests/requirements.txt
 	@echo "Installing tests/requirements.txt ..."
 	@$(PY) -m pip install --quiet -r tests/requirements.txt
+	@touch $@
+
+.venv/docs.ok: .venv/run.ok docs/requirements.txt
+	@echo "Installing docs/requirements.txt ..."
+	@$(PY) -m pip install --quiet -r docs/requirements.txt
 	@touch $@

@@ -12,12 +12,9 @@ import argparse
 import json
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")
 import pandas as pd
 
-from d2m_jax.report.sweep_plots import heat_map, with_labels
+from benchmarks.zoo_plots import heat_map, with_labels
 from d2m_jax.sweep import StorageError, load
 from d2m_jax.sweep.selection import choose
 

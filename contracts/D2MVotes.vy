@@ -2,7 +2,7 @@
 # pragma optimize gas
 # pragma evm-version prague
 # pragma nonreentrancy on
-# @license MIT
+# @license Apache-2.0
 """
 @title D2M votes
 @notice The votes of CONE as a contract: the same checks in the same order as d2m_jax.ledger.votes.
@@ -22,6 +22,7 @@ MAX_LOTS: constant(uint256) = 4096
 MAX_SETS: constant(uint256) = 32
 MAX_WORDS: constant(uint256) = 1040  # of the table of scores
 NODE_WORDS: constant(uint256) = MAX_NODES // 8
+NODE_BITS: constant(uint256) = MAX_NODES // 256
 MAX_CONTENT: constant(uint256) = 32 * (3 + MAX_SELLERS // 16 + 1)
 LANE: constant(uint256) = 2**32 - 1
 INFINITE: constant(uint256) = 2**30 - 1
@@ -47,7 +48,8 @@ SILENT: constant(uint256) = 3
 
 interface IMarket:
     def wanted(job: uint256) -> (uint256, uint256, bytes32): view  # serial, unit, seed of the job
-    def electorate(job: uint256) -> DynArray[uint256, MAX_NODES]: view  # stakes at risk, or 0
+    def electorate(job: uint256) -> DynArray[uint256, MAX_NODES // 4]: view  # stakes at risk, or 0
+    def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256): view
     def node_of(who: address) -> uint256: view  # plus one, 0 nobody
 
 
@@ -89,6 +91,23 @@ struct Ballot:  # one word
     last: uint256  # set in which it sat last
     seats: uint256  # seats there
     state: uint256  # 0 drawn, 1 committed, 2 revealed
+
+
+struct Decision:  # what a unit came to; sets of nodes have one bit each
+    serial: uint256
+    stage: uint256
+    since: uint256
+    accepted: bytes32  # nothing, if it is not decided
+    is_open: bool  # its content is known
+    papers: bytes32  # see `papers_of`: keccak256 of the hash so far, node, digest, again and again
+    matched: uint256[NODE_BITS]
+    wrong: uint256[NODE_BITS]
+    silent: uint256[NODE_BITS]
+
+
+struct Paper:
+    node: uint256
+    digest: bytes32
 
 
 struct Sum:  # one word, of a digest
@@ -178,6 +197,15 @@ def __init__(
     assert terms.independent <= 1 and terms.by_stake <= 1 and terms.chance <= CERTAIN, "RULES"
     assert terms.num_rounds <= 2**30 and num_scores >= 1, "RULES"
     assert 8 * len(scores) >= num_scores and 8 * len(bounds) >= num_nodes, "RULES"
+    votes: address = empty(address)
+    sizes: uint256[4] = empty(uint256[4])
+    content_window: uint256 = 0
+    votes, sizes[0], sizes[1], sizes[2], sizes[3], content_window = (
+        staticcall IMarket(market).for_votes()
+    )
+    same: bool = sizes[0] == num_jobs and sizes[1] == num_nodes and sizes[2] == num_sellers
+    assert votes == self and same and sizes[3] == terms.num_rounds, "MARKET"
+    assert content_window > terms.commit_window + terms.reveal_window, "MARKET"
     MARKET = market
     JOBS = num_jobs
     NODES = num_nodes
@@ -208,7 +236,10 @@ def __default__():
 def open_unit(job: int256):
     """
     @notice Anybody opens the unit that the market asks for; the electorate is what it is now, and
-            the seed is fixed: by the seed of the job and by all salts revealed in the slot so far.
+            the seed is fixed: by the seed of the job and, but for its first unit, by all salts
+            revealed in the slot so far.
+    @dev A job that was timed out may leave a vote open behind, in which nobody is slashed any more:
+         who reveals there until the next job begins must not choose its seats.
     """
     slot: uint256 = self._slot(job)
     serial: uint256 = 0
@@ -224,7 +255,8 @@ def open_unit(job: int256):
     u.pool = self._fill_urn(slot)
     u.stage = FAILED if u.pool == 0 else OPEN
     self._set_unit(slot, u)
-    seed = keccak256(abi_encode(self, slot, serial, seed, self.mixed[slot]))
+    salts: bytes32 = self.mixed[slot] if unit > 0 else empty(bytes32)
+    seed = keccak256(abi_encode(self, slot, serial, seed, salts))
     self.seeds[slot] = seed
     log UnitOpened(job=slot, serial=serial, unit=unit, seed=seed)
 
@@ -235,21 +267,22 @@ def _fill_urn(slot: uint256) -> uint256:
     @dev Writes what each node has in the urn and returns how many lots that is, or nodes where
          every node has a seat by chance.
     """
-    stakes: DynArray[uint256, MAX_NODES] = staticcall IMarket(MARKET).electorate(slot)
-    assert len(stakes) == NODES, "LAYOUT"
+    stakes: DynArray[uint256, MAX_NODES // 4] = staticcall IMarket(MARKET).electorate(slot)
+    assert len(stakes) == (NODES + 3) // 4, "LAYOUT"
     total: uint256 = 0
     number: uint256 = 0
-    for stake: uint256 in stakes:
-        total += stake
-        if stake > 0:
-            number += 1
+    for four: uint256 in stakes:
+        for k: uint256 in range(4):
+            stake: uint256 = (four >> 64 * k) & (2**64 - 1)
+            total += stake
+            number += convert(stake > 0, uint256)
     most: uint256 = max(1024, 4 * NODES)
     quantum: uint256 = max((total + most - 1) // most, 1)
     mean: uint256 = max(total // max(number, 1), 1)
     pool: uint256 = 0
     word: uint256 = 0
-    i: uint256 = 0
-    for stake: uint256 in stakes:
+    for i: uint256 in range(NODES, bound=MAX_NODES):
+        stake: uint256 = (stakes[i // 4] >> 64 * (i % 4)) & (2**64 - 1)
         lots: uint256 = 0
         if stake > 0:
             if T.independent == 1:
@@ -263,9 +296,8 @@ def _fill_urn(slot: uint256) -> uint256:
                     lots = stake // quantum
                 pool += lots
         word |= lots << 32 * (i % 8)
-        i += 1
-        if i % 8 == 0 or i == NODES:
-            self.urns[slot][(i - 1) // 8] = word
+        if i % 8 == 7 or i + 1 == NODES:
+            self.urns[slot][i // 8] = word
             word = 0
     return pool
 
@@ -578,10 +610,10 @@ def _score(index: uint256) -> uint256:
 @external
 def open_content(job: int256, content: Bytes[MAX_CONTENT]):
     """
-    @notice Anybody tells what the accepted digest stands for. Words of 32 bytes: the digest of the
-            model, then of a round the verdicts, 2 bits a seller; of the verification before it the
-            metric and the first metric in two lanes, after it the digest of the metric, payment
-            weights of 16 bits a seller, one bit a seller for harm.
+    @notice Anybody tells what the accepted digest stands for. Words of 32 bytes. Of a round: the
+            metric, 0 if it was not measured; digest of the model; verdicts, 2 bits a seller. Of the
+            verification: metric and first metric in two lanes; digests of the model and of the
+            metric; payment weights, 16 bits a seller; harm, one bit a seller.
     """
     slot: uint256 = self._slot(job)
     u: Unit = self._unit(slot)
@@ -612,11 +644,11 @@ def _is_well_formed(content: Bytes[MAX_CONTENT], is_verification: bool) -> bool:
     """
     if not is_verification:
         number: uint256 = (SELLERS + 127) // 128
-        if len(content) != 32 * (1 + number):
+        if len(content) != 32 * (2 + number) or self._word(content, 0) > BPS:
             return False
         low: uint256 = max_value(uint256) // 3  # the lower bit of every pair
         for i: uint256 in range(number, bound=MAX_SELLERS // 128):
-            word: uint256 = self._word(content, 1 + i)
+            word: uint256 = self._word(content, 2 + i)
             if word & (word >> 1) & low != 0:
                 return False
         return True
@@ -649,43 +681,60 @@ def ballot(job: uint256, node: uint256) -> (Ballot, bytes32):
 
 @external
 @view
-def result(job: uint256) -> (uint256, uint256, bytes32, bool):
-    """
-    @notice Serial and stage of the unit, the accepted digest, and whether its content is known.
-    """
-    u: Unit = self._unit(job)
-    digest: bytes32 = self.accepted[job] if u.stage == DECIDED else empty(bytes32)
-    return u.serial, u.stage, digest, self.told[job] == u.serial
-
-
-@external
-@view
 def content_of(job: uint256) -> Bytes[MAX_CONTENT]:
     return self.contents[job]
 
 
 @external
 @view
-def outcomes(job: uint256) -> DynArray[uint256, MAX_NODES]:
+def decision(job: uint256) -> Decision:
     """
-    @notice How every node that was drawn ended: four times its number, plus the outcome.
+    @notice What the unit in a slot came to, and how every node that was drawn ended. Without a
+            result nobody is right or wrong: only silence is noted.
     """
     u: Unit = self._unit(job)
-    assert u.stage >= DECIDED, "WRONG_PHASE"
-    found: DynArray[uint256, MAX_NODES] = []
-    word: uint256 = 0
+    d: Decision = empty(Decision)
+    d.serial = u.serial
+    d.stage = u.stage
+    d.since = u.since
+    d.is_open = self.told[job] == u.serial
+    if u.stage == DECIDED:
+        d.accepted = self.accepted[job]
     for i: uint256 in range(u.voters, bound=MAX_NODES):
-        if i % 8 == 0:
-            word = self.rolls[job][i // 8]
-        node: uint256 = (word >> 32 * (i % 8)) & LANE
-        outcome: uint256 = SILENT
+        node: uint256 = self._voter_at(job, i)
+        bit: uint256 = 1 << node % 256
+        if self._ballot(job, node).state != 2:
+            d.silent[node // 256] |= bit
+            continue
+        paper: bytes32 = self.papers[job][node]
+        d.papers = keccak256(abi_encode(d.papers, node, paper))
+        if u.stage == DECIDED:
+            if paper == d.accepted:
+                d.matched[node // 256] |= bit
+            else:
+                d.wrong[node // 256] |= bit
+    return d
+
+
+@external
+@view
+def papers_of(job: uint256) -> DynArray[Paper, MAX_NODES]:
+    """
+    @notice Who has revealed which digest, set by set and by rising node.
+    """
+    u: Unit = self._unit(job)
+    found: DynArray[Paper, MAX_NODES] = []
+    for i: uint256 in range(u.voters, bound=MAX_NODES):
+        node: uint256 = self._voter_at(job, i)
         if self._ballot(job, node).state == 2:
-            outcome = NOT_DRAWN
-            if u.stage == DECIDED:
-                is_right: bool = self.papers[job][node] == self.accepted[job]
-                outcome = MATCHED if is_right else WRONG
-        found.append(4 * node + outcome)
+            found.append(Paper(node=node, digest=self.papers[job][node]))
     return found
+
+
+@view
+@internal
+def _voter_at(job: uint256, i: uint256) -> uint256:
+    return (self.rolls[job][i // 8] >> 32 * (i % 8)) & LANE
 
 
 # Who may

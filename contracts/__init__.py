@@ -1,4 +1,5 @@
-"""The ledger as a smart contract (`D2MMarket.vy`), and the Python that compiles and runs it.
+"""Market and votes as smart contracts, and the Python that compiles, runs, reads and weighs them.
 
-Needs the extra `evm` (vyper, titanoboa). Read first: `D2MMarket.vy`, then `evm.py`, `market.py`.
+Needs the extra `evm` (vyper, titanoboa). Read first: `store.vy`, `D2MMarket.vy`, `D2MJobs.vy`,
+`D2MVotes.vy`; then `compiler.py`, `evm.py`, `market.py`, `votes.py`, `chain.py`.
 """

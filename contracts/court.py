@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from contracts.compiler import Artifact, compile_contract
 from contracts.evm import Evm, Sent
-from contracts.market import FIRST_BLOCK, Artifact, _in_map, compile_market, encode, reason_text
+from contracts.market import FIRST_BLOCK, encode, in_map, reason_text
 from d2m_jax.court import game
 from d2m_jax.court.steps import Step, Witness
 from d2m_jax.court.tree import Word, pair, word
@@ -22,7 +23,7 @@ PLENTY = 10**30  # wei of every account
 
 def compile_court() -> Artifact:
     """Compiles the contract."""
-    return compile_market(SOURCE.read_text())
+    return compile_contract("D2MCourt")
 
 
 def numbers(*values: Any) -> list[Any]:
@@ -99,7 +100,7 @@ class CourtContract:
 
     def _read(self, variable: str, key: int | None = None, offset: int = 0) -> int:
         slot = self.artifact.slots[variable]
-        at = slot if key is None else _in_map(slot, key)
+        at = slot if key is None else in_map(slot, key)
         return self.evm.state.get_storage(self.address, at + offset)
 
     def _words(self, variable: str, key: int, count: int) -> list[Word]:

@@ -44,11 +44,12 @@ class Computation(PragueComputation):
     def apply_computation(  # type: ignore[override]
         cls, state: Any, message: Any, context: Any, parent_computation: Any = None
     ) -> ComputationAPI:
-        """The loop over opcodes for the outermost call; anything else the usual way."""
-        if message.is_create or parent_computation is not None:
+        """The loop over opcodes for calls of contracts; anything else the usual way."""
+        if message.is_create or message.code_address in cls._precompiles:
             return super().apply_computation(state, message, context, parent_computation)
         with cls(state, message, context) as self:
-            self.contracts_created = []
+            outer: Any = parent_computation
+            self.contracts_created = [] if outer is None else outer.contracts_created
             stream, meter = self.code, self._gas_meter
             try:
                 for code in stream:
@@ -69,8 +70,9 @@ class Sent(NamedTuple):
     ok: bool
     output: bytes
     gas: int  # of the whole transaction, see `transaction_gas`
-    pc: int  # where the code stopped
+    pc: int  # where the code stopped; of a failure the code that failed, see `code_of`
     back: int  # and where to it would have returned: the stack's second item, 0 if there is none
+    code_of: bytes  # address of that code
     logs: tuple[Any, ...]  # (address, topics, data)
 
 
@@ -90,6 +92,15 @@ def transaction_gas(data: bytes, used: int, refund: int, extra: int = 0) -> int:
     zeros = data.count(0)
     floor = TX_BASE + FLOOR_BYTE * (zeros + 4 * (len(data) - zeros))
     return max(spent - min(refund, spent // 5), floor)
+
+
+def _failed(done: Any) -> Any:
+    """The innermost computation whose failure the outer ones have passed on."""
+    while done.is_error and done.children and done.children[-1].is_error:
+        if done.children[-1].output != done.output:
+            break
+        done = done.children[-1]
+    return done
 
 
 def _second(stack: list[Any]) -> int:
@@ -142,5 +153,6 @@ class Evm:
         self.state.lock_changes()
         self.state.clear_transient_storage()
         logs = done.get_log_entries()
-        pc, back = done.code.program_counter - 1, _second(done._stack.values)
-        return Sent(done.is_success, done.output, gas, pc, back, logs)
+        last = _failed(done)
+        pc, back = last.code.program_counter - 1, _second(last._stack.values)
+        return Sent(done.is_success, done.output, gas, pc, back, last.msg.code_address, logs)

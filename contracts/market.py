@@ -1,42 +1,29 @@
 """The market's contract on a chain, driven by the actions of the functional ledger.
 
-One `Market` is one deployed `D2MMarket.vy` whose accounts are held by made-up addresses. It takes
-the fields of `ledger.Action` and answers with a `Reason`, and reads the whole state back under the
-names of the functional ledger, so that the two can be compared field by field.
+One `Market` is one deployed `D2MMarket.vy`, with the second piece of its code, whose accounts are
+held by made-up addresses. It takes the fields of `ledger.Action` and answers with a `Reason`; the
+whole state is read back under the names of the functional ledger (`reading.py`). Who decides is at
+the address `VOTES`: the votes (`chain.py`), or what a test puts there. Read first: `compiler.py`.
 """
 
-import bisect
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from eth_utils import keccak
 
+from contracts.compiler import Artifact, compile_contract
 from contracts.evm import Evm, Sent
-from d2m_jax.ledger import (
-    DEFAULT_RULES,
-    INT_MAX,
-    Kind,
-    Layout,
-    Phase,
-    Reason,
-    commitment_of,
-    digest_of,
-)
+from d2m_jax.ledger import INT_MAX, Kind, Layout, Reason, commitment_of, digest_of
 
-SOURCE = pathlib.Path(__file__).with_name("D2MMarket.vy")
 UNIT = 10**9  # wei
 FIRST_BLOCK = 1_000  # of the chain when the contract is created
-# As in the contract: the length of a row of places or offers, of posts, of pledges.
-MAX_SELLERS = MAX_BUYERS = 256
-MAX_NODES, MAX_PLEDGES = 1_024, 4
 DEFAULT_REPUTATION = 5_000  # as in the contract and in `new_ledger`
 BIRTH = 7  # any number: the address of account 0 is just above it
 ERROR = keccak(text="Error(string)")[:4]
 REFUSED = keccak(text="Refused(uint256)")[:4]
 SUPPLY_LIMIT = 100  # as in the contract: a refusal that the ledger, whose supply is fixed, lacks
+MARKET, JOBS, VOTES = (name.rjust(20, b"\0") for name in (b"D2M", b"D2MJ", b"D2MV"))
 
 # What each kind of action calls, and with which fields of the action.
 CALLS: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -48,18 +35,15 @@ CALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     Kind.TOP_UP: ("top_up", ("amount",)),
     Kind.REQUEST_WITHDRAWAL: ("request_withdrawal", ("amount",)),
     Kind.WITHDRAW: ("withdraw", ()),
-    Kind.BAN: ("ban", ("who", "flag")),
     Kind.SET_ASK: ("set_ask", ("amount", "value")),
     Kind.BID: ("bid", ("job", "tags", "amount", "value", "model", "metric")),
     Kind.SEAL: ("seal", ("job", "tags", "amount", "seal")),
     Kind.REVEAL: ("reveal", ("job", "amount", "value", "model", "metric", "salt")),
     Kind.CLOSE_AUCTION: ("close_auction", ("job",)),
-    Kind.SETTLE_ROUND: ("settle_round", ("job", "nodes")),
-    Kind.RATE_SELLERS: ("rate_sellers", ("job", "sellers")),
-    Kind.SLASH_SELLER: ("slash_seller", ("job", "who")),
-    Kind.REPORT_METRIC: ("report_metric", ("job", "amount", "value", "sellers")),
-    Kind.OPEN_DISPUTE: ("open_dispute", ("job", "who", "value")),
-    Kind.RESOLVE_DISPUTE: ("resolve_dispute", ("job", "amount", "nodes")),
+    Kind.BOOK_ROUND: ("book_round", ("job",)),
+    Kind.BOOK_VERIFICATION: ("book_verification", ("job",)),
+    Kind.OPEN_DISPUTE: ("open_dispute", ("job", "value")),
+    Kind.BOOK_DISPUTE: ("book_dispute", ("job", "papers")),
     Kind.SETTLE: ("settle", ("job",)),
     Kind.TIME_OUT: ("time_out", ("job",)),
     Kind.RESET_JOB: ("reset_job", ("job",)),
@@ -67,88 +51,27 @@ CALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     Kind.OPEN_METRIC: ("open_metric", ("job", "content", "salt")),
 }
 
-# The lanes of the packed words, lowest first, under the names of the functional ledger.
-ACCOUNT = ("balances", "stakes", "exits", "exit_blocks", "standing")
-LISTING = ("tags", "sizes", "reputation_bps", "asks", "max_taus")
-PLACE = ("locked", "weights", "standing")
-OFFER = ("bids", "deposits", "taus")
-POST = ("taken", "held", "earned", "missed")
-DIGESTS = ("seals", "models", "metrics")
-# Of what is hashed by keccak256 here and by a mix of 32 bits there, only whether it is there.
-HASHED = ("jobs.seals", "jobs.metrics", "jobs.metric")
-JOB = (
-    *("phase", "since", "tags", "buyer", "tau_bps", "metric_bps", "base_bps", "round"),
-    *("price", "seller_pool", "compute_pool", "fee_pool", "bond", "rated", "opened", "pledge"),
-    *("disputer", "accused", "disputed_round", "compensation"),
-    *("compute_paid", "seller_paid", "fee_paid", "refunded"),
-)
-FROM_ONE = ("buyer", "disputer", "accused", "disputed_round")  # 0 is nobody, or none
+Paper = tuple[int, bytes]  # a node, and the digest that it has revealed
 
 
-class Artifact(NamedTuple):
-    """What the compiler made of the contract."""
+class Code(NamedTuple):
+    """The two pieces of the market's code."""
 
-    code: bytes  # that creates it, without arguments
-    selectors: dict[str, bytes]  # by name
-    slots: dict[str, int]  # first storage slot of each variable
-    immutables: int  # bytes of them behind the running code, the rules first
-    lines: dict[int, int]  # source line, by position in the running code
-    refusals: dict[int, int]  # the same of each `assert`, in the code that creates the contract
+    market: Artifact
+    jobs: Artifact
 
 
-def compile_market(source: str | None = None) -> Artifact:
-    """Compiles the contract, or a changed text of it."""
-    import vyper  # here, so that a worker that is handed an artifact need not load a compiler
-
-    formats = ["bytecode", "method_identifiers", "layout", "source_map", "source_map_runtime"]
-    made = vyper.compile_code(source or SOURCE.read_text(), output_formats=formats)
-    selectors = {
-        signature.split("(")[0]: bytes.fromhex(selector[2:].rjust(8, "0"))
-        for signature, selector in made["method_identifiers"].items()
-    }
-    slots = {name: at["slot"] for name, at in made["layout"]["storage_layout"].items()}
-    fixed = made["layout"]["code_layout"].values()
-    immutables = max((at["offset"] + at["length"] for at in fixed), default=0)
-    return Artifact(
-        bytes.fromhex(made["bytecode"][2:]),
-        selectors,
-        slots,
-        immutables,
-        _lines(made["source_map_runtime"]),
-        _refusals(made["source_map"]),
-    )
+def compile_market(texts: Mapping[str, str] | None = None) -> Code:
+    """Compiles both pieces, with changed texts by name if there are any."""
+    return Code(compile_contract("D2MMarket", texts), compile_contract("D2MJobs", texts))
 
 
-def _lines(source_map: dict[str, Any]) -> dict[int, int]:
-    return {pc: where[0] for pc, where in source_map["pc_pos_map"].items()}
+def _flat(values: Sequence[Any]) -> list[int]:
+    return [x for value in values for x in (value if isinstance(value, tuple) else (value,))]
 
 
-def line_of(artifact: Artifact, position: int) -> int:
-    """Source line of a position in the running code, or of the last one before it with a line.
-
-    Of `Sent.back` of a refused message: the check that refused it.
-    """
-    known = sorted(artifact.lines)
-    return artifact.lines[known[bisect.bisect(known, position) - 1]]
-
-
-def _refusals(source_map: dict[str, Any]) -> dict[int, int]:
-    """Where the code reverts with a text: position -> line of the `assert`.
-
-    The compiler gives no line for the revert itself; that of the last position before it is the
-    condition.
-    """
-    lines = _lines(source_map)
-    known = sorted(lines)
-    return {
-        pc: lines[known[bisect.bisect(known, pc) - 1]]
-        for pc, error in source_map["error_map"].items()
-        if error == "user revert with reason"
-    }
-
-
-def encode(*values: int | Sequence[int]) -> bytes:
-    """Arguments as the ABI wants them: a word per integer, lists behind the rest.
+def encode(*values: int | Sequence[Any]) -> bytes:
+    """Arguments as the ABI wants them: a word per integer, lists (also of tuples) behind the rest.
 
     Addresses, flags and 32-byte strings are integers too; negative ones in two's complement.
     """
@@ -158,13 +81,8 @@ def encode(*values: int | Sequence[int]) -> bytes:
             head.append(value)
         else:
             head.append(32 * len(values) + len(tail))
-            tail += _words(len(value), *value)
-    return _words(*head) + tail
-
-
-def terms(rules: Mapping[str, int]) -> bytes:
-    """The rules as the constructor wants them."""
-    return _words(*(rules[name] for name in DEFAULT_RULES))
+            tail += words_of(len(value), *_flat(value))
+    return words_of(*head) + tail
 
 
 # What is hashed is said in fields that the ledger does not read. An action that the contract cannot
@@ -210,7 +128,8 @@ def _hash(*values: int) -> int:
     return int.from_bytes(keccak(encode(*values)), "big")
 
 
-def _words(*values: int) -> bytes:
+def words_of(*values: int) -> bytes:
+    """A word per integer."""
     return b"".join((int(value) % 2**256).to_bytes(32, "big") for value in values)
 
 
@@ -219,101 +138,135 @@ def address_of(account: int) -> bytes:
     return (2**80 + BIRTH + account).to_bytes(20, "big")
 
 
+def number_of(address: bytes) -> int:
+    """An address as an argument."""
+    return int.from_bytes(address, "big")
+
+
+def hash_papers(papers: Sequence[Paper]) -> bytes:
+    """What the contract keeps of a list: hash = keccak256(hash, node, digest), from 0 on."""
+    hashed = bytes(32)
+    for node, digest in papers:
+        hashed = keccak(hashed + words_of(node) + digest)
+    return hashed
+
+
 class Market:
-    """A deployed contract with all accounts admitted and funded.
+    """A deployed contract with all accounts taken and funded.
 
     Args:
-        artifact: the compiled contract.
+        code: the compiled pieces.
         layout: how many of each role.
         rules: numbers, by the names of `DEFAULT_RULES`.
         funds: units of each account.
     """
 
-    def __init__(
-        self,
-        artifact: Artifact,
-        layout: Layout,
-        rules: Mapping[str, int],
-        funds: Sequence[int],
-    ):
-        self.artifact, self.layout = artifact, layout
+    def __init__(self, code: Code, layout: Layout, rules: Mapping[str, int], funds: Sequence[int]):
+        self.code, self.layout = code, layout
+        self.artifact = code.market
+        self.selectors = {**code.jobs.selectors, **code.market.selectors}
         self.evm = Evm()
         self.evm.block = FIRST_BLOCK
-        self.arbiter = address_of(layout.treasury)
-        self.address = b"D2M".rjust(20, b"\0")
+        self.treasury = address_of(layout.treasury)
+        self.address = MARKET
         self.last: Sent | None = None  # the latest transaction of `act`
-        start = encode(*layout, UNIT, int.from_bytes(self.arbiter, "big")) + terms(rules)
-        self.birth = self.evm.create(self.arbiter, self.address, artifact.code + start)
-        self._where = self._slots()
-        if not self.birth.ok:
-            raise ValueError(f"the contract refused to start: {reason_text(self.birth.output)}")
-        for account in range(layout.treasury):
-            self._must(self.arbiter, "admit", int.from_bytes(address_of(account), "big"), account)
+        self.papers: dict[tuple[int, int], list[Paper]] = {}  # by slot and unit, as booked
+        start = self.terms(rules)
+        self.deploy(JOBS, code.jobs.code + start)
+        self.birth = self.deploy(MARKET, code.market.code + start + words_of(number_of(JOBS)))
         for account, units in enumerate(funds):
             self.evm.state.set_balance(address_of(account), int(units) * UNIT)
-            if units:
-                self._must(address_of(account), "pay_in", value=int(units) * UNIT)
+            if account != layout.treasury:
+                self.must(address_of(account), "join", account, value=int(units) * UNIT)
+            elif units:
+                self.must(self.treasury, "pay_in", value=int(units) * UNIT)
+
+    def terms(self, rules: Mapping[str, int]) -> bytes:
+        """Layout and rules as the constructors want them."""
+        sizes = self.layout[:4]
+        ends = (UNIT, number_of(self.treasury), number_of(VOTES))
+        return words_of(*sizes, *ends) + self.rules_of(rules)
+
+    def rules_of(self, rules: Mapping[str, int]) -> bytes:
+        """The rules in the order of the contract."""
+        return words_of(*(rules[name] for name in self.artifact.names_of("rules")))
+
+    def deploy(self, address: bytes, code: bytes) -> Sent:
+        """Creates a contract.
+
+        Raises:
+            ValueError: it refused to start.
+        """
+        sent = self.evm.create(self.treasury, address, code)
+        if not sent.ok:
+            raise ValueError(f"the contract refused to start: {reason_text(sent.output)}")
+        return sent
 
     def start_over(self, rules: Mapping[str, int], funds: Sequence[int]) -> None:
         """As if created anew with other terms and funds, without the transactions that it takes.
 
         The code (rules are immutables, behind it) and the storage are written directly.
         """
-        evm, at, new = self.evm.state, self.artifact, terms(rules)
-        code = evm.get_code(self.address)
-        body, data = code[: -at.immutables], code[-at.immutables :]
-        evm.set_code(self.address, body + new + data[len(new) :])
-        for slot in self._where:
-            evm.set_storage(self.address, slot, 0)
+        evm, at, new = self.evm.state, self.artifact.slots, self.rules_of(rules)
+        for artifact, address in zip(self.code, (MARKET, JOBS), strict=True):
+            evm.set_code(address, artifact.set_fixed(evm.get_code(address), "R", new))
+        evm.delete_storage(MARKET)
         for account, units in enumerate(funds):
-            evm.set_storage(self.address, at.slots["accounts"] + 1 + account, int(units))
+            who, seat = number_of(address_of(account)), account + 1
+            evm.set_storage(MARKET, in_map(at["seat_of"], who), seat)
+            evm.set_storage(MARKET, in_map(at["owner_of"], seat), who)
+            evm.set_storage(MARKET, at["accounts"] + seat, int(units))
         for seller in range(self.layout.num_sellers):
-            first = DEFAULT_REPUTATION << 64
-            evm.set_storage(self.address, at.slots["listings"] + seller, first)
+            evm.set_storage(MARKET, at["listings"] + seller, DEFAULT_REPUTATION << 128)
         supply = sum(int(units) for units in funds)
-        evm.set_storage(self.address, at.slots["supply"], supply)
-        evm.set_balance(self.address, supply * UNIT)
+        evm.set_storage(MARKET, at["supply"], supply)
+        evm.set_balance(MARKET, supply * UNIT)
         evm.lock_changes()
-        self.evm.block = FIRST_BLOCK
+        self.evm.block, self.papers = FIRST_BLOCK, {}
 
-    def _must(self, sender: bytes, name: str, *values: Any, value: int = 0) -> None:
+    def must(self, sender: bytes, name: str, *values: Any, value: int = 0) -> Sent:
+        """A transaction that succeeds, or a ValueError that says why it does not."""
         sent = self.call(sender, name, *values, value=value)
         if not sent.ok:
             raise ValueError(f"{name}{values}: {reason_text(sent.output)}")
+        return sent
 
     def call(self, sender: bytes, name: str, *values: Any, value: int = 0) -> Sent:
         """A transaction by function name; a name that the contract lacks calls nothing it knows."""
-        selector = self.artifact.selectors.get(name, b"\xff\xff\xff\xff")
+        selector = self.selectors.get(name, b"\xff\xff\xff\xff")
         return self.evm.call(sender, self.address, selector + encode(*values), value)
+
+    def read(self, name: str, *values: Any) -> list[int]:
+        """The words that a view returns."""
+        sent = self.call(self.treasury, name, *values)
+        words = range(0, len(sent.output), 32)
+        return [int.from_bytes(sent.output[i : i + 32], "big") for i in words]
 
     def send(self, action: Mapping[str, Any]) -> Sent:
         """The transaction that an action (fields of `ledger.Action`, integers) stands for."""
         name, fields = CALLS.get(int(action["kind"]), ("", ()))
-        size = {"nodes": self.layout.num_nodes, "sellers": self.layout.num_sellers}
-        values: list[Any] = []
-        for field in fields:
-            if field in size:
-                values.append([int(x) for x in action["payload"][: size[field]]])
-            elif field == "who":
-                values.append(int.from_bytes(address_of(int(action["target"])), "big"))
-            elif field == "flag":
-                values.append(int(action["amount"] != 0))
-            elif field == "seal":
-                values.append(seal_of(action))
-            elif field == "data":
-                values.append(word_of(int(action["target"])))
-            elif field == "metric":
-                values.append(metric_of(action["extra"][1], action["payload"]))
-            elif field in ("model", "salt"):
-                at = 0 if field == "model" or name == "open_metric" else 2
-                values.append(word_of(int(action["extra"][at])))
-            elif field == "content":
-                values.append(word_of(int(action["value"])))
-            elif field in ("ask", "max_tau"):
-                values.append(int(action["extra"][("ask", "max_tau").index(field)]))
-            else:
-                values.append(int(action[field]))
+        values = [self.argument(name, field, action) for field in fields]
         return self.call(address_of(int(action["actor"])), name, *values)
+
+    def argument(self, name: str, field: str, action: Mapping[str, Any]) -> Any:
+        """What stands for a field of an action in a call."""
+        extra = [int(x) for x in action["extra"]]
+        if field == "seal":
+            return seal_of(action)
+        if field == "data":
+            return word_of(int(action["target"]))
+        if field == "metric":
+            return metric_of(extra[1], action["payload"])
+        if field in ("model", "salt"):
+            return word_of(extra[0 if field == "model" or name == "open_metric" else 2])
+        if field == "content":
+            return word_of(int(action["value"]))
+        if field == "papers":
+            known = self.disputed_papers(int(action["job"]))
+            return [(node, number_of(digest)) for node, digest in known]
+        if field in ("ask", "max_tau"):
+            return extra[("ask", "max_tau").index(field)]
+        return int(action[field])
 
     def act(self, action: Mapping[str, Any]) -> Reason:
         """Does an action and says how it went, as `ledger.apply` does.
@@ -329,94 +282,25 @@ class Market:
         self.last = self.send(action)
         return Reason.OK if self.last.ok else Reason[reason_text(self.last.output)]
 
+    def job_word(self, job: int) -> int:
+        """The word of a slot that says where its job is, 0 of a slot that is none."""
+        if not 0 <= job < self.layout.num_jobs:
+            return 0
+        return int(self.evm.state.get_storage(MARKET, self.artifact.slots["jobs"] + job))
+
+    def disputed_papers(self, job: int) -> list[Paper]:
+        """Who revealed what in the vote that is disputed in a slot; nothing, if none is."""
+        return self.papers.get((job, (self.job_word(job) >> 224) - 1), [])
+
     @property
     def block(self) -> int:
         """Blocks since the contract was created."""
         return self.evm.block - FIRST_BLOCK
 
-    def _slots(self) -> list[int]:
-        """Where the state lies, in the order in which `state` reads it."""
-        at, layout = self.artifact.slots, self.layout
-        sellers, jobs = range(layout.num_sellers), range(layout.num_jobs)
-        bidders = [MAX_BUYERS * j + i for j in jobs for i in range(layout.num_buyers)]
-        nodes = [MAX_NODES * j + i for j in jobs for i in range(layout.num_nodes)]
-        return [
-            *(at["accounts"] + 1 + i for i in range(layout.num_accounts)),
-            *(at["listings"] + i for i in sellers),
-            *(_in_map(at["commitment_of"], 1 + layout.num_buyers + i) for i in sellers),
-            *(at["jobs"] + i for i in range(3 * layout.num_jobs)),
-            *(at["places"] + MAX_SELLERS * j + i for j in jobs for i in sellers),
-            *(at[name] + i for name in ("offers", *DIGESTS) for i in bidders),
-            *(at["posts"] + i for i in nodes),
-            *(at["pledges"] + i for i in range(MAX_PLEDGES * layout.num_jobs)),
-            *(at["burned"], at["supply"]),
-        ]
 
-    def words(self) -> np.ndarray:
-        """[W, 32] uint8: the storage of the contract, see `state` for its meaning."""
-        read = self.evm.state.get_storage
-        raw = b"".join(read(self.address, slot).to_bytes(32, "big") for slot in self._where)
-        return np.frombuffer(raw, np.uint8).reshape(-1, 32)
-
-
-def _in_map(slot: int, key: int) -> int:
+def in_map(slot: int, key: int) -> int:
     """Where Vyper keeps the entry of a HashMap: keccak(slot, key)."""
-    return int.from_bytes(keccak(_words(slot, key)), "big")
-
-
-def state(words: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
-    """Storage words as the arrays of the functional ledger, by name (`jobs.` for those of a job).
-
-    Args:
-        words: [..., W, 32] uint8, see `Market.words`.
-        layout: the accounts.
-
-    Returns:
-        [...] plus the axes that the ledger's field has, int32; all but `block`; see `HASHED`.
-    """
-    lanes = words.reshape(*words.shape[:-1], 8, 4)[..., ::-1, :]
-    lanes = np.ascontiguousarray(lanes).view(">i4")[..., 0].astype(np.int32)
-    num_jobs, num_sellers, num_buyers = layout.num_jobs, layout.num_sellers, layout.num_buyers
-    sizes = [layout.num_accounts, num_sellers, num_sellers, 3 * num_jobs, num_jobs * num_sellers]
-    sizes += [num_jobs * num_buyers] * 4 + [num_jobs * layout.num_nodes, MAX_PLEDGES * num_jobs]
-    accounts, listings, commitments, jobs, places, *bidders, posts, pledges, rest = np.split(
-        lanes, np.cumsum(sizes), axis=-2
-    )
-    posts = posts.reshape(*posts.shape[:-2], num_jobs, layout.num_nodes, 8)
-    jobs = jobs.reshape(*jobs.shape[:-2], num_jobs, 24)
-    places = places.reshape(*places.shape[:-2], num_jobs, num_sellers, 8)
-    offers, *digests = (x.reshape(*x.shape[:-2], num_jobs, num_buyers, 8) for x in bidders)
-    out = {name: accounts[..., i] for i, name in enumerate(ACCOUNT)}
-    out |= {name: listings[..., i] for i, name in enumerate(LISTING)}
-    out |= {"commitments": commitments[..., 0]}
-    out |= {f"jobs.{name}": jobs[..., i] - (name in FROM_ONE) for i, name in enumerate(JOB) if name}
-    out |= {f"jobs.{name}": places[..., i] for i, name in enumerate(PLACE)}
-    out |= {f"jobs.{name}": offers[..., i] for i, name in enumerate(OFFER)}
-    out |= {f"jobs.{name}": posts[..., i] for i, name in enumerate(POST)}
-    pledge, taken = out.pop("jobs.pledge"), out.pop("jobs.taken")
-    out |= {"jobs.pledged": _bits(pledges, layout) * (pledge[..., None] - taken)}
-    out |= {"jobs.released": out["jobs.phase"] == Phase.SETTLED}
-    out |= {f"jobs.{name}": x[..., 0] for name, x in zip(DIGESTS, digests, strict=True)}
-    out |= {"burned": rest[..., 0, 0], "supply": rest[..., 1, 0]}
-    standing, in_job = out.pop("standing"), out.pop("jobs.standing")
-    out |= {"registered": standing & 1, "banned": standing >> 1 & 1}
-    out |= {"jobs.matched": in_job & 1, "jobs.excluded": in_job >> 1 & 1}
-    out |= {f"jobs.{name}": _of_winner(out, f"jobs.{name}s") for name in ("model", "metric")}
-    return out | {name: out[name] != 0 for name in HASHED}
-
-
-def _bits(pledges: np.ndarray, layout: Layout) -> np.ndarray:
-    """[..., J, C]: bit n of the words of a job, 256 a word, lowest lane first."""
-    lanes = pledges.reshape(*pledges.shape[:-2], layout.num_jobs, 8 * MAX_PLEDGES)
-    node = np.arange(layout.num_nodes)
-    return lanes[..., node // 32] >> node % 32 & 1
-
-
-def _of_winner(out: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """[..., J]: the digest of who won the auction, once it is closed: no storage of its own."""
-    won = (out["jobs.phase"] > Phase.AUCTION) & (out["jobs.buyer"] >= 0)
-    buyer = np.where(won, out["jobs.buyer"], 0)[..., None]
-    return np.where(won, np.take_along_axis(out[name], buyer, axis=-1)[..., 0], 0)
+    return int.from_bytes(keccak(words_of(slot, key)), "big")
 
 
 def reason_text(output: bytes) -> str:

@@ -1,25 +1,35 @@
 """The votes' contract on a chain, driven by the actions of the functional votes.
 
-One `VotesChain` is one deployed `D2MVotes.vy` beside a market that is set by hand. Digests are 32
-bits in the functional votes and hashes here: `Papers` knows which stands for which. Read first:
-`market.py`.
+Digests are 32 bits in the functional votes and hashes here: who makes up a trace tells which
+content and which commitment stand behind a number (`learn_content`, `learn_promise`).
+`VotesContract` reads and calls a deployed `D2MVotes.vy`; `VotesChain` is one beside a market that
+is set by hand. Read first: `market.py`; next: `chain.py`.
 """
 
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from eth_utils import keccak
 
+from contracts import market
+from contracts.compiler import Artifact, compile_contract
 from contracts.evm import Evm, Sent
-from contracts.market import FIRST_BLOCK, Artifact, address_of, compile_market, encode, reason_text
+from contracts.market import (
+    FIRST_BLOCK,
+    VOTES,
+    Paper,
+    address_of,
+    encode,
+    number_of,
+    reason_text,
+    words_of,
+)
 from d2m_jax.core.money import INT_MAX
 from d2m_jax.ledger.codes import Reason
 from d2m_jax.ledger.votes_machine import VoteKind
 from d2m_jax.ledger.votes_state import Stage, Terms
 
-SOURCE = pathlib.Path(__file__).with_name("D2MVotes.vy")
 MAX_NODES, MAX_SETS = 1024, 32  # as in the contract
 JOB_SEED = keccak(text="seed of a job")
 TERMS = (
@@ -36,9 +46,9 @@ COUNT = ("waiting", "digests", "top", "first", "second", "best", "most", "next")
 BALLOT = ("serial", "lots", "first_set", "last", "seats", "state")
 
 
-def compile_votes(source: str | None = None) -> Artifact:
+def compile_votes(text: str | None = None) -> Artifact:
     """Compiles the contract, or a changed text of it."""
-    return compile_market(source or SOURCE.read_text())
+    return compile_contract("D2MVotes", {} if text is None else {"D2MVotes": text})
 
 
 def pack(numbers: Sequence[int], bits: int = 32) -> list[int]:
@@ -55,7 +65,7 @@ def lanes(words: Sequence[int]) -> list[int]:
 
 def word_of(number: int) -> bytes:
     """A whole number as 32 bytes, negative ones in two's complement."""
-    return (int(number) % 2**256).to_bytes(32, "big")
+    return words_of(number)
 
 
 def hashed(*values: Any) -> bytes:
@@ -64,39 +74,29 @@ def hashed(*values: Any) -> bytes:
     return keccak(b"".join(words))
 
 
-def encode_content(content: Sequence[int], is_verification: bool) -> bytes:
-    """A content of the functional votes as the bytes that the contract reads; empty if none fit."""
+def encode_content(
+    content: Sequence[int], is_verification: bool, metrics: Mapping[int, int] | None = None
+) -> bytes:
+    """A content of the functional votes as the bytes that the contract reads; empty if none fit.
+
+    Args:
+        content: [2 N + 4] metric, first metric, digests of model and metric, then two rows [N].
+        is_verification: which of the two forms.
+        metrics: the contract's digest for that of a metric.
+    """
     size = (len(content) - 4) // 2
-    head, one, two = content[:4], content[4 : 4 + size], content[4 + size :]
+    first, base, model, metric = (int(x) for x in content[:4])
+    one, two = content[4 : 4 + size], content[4 + size :]
+    fit = 0 <= first < 2**32
     if is_verification:
-        words = [head[0] | head[1] << 32, head[2], head[3], *pack(one, 16), *pack(two, 1)]
-        fit = all(0 <= x < 2**16 for x in one) and all(0 <= x < 2 for x in two)
-        fit &= all(0 <= x < 2**32 for x in head[:2])
+        digests = [market.word_of(model), (metrics or {}).get(metric, market.word_of(metric))]
+        words = [first | base << 32, *digests, *pack(one, 16), *pack(two, 1)]
+        fit &= 0 <= base < 2**32 and all(0 <= x < 2**16 for x in one)
+        fit &= all(0 <= x < 2 for x in two)
     else:
-        words = [head[2], *pack(one, 2)]
-        fit = all(0 <= x < 4 for x in one) and not any([*two, *head[:2], head[3]])
-    return b"".join(map(word_of, words)) if fit else b""
-
-
-class Papers:
-    """Which hash stands for which 32-bit digest or commitment; others stand for themselves."""
-
-    def __init__(self) -> None:
-        self.hash_of: dict[int, bytes] = {}
-        self.number_of: dict[bytes, int] = {}
-
-    def learn(self, number: int, paper: bytes) -> None:
-        """From now on the number stands for the hash, and the hash for the number."""
-        self.hash_of[number], self.number_of[paper] = paper, number
-
-    def hash(self, number: int) -> bytes:
-        """32 bytes of a number."""
-        return self.hash_of.get(number, word_of(number))
-
-    def number(self, paper: bytes) -> int:
-        """The number of 32 bytes."""
-        known = self.number_of.get(paper)
-        return int.from_bytes(paper, "big", signed=True) if known is None else known
+        words = [first, market.word_of(model), *pack(one, 2)]
+        fit &= all(0 <= x < 4 for x in one) and not any([*two, base, metric])
+    return words_of(*words) if fit else b""
 
 
 def terms_words(terms: Terms) -> list[int]:
@@ -112,52 +112,42 @@ def table_words(terms: Terms) -> tuple[list[int], list[int], list[int]]:
     return sets, pack(np.asarray(terms.scores).tolist()), pack(np.asarray(terms.bounds).tolist())
 
 
-class VotesChain:
-    """A deployed contract of votes, with all nodes enrolled.
+class VotesContract:
+    """A deployed contract of votes.
 
     Args:
         artifact: the compiled contract.
-        market: the compiled stand-in for the market.
-        terms: functional terms of the vote.
+        evm: the chain that it is on.
         num_jobs, num_nodes, num_sellers: of the layout.
     """
 
     def __init__(
-        self,
-        artifact: Artifact,
-        market: Artifact,
-        terms: Terms,
-        *,
-        num_jobs: int,
-        num_nodes: int,
-        num_sellers: int,
+        self, artifact: Artifact, evm: Evm, *, num_jobs: int, num_nodes: int, num_sellers: int
     ):
-        self.artifact, self.stub = artifact, market
+        self.artifact, self.evm, self.address = artifact, evm, VOTES
         self.num_jobs, self.num_nodes, self.num_sellers = num_jobs, num_nodes, num_sellers
-        self.evm, self.papers = Evm(), Papers()
-        self.evm.block = FIRST_BLOCK
-        self.address, self.market = b"D2MV".rjust(20, b"\0"), b"D2MS".rjust(20, b"\0")
-        self.anybody = address_of(-5)
-        self.last: Sent | None = None
-        assert self.evm.create(self.anybody, self.market, market.code + encode(num_nodes)).ok
+        self.metrics: dict[int, int] = {}  # the contract's digests for those of metrics
+        self.forget()
+
+    def forget(self) -> None:
+        """No number stands for a hash any more."""
+        self.contents: dict[int, list[int]] = {}  # behind a digest
+        self.promises: dict[int, bytes] = {}  # a commitment for another
+        self.numbers: dict[bytes, int] = {}
+        self.metrics.clear()
+
+    def creation(self, market_address: int, terms: Terms) -> bytes:
+        """The code that creates it, with its arguments."""
         sets, scores, bounds = table_words(terms)
-        start = [int.from_bytes(self.market, "big"), num_jobs, num_nodes, num_sellers]
+        start = [market_address, self.num_jobs, self.num_nodes, self.num_sellers]
         start += [*terms_words(terms), *sets, terms.scores.shape[0]]
-        self.birth = self.evm.create(
-            self.anybody, self.address, artifact.code + encode(*start, scores, bounds)
-        )
-        if not self.birth.ok:
-            raise ValueError(f"the contract refused to start: {reason_text(self.birth.output)}")
-        for node in range(num_nodes):
-            self.tell_market("enrol", int.from_bytes(address_of(node), "big"))
+        return self.artifact.code + encode(*start, scores, bounds)
 
     def start_over(self, terms: Terms) -> None:
         """As if created anew with other terms, without the transactions that it takes."""
         evm, at = self.evm.state, self.artifact
-        new = b"".join(map(word_of, terms_words(terms)))
-        code = evm.get_code(self.address)
-        body, data = code[: -at.immutables], code[-at.immutables :]
-        evm.set_code(self.address, body + new + data[len(new) :])
+        new = words_of(*terms_words(terms))
+        evm.set_code(self.address, at.set_fixed(evm.get_code(self.address), "T", new))
         evm.delete_storage(self.address)
         sets, scores, bounds = table_words(terms)
         for name, words in (("ends", sets), ("scores", scores), ("bounds", bounds)):
@@ -165,50 +155,47 @@ class VotesChain:
                 evm.set_storage(self.address, at.slots[name] + i, word)
         evm.set_storage(self.address, at.slots["num_scores"], terms.scores.shape[0])
         evm.lock_changes()
-        self.evm.block, self.papers = FIRST_BLOCK, Papers()
-
-    def tell_market(self, name: str, *values: Any) -> None:
-        """A call of the stand-in for the market."""
-        data = self.stub.selectors[name] + encode(*values)
-        assert self.evm.call(self.anybody, self.market, data).ok
+        self.forget()
 
     def call(self, sender: bytes, name: str, *values: Any) -> Sent:
         """A transaction by function name; a name that the contract lacks calls nothing it knows."""
         selector = self.artifact.selectors.get(name, b"\xff\xff\xff\xff")
-        content = [value for value in values if isinstance(value, bytes) and len(value) != 32]
-        if content:
+        if name == "open_content":
             job, data = values
-            padded = data + bytes(-len(data) % 32)
-            return self.evm.call(
-                sender, self.address, selector + encode(job, 64, len(data)) + padded
-            )
+            tail = words_of(job, 64, len(data)) + data + bytes(-len(data) % 32)
+            return self.evm.call(sender, self.address, selector + tail)
         whole = [int.from_bytes(v, "big") if isinstance(v, bytes) else v for v in values]
         return self.evm.call(sender, self.address, selector + encode(*whole))
 
-    def send(self, action: Mapping[str, Any]) -> Sent:
-        """The transaction that an action (fields of `VoteAction`, integers) stands for."""
-        job, value, payload = int(action["job"]), int(action["value"]), list(action["payload"])
-        node, anybody = address_of(int(action["node"])), self.anybody
-        if action["kind"] == VoteKind.OPEN_UNIT:
-            stakes = [max(int(x), 0) for x in payload[: self.num_nodes]]
-            self.tell_market("want", job, max(int(action["amount"]), 0), value, *_words(JOB_SEED))
-            self.tell_market("pledge", job, pack(stakes))
-            return self.call(anybody, "open_unit", job)
-        if action["kind"] == VoteKind.COMMIT_VOTE:
-            return self.call(node, "commit_vote", job, self.papers.hash(value))
-        if action["kind"] == VoteKind.REVEAL_VOTE:
-            salt = word_of(int(action["salt"]))
-            return self.call(node, "reveal_vote", job, self.papers.hash(value), salt)
-        if action["kind"] == VoteKind.OPEN_CONTENT:
-            content = payload[: 2 * self.num_sellers + 4]
-            return self.call(anybody, "open_content", job, self.content(job, content))
-        name = {VoteKind.DRAW: "draw", VoteKind.TALLY: "tally"}.get(action["kind"], "")
-        return self.call(anybody, name, job)
+    # What numbers stand for
+
+    def learn_content(self, number: int, content: Sequence[int]) -> None:
+        """From now on the digest stands for the content, in the form that the unit asks for."""
+        self.contents[number] = [int(x) for x in content]
+
+    def learn_promise(self, number: int, job: int, set_: int, node: int, digest: int, salt: int):
+        """From now on the commitment stands for the contract's, in the unit of a slot."""
+        opens = self.digest(job, digest), word_of(salt)
+        promise = hashed(self.seed(job), set_, node, *opens)
+        self.promises[number], self.numbers[promise] = promise, number
+
+    def digest(self, job: int, number: int) -> bytes:
+        """The contract's digest for a number, in the unit of a slot."""
+        known = self.contents.get(number)
+        content = self.content(job, known) if known else b""  # a slot that is none: any form
+        paper = keccak(content) if content else word_of(number)
+        self.numbers[paper] = number
+        return paper
+
+    def number(self, paper: bytes) -> int:
+        """The number of 32 bytes."""
+        known = self.numbers.get(paper)
+        return int.from_bytes(paper, "big", signed=True) if known is None else known
 
     def content(self, job: int, content: Sequence[int]) -> bytes:
         """The bytes of a content for the unit that is in a slot."""
         in_range = 0 <= job < self.num_jobs
-        return encode_content(content, in_range and self.verifies(job))
+        return encode_content(content, in_range and self.verifies(job), self.metrics)
 
     def verifies(self, job: int) -> bool:
         """Whether the unit in a slot is a verification, or executes one again."""
@@ -217,24 +204,12 @@ class VotesChain:
 
     def terms_now(self) -> list[int]:
         """The plain terms, read off the code."""
-        data = self.evm.state.get_code(self.address)[-self.artifact.immutables :]
-        return [int.from_bytes(data[i : i + 32], "big") for i in range(0, 256, 32)]
+        code = self.evm.state.get_code(self.address)
+        start, length = self.artifact.fixed["T"]
+        data = code[len(code) - self.artifact.immutables + start :][:length]
+        return [int.from_bytes(data[i : i + 32], "big") for i in range(0, length, 32)]
 
-    def act(self, action: Mapping[str, Any]) -> Reason:
-        """Does an action and says how it went, as `apply_vote` does."""
-        if action["kind"] == VoteKind.WAIT:
-            blocks = int(action["amount"])
-            if blocks < 0 or self.block + blocks > INT_MAX:
-                return Reason.BAD_VALUE
-            self.evm.block += blocks
-            return Reason.OK
-        self.last = self.send(action)
-        return Reason.OK if self.last.ok else Reason[reason_text(self.last.output)]
-
-    @property
-    def block(self) -> int:
-        """Blocks since the contract was created."""
-        return self.evm.block - FIRST_BLOCK
+    # What is stored
 
     def _read(self, name: str, start: int, number: int) -> list[int]:
         first = self.artifact.slots[name] + start
@@ -248,6 +223,39 @@ class VotesChain:
     def mixed(self, job: int) -> bytes:
         """All salts that were revealed in a slot."""
         return word_of(self._read("mixed", job, 1)[0])
+
+    def attempt(self, job: int) -> int:
+        """Sets drawn for the unit in a slot."""
+        return lanes(self._read("units", 2 * job, 1))[3]
+
+    def papers_of(self, job: int) -> list[Paper]:
+        """Who has revealed what, set by set and by rising node, read off storage."""
+        voters = lanes(self._read("units", 2 * job, 1))[7]
+        roll = lanes(self._read("rolls", MAX_NODES // 8 * job, (voters + 7) // 8))[:voters]
+        states = {node: lanes(self._read("ballots", MAX_NODES * job + node, 1))[5] for node in roll}
+        return [
+            (node, word_of(self._read("papers", MAX_NODES * job + node, 1)[0]))
+            for node in roll
+            if states[node] == 2
+        ]
+
+    def seats(self, job: int) -> list[int]:
+        """Lots of each node in the next set of a slot, as chance will give them."""
+        terms, u = self.terms_now(), dict(zip(UNIT, lanes(self._read("units", 2 * job, 1))))
+        urn, attempt = self._urn(job), u["attempt"]
+        if terms[4]:
+            return drawn_by_chance(self.seed(job), attempt + 1, urn)
+        if u["stage"] != Stage.OPEN:
+            return [0] * self.num_nodes
+        disputes = u["unit"] > terms[2]
+        ends = lanes(self._read("ends", MAX_SETS // 8 * disputes, MAX_SETS // 8))
+        taken = min(ends[attempt - 1], u["pool"]) if attempt else 0
+        size = min(ends[attempt], u["pool"]) - taken
+        return drawn_lots(self.seed(job), attempt + 1, urn, size)
+
+    def _urn(self, job: int) -> list[int]:
+        words = self._read("urns", MAX_NODES // 8 * job, -(-self.num_nodes // 8))
+        return lanes(words)[: self.num_nodes]
 
     def state(self) -> dict[str, list[Any]]:
         """The state of all slots under the names of the functional votes, but content and points.
@@ -271,16 +279,14 @@ class VotesChain:
         mine = [
             (b, p) if u["serial"] and b["serial"] == u["serial"] else (blank, b"") for b, p in own
         ]
-        number = self.papers.number
+        number = self.number
         return {
             **{name: u[name] for name in ("serial", "unit", "stage", "attempt", "pool", "size")},
             "since": u["since"] - FIRST_BLOCK if u["attempt"] else 0,
             "drawn": sum(b["lots"] for b, _ in mine),
             "accepted": number(word_of(accepted)) if u["stage"] == Stage.DECIDED else 0,
             "is_open": u["serial"] > 0 and self._read("told", job, 1)[0] == u["serial"],
-            "urn": lanes(self._read("urns", MAX_NODES // 8 * job, -(-self.num_nodes // 8)))[
-                : self.num_nodes
-            ],
+            "urn": self._urn(job),
             "lots": [b["lots"] for b, _ in mine],
             "seats": [b["seats"] if b["last"] == u["attempt"] else 0 for b, _ in mine],
             "first_set": [b["first_set"] for b, _ in mine],
@@ -289,8 +295,87 @@ class VotesChain:
         }
 
 
-def _words(*papers: bytes) -> list[int]:
-    return [int.from_bytes(paper, "big") for paper in papers]
+class VotesChain(VotesContract):
+    """A deployed contract beside a stand-in for the market, with all nodes enrolled.
+
+    Args:
+        artifact: the compiled contract.
+        stub: the compiled stand-in.
+        terms: functional terms of the vote.
+        num_jobs, num_nodes, num_sellers: of the layout.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        stub: Artifact,
+        terms: Terms,
+        *,
+        num_jobs: int,
+        num_nodes: int,
+        num_sellers: int,
+    ):
+        size = {"num_jobs": num_jobs, "num_nodes": num_nodes, "num_sellers": num_sellers}
+        super().__init__(artifact, Evm(), **size)
+        self.stub, self.market = stub, b"D2MS".rjust(20, b"\0")
+        self.evm.block = FIRST_BLOCK
+        self.anybody = address_of(-5)
+        self.last: Sent | None = None
+        sizes = encode(number_of(VOTES), *size.values(), int(terms.num_rounds), 2**31)
+        assert self.evm.create(self.anybody, self.market, stub.code + sizes).ok
+        code = self.creation(number_of(self.market), terms)
+        self.birth = self.evm.create(self.anybody, self.address, code)
+        if not self.birth.ok:
+            raise ValueError(f"the contract refused to start: {reason_text(self.birth.output)}")
+        for node in range(num_nodes):
+            self.tell_market("enrol", number_of(address_of(node)))
+
+    def start_over(self, terms: Terms) -> None:
+        """As if created anew with other terms."""
+        super().start_over(terms)
+        self.evm.block = FIRST_BLOCK
+
+    def tell_market(self, name: str, *values: Any) -> None:
+        """A call of the stand-in for the market."""
+        data = self.stub.selectors[name] + encode(*values)
+        assert self.evm.call(self.anybody, self.market, data).ok
+
+    def send(self, action: Mapping[str, Any]) -> Sent:
+        """The transaction that an action (fields of `VoteAction`, integers) stands for."""
+        job, value, payload = int(action["job"]), int(action["value"]), list(action["payload"])
+        node, anybody = address_of(int(action["node"])), self.anybody
+        if action["kind"] == VoteKind.OPEN_UNIT:
+            stakes = [max(int(x), 0) for x in payload[: self.num_nodes]]
+            serial = max(int(action["amount"]), 0)
+            self.tell_market("want", job, serial, value, number_of(JOB_SEED))
+            self.tell_market("pledge", job, pack(stakes, 64))
+            return self.call(anybody, "open_unit", job)
+        if action["kind"] == VoteKind.COMMIT_VOTE:
+            return self.call(node, "commit_vote", job, self.promises.get(value, word_of(value)))
+        if action["kind"] == VoteKind.REVEAL_VOTE:
+            salt = word_of(int(action["salt"]))
+            return self.call(node, "reveal_vote", job, self.digest(job, value), salt)
+        if action["kind"] == VoteKind.OPEN_CONTENT:
+            content = payload[: 2 * self.num_sellers + 4]
+            return self.call(anybody, "open_content", job, self.content(job, content))
+        name = {VoteKind.DRAW: "draw", VoteKind.TALLY: "tally"}.get(action["kind"], "")
+        return self.call(anybody, name, job)
+
+    def act(self, action: Mapping[str, Any]) -> Reason:
+        """Does an action and says how it went, as `apply_vote` does."""
+        if action["kind"] == VoteKind.WAIT:
+            blocks = int(action["amount"])
+            if blocks < 0 or self.block + blocks > INT_MAX:
+                return Reason.BAD_VALUE
+            self.evm.block += blocks
+            return Reason.OK
+        self.last = self.send(action)
+        return Reason.OK if self.last.ok else Reason[reason_text(self.last.output)]
+
+    @property
+    def block(self) -> int:
+        """Blocks since the contract was created."""
+        return self.evm.block - FIRST_BLOCK
 
 
 # The chance of the contract, derived again.

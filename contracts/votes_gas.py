@@ -6,7 +6,8 @@ Read first: `votes.py`; the table that comes of it is in `d2m_jax/ledger/votes_g
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from contracts.market import Artifact, address_of
+from contracts.compiler import Artifact
+from contracts.market import address_of
 from contracts.votes import JOB_SEED, VotesChain, encode_content, hashed, pack, word_of
 from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.tables import vote_tables
@@ -60,7 +61,7 @@ def measure_units(
     terms = make_terms(made, num_rounds=num_units)
     size = {"num_jobs": 1, "num_nodes": num_nodes, "num_sellers": SELLERS}
     chain = VotesChain(*artifacts, terms, **size)
-    chain.tell_market("pledge", 0, pack([STAKE] * num_nodes))
+    chain.tell_market("pledge", 0, pack([STAKE] * num_nodes, 64))
     rows: list[Vote] = []
     seen: set[int] = set()
     content = encode_content([0, 0, 7, 0, *[1] * SELLERS, *[0] * SELLERS], False)

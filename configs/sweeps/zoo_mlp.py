@@ -4,8 +4,9 @@
     python -m benchmarks.zoo results/zoo_mlp --plot=docs/figures/zoo_mlp.png
 
 Dirichlet 0.5, batch 25, 40 rounds, three rates, three worlds: 24,030 trainings in some 70 minutes
-on two cores (docs/zoo.md). Not in it: attacks that try the defence itself (`zoo_adaptive.py`), what
-is refused before any rule sees it, backdoors, and the twin of `alie`.
+on two cores (docs/zoo.md). Not in it: attacks that try the defence itself (`zoo_adaptive.py`) or
+wait for its trust (`zoo_trusted.py`), what is refused before any rule sees it, backdoors, the twin
+of `alie`, and the newer rules and attacks (`zoo_newer.py`).
 """
 
 from ml_collections import ConfigDict
@@ -17,8 +18,18 @@ from d2m_jax.sweep import axis, product, together
 from d2m_jax.sweep.space import Point
 
 ADAPTIVE = ["agr_tailored", "whitebox", "opt_alie", "opt_ipm"]
-LEFT_OUT = ["none", "nan", "inf", "huge", "alie_paper", "backdoor", "backdoor_distributed"]
-FIXED = [name for name in ATTACKS if name not in [*ADAPTIVE, *LEFT_OUT]]
+LEFT_OUT = ["none", "nan", "inf", "huge", "alie_paper"]
+BACKDOORS = [name for name, attack in ATTACKS.items() if attack.trigger is not None]
+NEWER_ATTACKS = ["sparse_hybrid", "poisoned_fl", "relocated"]  # with `NEWER`: `zoo_newer.py`
+NEWER = [
+    *["martfl", "skymask", "learnt_weights", "fldetector", "flame", "lasa", "gas", "foundation"],
+    *["projected", "projected_krum", "projected_caf", "projected_nnm"],
+    *["sequential_clipping", "fedseca"],
+]
+TRUSTED = ["orthogonal", "hover", "overfit", "framing", "duel", "pawns"]
+TRUSTED += ["drowning", "sleeper", "opportunist", "knock_out", "copycat"]
+ELSEWHERE = [*ADAPTIVE, *TRUSTED, *LEFT_OUT, *BACKDOORS, *NEWER_ATTACKS]
+FIXED = [name for name in ATTACKS if name not in ELSEWHERE]
 SIX = ["sign_flip", "ipm", "alie", "norm_inflation", "min_max", "label_flip"]
 SHARES = [2, 4, 6, 8]  # of 20 sellers
 RATES = [0.1, 0.3, 1.0]  # the verdict examples choose one per cell, the test set reports
@@ -48,7 +59,7 @@ def defence(rule: str, pre: tuple[str, ...] = (), sampler: str = "uniform") -> P
 
 def defences() -> list[Point]:
     """Every rule under uniform sampling, and Corrected OSMD."""
-    plain = [defence(rule) for rule in AGGREGATORS]
+    plain = [defence(rule) for rule in AGGREGATORS if rule not in NEWER]
     mixed = [defence(rule, ("nnm",)) for rule in MIXED]
     return [*plain, *mixed, defence("own", sampler="corrected_osmd")]
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from d2m_jax.core import choices as parts_of
 from d2m_jax.core import promises
-from d2m_jax.core.protocols import Aggregator, InitMemory, RuleFn
+from d2m_jax.core.protocols import Aggregator, InitMemory, LossesOf, RuleFn
 from d2m_jax.core.rows import as_float32, as_rows, finite_mask
 from d2m_jax.core.types import Count, Key, Number, PyTree
 
@@ -47,7 +47,7 @@ class Rule(NamedTuple):
     """
 
     fn: RuleFn
-    uses: tuple[str, ...] = ()  # of "key", "root", "losses": what it takes beside the updates
+    uses: tuple[str, ...] = ()  # see `Aggregator`; "indices" stands in `by_seller`
     presets: bool = False  # takes preset="paper" or "byzfl"
     init: InitMemory | None = None
     step: Step | None = None  # with memory, instead of fn
@@ -150,6 +150,8 @@ def build_aggregator(
         key: Key | None = None,
         root: jax.Array | None = None,
         losses: jax.Array | None = None,
+        losses_of: LossesOf | None = None,
+        layers: Sequence[int] | None = None,
         **hyper: Any,
     ) -> tuple[jax.Array, PyTree]:
         updates, mask = as_rows(updates, mask)
@@ -158,11 +160,11 @@ def build_aggregator(
         updates, f, mask, key = premix(pre, updates, f, mask, key)
         if updates.shape[0] != num_rows and (rule.by_seller or "losses" in rule.uses):
             raise ValueError("bucketing mixes sellers: put it before no rule that knows them apart")
-        given: Mapping[str, Any] = {"key": key, "root": root, "losses": losses}
-        for name in rule.uses:
-            if given[name] is not None:
-                hyper[name] = given[name]
-            elif name != "key":
+        needed = {"root": root, "losses": losses, "losses_of": losses_of}
+        for name, value in {**needed, "key": key, "layers": layers}.items():
+            if name in rule.uses and value is not None:
+                hyper[name] = value
+            elif name in rule.uses and name in needed:
                 raise ValueError(f"{parts_of.label(rule.fn)} needs {name}=")
         what, aggregate = f"aggregator {parts_of.label(rule)!r}", promises.floats(updates.shape[1])
         hyper = {**fixed, **hyper}

@@ -74,6 +74,29 @@ def geometric_median(
     (RFA).
     """
     del f  # unused
+    share = median_share(
+        updates,
+        mask,
+        preset=preset,
+        smoothing=smoothing,
+        steps=steps,
+        tolerance=tolerance,
+        weights=weights,
+    )
+    return weighted_mean(share, updates, mask)
+
+
+def median_share(
+    updates: jax.Array,
+    mask: jax.Array | None,
+    *,
+    preset: str = "paper",
+    smoothing: float | jax.Array | None = None,
+    steps: int | None = None,
+    tolerance: float | jax.Array = 0.0,
+    weights: jax.Array | None = None,
+) -> jax.Array:
+    """The share `[S]` of every row in the geometric median; arguments as there."""
     default_smoothing, default_steps = lookup(_WEISZFELD, preset, "preset")
     smoothing = default_smoothing if smoothing is None else smoothing
     alpha = present(updates, mask).astype(updates.dtype)
@@ -100,7 +123,7 @@ def geometric_median(
     begin = varying_as((reweigh(first), jnp.asarray(True)), updates, first)
     unroll = max(steps - 1, 1) if steps <= _FEW_STEPS else 1
     (share, _), _ = jax.lax.scan(step, begin, length=steps - 1, unroll=unroll)
-    return weighted_mean(share, updates, mask)
+    return share
 
 
 def _in_gram(updates: jax.Array, mask: jax.Array | None) -> Measured:

@@ -70,8 +70,16 @@ def krum(
 
     Cost: O(S^2 D) by one Gram matrix. Source: Blanchard et al., NeurIPS 2017.
     """
-    scores, _, count = _scores(updates, f, mask, preset)
-    return jnp.where(jnp.asarray(count) > 0, jnp.take(updates, jnp.argmin(scores), axis=0), 0)
+    count = num_present(updates, mask)
+    chosen = krum_choice(updates, f, mask, preset)
+    return jnp.where(jnp.asarray(count) > 0, jnp.take(updates, chosen, axis=0), 0)
+
+
+def krum_choice(
+    updates: jax.Array, f: Count, mask: jax.Array | None, preset: str = "paper"
+) -> jax.Array:
+    """The row that Krum takes, []."""
+    return jnp.argmin(_scores(updates, f, mask, preset)[0])
 
 
 @takes_rows

@@ -49,6 +49,11 @@ def nnm(
     Cost: O(S^2 D), twice. Source: Allouah et al., AISTATS 2023.
     """
     del key  # unused
+    return mix(near_weights(updates, f, mask), updates, mask), f, mask
+
+
+def near_weights(updates: jax.Array, f: Count, mask: jax.Array | None) -> jax.Array:
+    """The weights `[S, S]` of the rows in each row after nearest-neighbour mixing."""
     n = updates.shape[0]
     count = num_present(updates, mask)
     keep = count - check_f(f, count, factor=1)
@@ -56,8 +61,7 @@ def nnm(
     squares = jnp.where(jnp.eye(n, dtype=bool), -1, squares)  # itself before any copy of it
     here = present(updates, mask)
     near = (rank_of(squares) < keep) & here[:, None] & here[None, :]
-    weights = typed(near, updates) / typed(jnp.maximum(keep, 1), updates)
-    return mix(weights, updates, mask), f, mask
+    return typed(near, updates) / typed(jnp.maximum(keep, 1), updates)
 
 
 @takes_rows

@@ -39,6 +39,11 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     Cost: O(S^2 D + f S^3): all steps happen in the S x S Gram matrix. Source: Allouah et al.,
     ICML 2025. ByzFL takes one power step from a random vector; we take the eigenvector itself.
     """
+    return weighted_mean(caf_weights(updates, f, mask), updates, mask)
+
+
+def caf_weights(updates: jax.Array, f: Count, mask: jax.Array | None) -> jax.Array:
+    """The weights `[S]` under which CAF found the least top eigenvalue."""
     n = updates.shape[0]
     count = num_present(updates, mask)
     f = check_f(f, count)
@@ -68,8 +73,7 @@ def caf(updates: jax.Array, f: Count, *, mask: jax.Array | None = None) -> jax.A
     steps = 2 * f if isinstance(f, int) else n
     start = (weights, weights, jnp.asarray(jnp.inf, updates.dtype))
     start = varying_as(start, gram, f)
-    (_, best, _), _ = jax.lax.scan(step, start, length=steps)
-    return weighted_mean(best, updates, mask)
+    return jax.lax.scan(step, start, length=steps)[0][1]
 
 
 @takes_rows

@@ -1,6 +1,7 @@
 """Rules that lean on data of the buyer: fltrust (a root update) and zeno (validation losses).
 
-The root and validation sets must be disjoint from the test set.
+The root and validation sets must be disjoint from the test set. Not here: martfl and skymask, which
+lean on both. Read next: `baseline.py`.
 """
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from d2m_jax.aggregation.masks import check_f, num_present, takes_rows, weighted_mean, weighted_sum
 from d2m_jax.aggregation.order_stats import rank_of
-from d2m_jax.core.norms import lift_of, row_norms
+from d2m_jax.core.norms import lift_of, row_norms, safe_norms
 from d2m_jax.core.rows import finite_mask, per_row, present
 from d2m_jax.core.types import Count
 
@@ -37,21 +38,35 @@ def fltrust(
     Cost: three passes. Source: Cao et al., NDSS 2021.
     """
     del f  # unused
+    root = usable_root(root, updates)
+    trust = jax.nn.relu(cosines_to(updates, root, mask))
+    norms, length = row_norms(updates, mask), safe_norms(root[None])[0]
+    total = jnp.sum(trust)
+    weights = trust * jnp.where(norms > 0, length / jnp.where(norms > 0, norms, 1), 0)
+    return weighted_sum(weights / jnp.where(total > 0, total, 1), updates, mask)
+
+
+def usable_root(root: jax.Array, updates: jax.Array) -> jax.Array:
+    """The buyer's update `[D]` in the type of the others; zeros when it is too long or not finite.
+
+    Raises:
+        ValueError: another length than that of the updates.
+    """
     root = jnp.asarray(root).astype(updates.dtype)
     if root.shape != updates.shape[1:]:
         raise ValueError(f"root must have shape {updates.shape[1:]}, got {root.shape}")
-    root = jnp.where(finite_mask(root[None])[0], root, 0)
+    return jnp.where(finite_mask(root[None])[0], root, 0)
+
+
+def cosines_to(updates: jax.Array, root: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Cosines `[S]` of the rows to a direction `[D]`; 0 for rows that are 0 or absent."""
     norms = row_norms(updates, mask)
     lift = lift_of(root[None], usual=0, most=100)  # a product of two tiny rows would vanish
     length = row_norms(root[None] * lift)[0]
     inner = jnp.matmul(updates, root * lift, precision="highest")
     inner = inner if mask is None else jnp.where(mask, inner, 0)
     scale = norms * length
-    length = length / lift
-    trust = jnp.where(scale > 0, jax.nn.relu(inner) / jnp.where(scale > 0, scale, 1), 0)
-    total = jnp.sum(trust)
-    weights = trust * jnp.where(norms > 0, length / jnp.where(norms > 0, norms, 1), 0)
-    return weighted_sum(weights / jnp.where(total > 0, total, 1), updates, mask)
+    return jnp.where(scale > 0, inner / jnp.where(scale > 0, scale, 1), 0)
 
 
 @takes_rows

@@ -3,16 +3,20 @@
 from functools import partial
 
 from d2m_jax.attacks import (
+    adaptive,
+    backdoors,
     data,
     fang,
     imitation,
     market,
     optimised,
     perturbation,
+    rounds,
     schedules,
     updates,
     whitebox,
 )
+from d2m_jax.attacks.backdoors import success_rate
 from d2m_jax.attacks.base import NEEDS_OF_DATA, Attack, AttackContext, as_attack, bind
 from d2m_jax.attacks.data import attack_success_rate, stamp
 from d2m_jax.attacks.schedules import Schedule, as_schedule
@@ -51,6 +55,15 @@ ATTACKS: dict[str, Attack] = {
     # bounded by distances between honest rows
     "min_max": Attack(perturbation.min_max),
     "min_sum": Attack(perturbation.min_sum),
+    "sparse_hybrid": Attack(rounds.sparse_hybrid),
+    # along the model's way
+    "poisoned_fl": Attack(
+        rounds.poisoned_fl,
+        needs=("previous", "state"),
+        init_state=rounds.poisoned_fl_init,
+        observe=rounds.poisoned_fl_observe,
+    ),
+    "relocated": Attack(rounds.relocated, needs=("previous",)),
     # against a known rule
     "fang_krum": Attack(fang.fang_krum),
     "fang_trimmed": Attack(fang.fang_trimmed),
@@ -58,13 +71,45 @@ ATTACKS: dict[str, Attack] = {
     "opt_ipm": Attack(optimised.opt_ipm, needs=SEARCHES),
     "agr_tailored": Attack(optimised.agr_tailored, needs=SEARCHES),
     "whitebox": Attack(whitebox.whitebox, needs=SEARCHES),
+    # against a defence that judges by the buyer's gradient and remembers sellers
+    "orthogonal": Attack(adaptive.orthogonal),
+    "hover": Attack(partial(adaptive.orthogonal, share=0.35)),
+    "overfit": Attack(adaptive.overfit),
+    "drowning": Attack(adaptive.drowning, needs=("round_index",)),
+    "sleeper": Attack(adaptive.sleeper, needs=("reputation",)),
+    "opportunist": Attack(adaptive.opportunist, needs=("mass",)),
+    "pawns": Attack(adaptive.pawns),
+    "framing": Attack(adaptive.framing),
+    "duel": Attack(adaptive.duel),
+    "knock_out": Attack(adaptive.knock_out, needs=("previous",)),
+    "copycat": Attack(
+        adaptive.copycat,
+        needs=("state",),
+        init_state=adaptive.copycat_init,
+        observe=adaptive.copycat_observe,
+    ),
     # on the data
     "label_flip": Attack(poison=data.label_flip, data=("classes",)),
     "relabel_targeted": Attack(poison=data.relabel_targeted, data=("classes",)),
     "relabel_random": Attack(poison=data.relabel_random, data=("classes",)),
-    "backdoor": Attack(data.boosted_update, data.backdoor, data=NEEDS_OF_DATA),
+    "backdoor": Attack(
+        data.boosted_update, data.backdoor, data=NEEDS_OF_DATA, trigger=backdoors.stamped
+    ),
     "backdoor_distributed": Attack(
-        data.boosted_update, data.backdoor_distributed, data=NEEDS_OF_DATA
+        data.boosted_update,
+        data.backdoor_distributed,
+        data=NEEDS_OF_DATA,
+        trigger=backdoors.stamped,
+    ),
+    "neurotoxin": Attack(
+        rounds.unheeded,
+        data.backdoor,
+        needs=("previous",),
+        data=NEEDS_OF_DATA,
+        trigger=backdoors.stamped,
+    ),
+    "edge_case": Attack(
+        data.boosted_update, backdoors.edge_case, data=NEEDS_OF_DATA, trigger=backdoors.turned
     ),
     "off_topic": Attack(poison=data.off_topic),
 }
@@ -83,6 +128,7 @@ __all__ = [
     "Attack",
     "AttackContext",
     "Schedule",
+    "adaptive",
     "as_attack",
     "as_schedule",
     "attack_success_rate",
@@ -94,6 +140,7 @@ __all__ = [
     "perturbation",
     "schedules",
     "stamp",
+    "success_rate",
     "updates",
     "whitebox",
 ]

@@ -47,6 +47,8 @@ class AttackContext(NamedTuple):
     state: PyTree = None  # what `Attack.observe` returned, for attacks that remember
     defence: Rehearsal | None = None  # the buyer's rule, for attacks that know it
     damage: Damage | None = None  # what a white-box attack maximises (None: its own measure)
+    mass: jax.Array | None = None  # [S] float32, N p of each row's seller: 1 is an even share
+    reputation: jax.Array | None = None  # [S] float32 in [0, 1], what the defence says of it
     max_norm: Number = MAX_NORM  # longer updates are refused before the defence, honest ones too
 
 
@@ -95,6 +97,26 @@ class Poison(Protocol):
         """
 
 
+class Trigger(Protocol):
+    """The backdoor of an attack on the data: what opens it, what is wanted then, and of whom."""
+
+    def __call__(
+        self, inputs: jax.Array, labels: jax.Array, num_classes: int, /, *given: Any, **numbers: Any
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Inputs that open the backdoor, the class that is wanted of them, and which count.
+
+        Args:
+            inputs: `[B, ...]`, raw test examples.
+            labels: `[B]`, their classes.
+            num_classes: L.
+            given: nothing.
+            numbers: of the attack.
+
+        Returns:
+            `[B, ...]`, `[]` and `[B]` bool.
+        """
+
+
 class InitState(Protocol):
     """The memory of an attack before the first round."""
 
@@ -133,6 +155,7 @@ class Attack(NamedTuple):
     data: tuple[str, ...] = ()  # of "classes", "images": what the data must be for `poison`
     init_state: InitState | None = None
     observe: Observe | None = None
+    trigger: Trigger | None = None  # of a backdoor, by which its success is measured
     finite: bool = True  # False: sends NaN, inf or values that overflow on purpose
 
     @property
@@ -226,6 +249,7 @@ def bind(attack: Attack, **options: Any) -> Attack:
         forge=_bound(attack.forge, options),
         poison=_bound(attack.poison, options),
         observe=_bound(attack.observe, options),
+        trigger=_bound(attack.trigger, options),
     )
 
 

@@ -1,6 +1,7 @@
 """Poisoned data: what a bad seller trains on, and how the success of a backdoor is measured.
 
-Not here: attacks on the update itself (`updates.py`). Read next: `schedules.py`.
+Not here: attacks on the update itself (`updates.py`), what opens a backdoor (`backdoors.py`). Read
+next: that.
 
 `poison(key, inputs [B, ...], labels [B, ...], num_classes, *, seller, **numbers)` is what one bad
 seller does to one batch; `vmap` it over sellers. Inputs are raw (images 0..255, uint8 or float):
@@ -18,12 +19,12 @@ ALL_PARTS = -1
 Batch = tuple[jax.Array, jax.Array]
 
 
-def _chosen(key: Key, shape: tuple[int, ...], fraction: Number) -> jax.Array:
+def chosen(key: Key, shape: tuple[int, ...], fraction: Number) -> jax.Array:
     """Returns which samples are poisoned, bool; each with that probability, all at 1."""
     return jax.random.uniform(key, shape, jnp.float32) < fraction
 
 
-def _mix(hit: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+def mixed(hit: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
     """`new` [B, ...] for the examples that are hit [B], `old` for the rest."""
     return jnp.where(hit.reshape(-1, *(1,) * (old.ndim - 1)), new.astype(old.dtype), old)
 
@@ -58,7 +59,7 @@ def relabel_targeted(
     """
     del seller  # unused
     old, new = (jnp.asarray(a).astype(labels.dtype) % num_classes for a in (source, target))
-    hit = (labels == old) & _chosen(key, labels.shape, fraction)
+    hit = (labels == old) & chosen(key, labels.shape, fraction)
     return inputs, jnp.where(hit, new, labels)
 
 
@@ -79,7 +80,7 @@ def relabel_random(
     pick, draw = jax.random.split(key)
     shift = jax.random.randint(draw, labels.shape, 1, max(num_classes, 2), labels.dtype)
     return inputs, jnp.where(
-        _chosen(pick, labels.shape, fraction), (labels + shift) % num_classes, labels
+        chosen(pick, labels.shape, fraction), (labels + shift) % num_classes, labels
     )
 
 
@@ -132,9 +133,9 @@ def backdoor(
     in BadNets, Gu et al. 2017).
     """
     del seller, num_classes, boost  # unused
-    hit = _chosen(key, labels.shape[:1], fraction)
+    hit = chosen(key, labels.shape[:1], fraction)
     stamped = stamp(images, size=size, value=value, offset=offset)
-    return _mix(hit, stamped, images), _mix(hit, jnp.full_like(labels, target), labels)
+    return mixed(hit, stamped, images), mixed(hit, jnp.full_like(labels, target), labels)
 
 
 def backdoor_distributed(
@@ -156,10 +157,10 @@ def backdoor_distributed(
     Success is measured with the whole trigger. Source: Xie et al., ICLR 2020 (DBA).
     """
     del num_classes, boost  # unused
-    hit = _chosen(key, labels.shape[:1], fraction)
+    hit = chosen(key, labels.shape[:1], fraction)
     part = jnp.asarray(seller) % 4
     stamped = stamp(images, size=size, value=value, offset=offset, part=part)
-    return _mix(hit, stamped, images), _mix(hit, jnp.full_like(labels, target), labels)
+    return mixed(hit, stamped, images), mixed(hit, jnp.full_like(labels, target), labels)
 
 
 def boosted_update(
@@ -239,9 +240,9 @@ def off_topic(
     channels = inputs.shape[3] if inputs.ndim == 4 else 1
     flat = inputs.reshape(examples, -1, channels)
     order = jax.random.permutation(pixel_key, flat.shape[1])
-    hit = _chosen(key, labels.shape[:1], fraction)
-    mixed = _mix(hit, flat[:, order].reshape(inputs.shape), inputs)
+    hit = chosen(key, labels.shape[:1], fraction)
+    moved = mixed(hit, flat[:, order].reshape(inputs.shape), inputs)
     if num_classes < 1:
-        return mixed, labels
+        return moved, labels
     classes = jax.random.permutation(class_key, num_classes).astype(labels.dtype)
-    return mixed, _mix(hit, classes[labels], labels)
+    return moved, mixed(hit, classes[labels], labels)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from d2m_jax.attacks.base import Attack
 from d2m_jax.core.choices import taken
@@ -43,6 +44,7 @@ def switched_attack(
         return [part and partial(part, **taken(part, own)) for part, own in zip(parts, numbers)]
 
     forges, poisons, observers = bound("forge"), bound("poison"), bound("observe")
+    triggers = bound("trigger")
 
     def forge(key: Key, updates: jax.Array, byzantine: jax.Array, *, context: Any) -> jax.Array:
         def branch(at: int, part: Any) -> Any:
@@ -90,6 +92,21 @@ def switched_attack(
 
         return jax.lax.switch(index, _branches(branch, observers), memory, updates, byzantine)
 
+    def trigger(
+        inputs: jax.Array, labels: jax.Array, num_classes: int
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def branch(at: int, part: Any) -> Any:
+            del at
+
+            def run(inputs: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
+                if part is None:  # nothing counts
+                    return inputs, jnp.zeros((), labels.dtype), jnp.zeros(labels.shape, bool)
+                return part(inputs, labels, num_classes)
+
+            return run
+
+        return jax.lax.switch(index, _branches(branch, triggers), inputs, labels)
+
     return Attack(
         forge=forge if any(forges) else None,
         poison=poison if any(poisons) else None,
@@ -97,6 +114,7 @@ def switched_attack(
         data=tuple(sorted({name for attack in attacks for name in attack.data})),
         init_state=init_state,
         observe=observe if any(observers) else None,
+        trigger=trigger if any(triggers) else None,
         finite=all(attack.finite for attack in attacks),
     )
 

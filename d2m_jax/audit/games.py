@@ -16,15 +16,20 @@ from d2m_jax import cone
 from d2m_jax import ledger as books
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import Money
+from d2m_jax.core.trees import choose
 from d2m_jax.core.types import Count, Key, Number
 from d2m_jax.ledger import Layout, Ledger, Rules
+from d2m_jax.ledger.contents import round_content, verification_content
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.market.auction import AUCTIONS, EXAMPLES, enrol, in_format
 from d2m_jax.market.bidding import owners_of
 from d2m_jax.market.closing import open_examples, settle_or_refund
-from d2m_jax.market.disputes import Dispute, Matter, revote
+from d2m_jax.market.decisions import as_decision
+from d2m_jax.market.disputes import revote
+from d2m_jax.market.hearing import Dispute, Matter, hear_all
 from d2m_jax.market.jobs import in_turn
 from d2m_jax.market.roles import REQUEST_TAGS, Roles
+from d2m_jax.market.state import ANYBODY
 
 
 class AuctionGame(NamedTuple):
@@ -76,15 +81,15 @@ def auction_game(
 
 
 class NodeGame(NamedTuple):
-    """Payoffs of nodes, [C] each, and how the dispute ended, if there was one."""
+    """Payoffs of nodes, [C] each, and how the disputes ended, if there were any."""
 
     money: jax.Array  # int32, rewards minus slashed stake
     executed: jax.Array  # int32, executions really computed
     wins: jax.Array  # int32, votes for a wrong result that was accepted, adaptive lies included
     seats: jax.Array  # int32, units of work in which the node sat and was judged
-    disputed: jax.Array  # [] bool
-    upheld: jax.Array  # [] bool
-    buyer: jax.Array  # [] int32, what the buyer gained by the dispute
+    disputed: jax.Array  # [] int32, units
+    upheld: jax.Array  # [] int32, units whose result was overturned
+    buyer: jax.Array  # [] int32, what the buyer gains by the disputes
 
 
 def node_game(
@@ -100,52 +105,117 @@ def node_game(
     options: Mapping[str, Any] | None = None,
     dispute: Dispute = revote,
     savings: Count = 0,
+    votes_on_metric: bool = True,
 ) -> NodeGame:
     """What compute nodes earn in one job, by the real vote and the real ledger, without learning.
 
-    The rounds of a job are voted on and settled; if a wrong result was accepted, it is disputed and
-    decided as in a market (`market/disputes.py`), by default on the buyer's complaint and by a
-    fresh, larger set of the same pool: if it finds the right result, all nodes that voted for the
-    wrong one lose their stakes; if it finds the wrong one, none of them does, but who contradicts
-    it in the fresh set, as in a round. Who executed again is paid by who loses. Undecided disputes
-    pay nobody.
+    The rounds of a job and its metric are voted on and booked; every wrong result that was accepted
+    is disputed and decided as in a market (`market/hearing.py`), by default on the buyer's
+    complaint and by a fresh, larger set of the same pool: if it finds the right result, all nodes
+    that voted for the wrong one lose their stakes; if it finds the wrong one, none of them does,
+    but who contradicts it in the fresh set, as in a round. Who executed again is paid by who loses.
+    Undecided disputes pay nobody.
 
     Args:
         key: consumed.
         behaviour: [C] int32.
         params: of CONE.
-        rules: terms; `num_rounds` must be at least one more than here.
+        rules: terms; the number of rounds is set here.
         stake: of every node.
-        vigilance: probability of a dispute after a wrong acceptance.
-        num_rounds: static, units of work.
+        vigilance: probability of disputes after a wrong acceptance.
+        num_rounds: static, R; there are R + 1 units of work.
         price: of the job, of which rules take the compute pool.
         options: static names for `cone.decide`.
         dispute: what decides about a wrong result, its numbers bound.
         savings: of every node, beside its stake; a challenger pays its bond out of them.
+        votes_on_metric: static; without, the true metric is there for nothing.
 
     Returns:
         `NodeGame`.
     """
     num_nodes = behaviour.shape[0]
-    layout = Layout(1, 1, num_nodes)
-    node_funds = jnp.asarray(stake) + savings
-    ledger = books.new_ledger(layout, buyer_funds=2 * price, seller_funds=0, node_funds=node_funds)
-    nobody = jnp.zeros(1, bool)
-    roles = Roles(nobody, nobody, nobody, behaviour)
-    money = Money(seller_stake=0, node_stake=stake, seller_ask=0)
+    layout = Layout(1, 1, num_nodes, num_units=num_rounds + 1)
     free = dataclasses.replace(
         rules,
-        seller_deposit=jnp.int32(0),
-        min_sellers=jnp.int32(1),
-        sealed=jnp.int32(0),
-        second_price=jnp.int32(0),
+        **{name: jnp.int32(value) for name, value in FREE.items()},
+        num_rounds=jnp.int32(num_rounds),
         node_stake=jnp.int32(stake),
     )
-    ledger = enrol(ledger, free, layout, money, roles, jnp.ones(1, jnp.int32))
+    vote_key, notice_key, again_key = jax.random.split(key, 3)
+    ledger, start = _matched(layout, free, price, stake, jnp.asarray(stake) + savings, behaviour)
+
+    def decide(key: Key, ledger: Ledger, params: cone.ConeParams) -> cone.Consensus:
+        pledges = books.electorate(ledger, 0)
+        return cone.decide(key, behaviour, pledges > 0, params, stake=pledges, **(options or {}))
+
+    def unit(ledger: Ledger, i: jax.Array) -> tuple[Ledger, tuple[jax.Array, ...]]:
+        vote = decide(jax.random.fold_in(vote_key, i), ledger, params)
+        ledger = _book(ledger, free, vote, _content(ledger, free, i))
+        return ledger, (vote.drawn, vote.accepted > 0, vote.outcome, vote.executions)
+
+    units = jnp.arange(num_rounds + votes_on_metric)
+    ledger, (sat, is_wrong, outcome, sizes) = jax.lax.scan(unit, ledger, units)
+    if not votes_on_metric:
+        nobody = decide(vote_key, ledger, params)._replace(
+            accepted=jnp.int32(0),
+            outcome=jnp.zeros(num_nodes, jnp.int32),
+            digests=jnp.zeros(num_nodes, jnp.int32),
+        )
+        ledger = _book(ledger, free, nobody, _content(ledger, free, jnp.int32(num_rounds)))
+    matched = outcome == cone.Outcome.MATCHED
+    larger = cone.larger(params, sizes[-1], num_nodes)
+    matter = Matter(
+        ledger=ledger,
+        rules=free,
+        job=0,
+        unit=jnp.int32(num_rounds),
+        may_lie=False,
+        honest=behaviour == Behaviour.HONEST,
+        loser=jnp.int32(0),  # the buyer
+        vigilance=vigilance,
+        false_dispute=0.0,
+        lots=(jax.random.uniform(notice_key), jnp.float32(1)),
+        again=lambda key, ledger: decide(key, ledger, larger),
+        content=lambda unit, accepted: _content(ledger, free, unit),
+        block_time=params.t_block,
+    )
+    after, heard = hear_all(again_key, matter, dispute)
+    works = (behaviour == Behaviour.HONEST) | (behaviour == Behaviour.ADAPTIVE)
+    executions = jnp.concatenate([sat, heard.executed])
+    quiet, after = (settle_or_refund(x, free, partial(in_turn, 1)) for x in (ledger, after))
+    return NodeGame(
+        money=books.wealth(after)[layout.nodes] - start,
+        executed=jnp.where(works, executions.sum(0, dtype=jnp.int32), 0),
+        wins=(matched & is_wrong[:, None]).sum(0, dtype=jnp.int32),
+        seats=(outcome != cone.Outcome.NOT_DRAWN).sum(0, dtype=jnp.int32),
+        disputed=heard.disputed.sum(dtype=jnp.int32),
+        upheld=heard.upheld.sum(dtype=jnp.int32),
+        buyer=(books.wealth(after) - books.wealth(quiet))[0],
+    )
+
+
+# Rules of a job that is there for its nodes: one seller without a deposit, one bid.
+FREE = {"seller_deposit": 0, "min_sellers": 1, "sealed": 0, "second_price": 0}
+
+
+def _matched(
+    layout: Layout,
+    rules: Rules,
+    price: int,
+    stake: Count,
+    node_funds: jax.Array,
+    behaviour: jax.Array,
+) -> tuple[Ledger, jax.Array]:
+    """A job whose examples are open, and the wealth [C] of the nodes before they pledged."""
+    ledger = books.new_ledger(layout, buyer_funds=2 * price, seller_funds=0, node_funds=node_funds)
+    nobody = jnp.zeros(1, bool)
+    money = Money(seller_stake=0, node_stake=stake, seller_ask=0)
+    roles = Roles(nobody, nobody, nobody, behaviour)
+    ledger = enrol(ledger, rules, layout, money, roles, jnp.ones(1, jnp.int32))
     start = books.wealth(ledger)[layout.nodes]
     ledger, _ = books.bid(
         ledger,
-        free,
+        rules,
         buyer=0,
         job=0,
         tags=REQUEST_TAGS,
@@ -153,54 +223,26 @@ def node_game(
         tau_bps=BPS,
         metric=books.digest_of(*EXAMPLES),
     )
-    ledger, _ = books.advance(ledger, free, blocks=rules.auction_window)
-    ledger, _ = books.close_auction(ledger, free, actor=layout.treasury, job=0)
-    works = (behaviour == Behaviour.HONEST) | (behaviour == Behaviour.ADAPTIVE)
-    vote_key, notice_key, again_key = jax.random.split(key, 3)
+    ledger, _ = books.advance(ledger, rules, blocks=rules.auction_window)
+    ledger, _ = books.close_auction(ledger, rules, actor=ANYBODY, job=0)
+    return open_examples(ledger, rules, 0), start
 
-    def decide(key: Key, ledger: Ledger, params: cone.ConeParams) -> cone.Consensus:
-        can, stakes = books.pledged_nodes(ledger, 0), ledger.jobs.pledged[0]
-        return cone.decide(key, behaviour, can, params, stake=stakes, **(options or {}))
 
-    def unit(ledger: Ledger, i: jax.Array) -> tuple[Ledger, tuple[jax.Array, ...]]:
-        vote = decide(jax.random.fold_in(vote_key, i), ledger, params)
-        ledger, _ = books.settle_round(
-            ledger, free, actor=layout.treasury, job=0, outcomes=vote.outcome
-        )
-        sat = vote.outcome != cone.Outcome.NOT_DRAWN
-        won = (vote.outcome == cone.Outcome.MATCHED) & (vote.accepted > 0)
-        return ledger, (sat & works, won, sat, vote.executions)
+def _content(ledger: Ledger, rules: Rules, unit: jax.Array) -> jax.Array:
+    """[L] int32: of a unit; the metric is as high as can be, and the seller has all the weight."""
+    nothing, nobody, jobs = jnp.int32(0), jnp.zeros(1, jnp.int32), ledger.jobs
+    asked = jobs.model[0], jobs.metric[0]
+    verified = verification_content(jnp.int32(BPS), nothing, *asked, jnp.ones_like(nobody), nobody)
+    trained = round_content(nothing, nobody)
+    return jnp.where(unit == books.rounds_of(ledger, rules), verified, trained)
 
-    ledger, (*parts, sizes) = jax.lax.scan(unit, ledger, jnp.arange(num_rounds))
-    executed, wins, seats = (part.sum(0, dtype=jnp.int32) for part in parts)
-    guilty = wins > 0
-    ledger = open_examples(ledger, free, 0)
-    told, _ = books.report_metric(
-        ledger, free, actor=layout.treasury, job=0, metric_bps=BPS, weights=jnp.zeros(1, jnp.int32)
-    )
-    larger = cone.larger(params, sizes[-1], layout.num_nodes)
-    matter = Matter(
-        ledger=told,
-        rules=free,
-        job=0,
-        round=jnp.int32(0),
-        wrong=guilty,
-        only_metric=jnp.bool_(False),
-        honest=behaviour == Behaviour.HONEST,
-        voters=seats > 0,
-        loser=jnp.int32(0),  # the buyer
-        vigilance=vigilance,
-        false_dispute=0.0,
-        lots=(jax.random.uniform(notice_key), jnp.float32(1)),
-        again=lambda key, ledger: decide(key, ledger, larger),
-        block_time=params.t_block,
-    )
-    heard = dispute(again_key, matter)
-    executed += heard.executed & works
-    buyer = (books.wealth(heard.ledger) - books.wealth(told))[0]
-    ledger = settle_or_refund(heard.ledger, free, partial(in_turn, 1))
-    gained = books.wealth(ledger)[layout.nodes] - start
-    return NodeGame(gained, executed, wins, seats, heard.disputed, heard.upheld, buyer)
+
+def _book(ledger: Ledger, rules: Rules, vote: cone.Consensus, content: jax.Array) -> Ledger:
+    """The vote on the unit that the job waits for is booked."""
+    said = as_decision(ledger, 0, vote, content)
+    trained, _ = books.book_round(ledger, rules, actor=ANYBODY, job=0, decision=said)
+    verified, _ = books.book_verification(ledger, rules, actor=ANYBODY, job=0, decision=said)
+    return choose(ledger.jobs.phase[0] == books.Phase.VERIFY, verified, trained)
 
 
 class WatchGame(NamedTuple):

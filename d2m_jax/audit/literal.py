@@ -37,7 +37,7 @@ class LiteralRound(NamedTuple):
 def deliverer(market: Market) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """Returns `(state, hparams, data) ->` what the sellers of the next round deliver, compiled.
 
-    Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], the pledged nodes [C].
+    Updates [S, D] (NaN: nothing, or nothing usable), their sellers [S], what each node pledged [C].
     """
     parts = market.parts
     stages = stages_of(parts)
@@ -49,7 +49,7 @@ def deliverer(market: Market) -> Callable[..., tuple[jax.Array, jax.Array, jax.A
         _, work = learn(parts, stages, scene_of(parts, state, hparams, data))
         assert work.evidence.updates is not None
         updates = jnp.where(work.valid[:, None], work.evidence.updates, jnp.nan)
-        return updates, work.selection.indices, books.pledged_nodes(state.ledger, JOB)
+        return updates, work.selection.indices, books.electorate(state.ledger, JOB)
 
     return deliver
 
@@ -100,7 +100,7 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
     def play(
         state: MarketState, hparams: HParams, data: FederatedData, serve: Serve | None = None
     ) -> LiteralRound:
-        updates, sellers, nodes = jax.device_get(deliver(state, hparams, data))
+        updates, sellers, pledges = jax.device_get(deliver(state, hparams, data))
 
         def checkpoints(updates: np.ndarray, is_right: bool) -> np.ndarray:
             return np.asarray(recompute(state, hparams, data, updates, np.bool_(is_right)))
@@ -109,7 +109,7 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
             vote_key(state.key, state.round),  # as `Market.step`
             lambda node, got: checkpoints(got, True),
             np.asarray(state.roles.behaviour),
-            nodes,
+            pledges > 0,
             hparams.cone,
             job=JOB,
             unit=int(state.round),
@@ -117,7 +117,7 @@ def literal_round(market: Market) -> Callable[..., LiteralRound]:
             stop_rule=spec.stop_rule,
             sortition=spec.sortition,
             rice=spec.rice,
-            stake=np.asarray(state.ledger.stakes[layout.nodes]),
+            stake=pledges,
             wrong=lambda group: checkpoints(updates, False),
             published=[cone.published_hash(update) for update in updates],
             served=lambda node: updates if serve is None else serve(node, updates),

@@ -68,7 +68,8 @@ def literal_dispute(market: Market) -> Callable[..., LiteralDispute]:
         terms: game.Terms | None = None,
     ) -> LiteralDispute:
         check(hparams)
-        rows, _, nodes = (np.asarray(x) for x in deliver(state, hparams, data))
+        rows, _, pledges = (np.asarray(x) for x in deliver(state, hparams, data))
+        nodes = pledges > 0
         used = rows[np.isfinite(rows).all(1)]
         trim = _trim(spec.aggregator, len(used), int(hparams.tolerated_f))
         rate = float(rate_of(parts, hparams, state.round))

@@ -24,6 +24,10 @@ class Settings(NamedTuple):
     training_cost: float  # units per round that honest training costs
     execution_cost: float  # units that an execution costs a node
     outside_gain: float  # units that spoiling is worth outside
+    learned: bool  # deviators of every role are trained, too
+    generations: int  # of their training
+    candidates: int  # of a generation
+    restarts: int  # of the training
 
 
 class Stage(NamedTuple):

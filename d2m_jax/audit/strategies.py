@@ -20,11 +20,13 @@ from d2m_jax.core.types import Key, Number
 HONEST, LEAD = 0, -1  # codes of sellers; the others count the entries of a repertoire
 EFFORT = {  # share of the training work that a strategy still does; everything else does all of it
     "half_effort": 0.5,
-    **dict.fromkeys(("gaussian", "nan", "inf", "huge"), 0.0),
+    **dict.fromkeys(("gaussian", "nan", "inf", "huge", "poisoned_fl"), 0.0),
     **{name: 0.0 for name in ATTACKS if name.startswith("free_rider")},
     # what is made of other sellers' updates needs none of one's own
     **{name: 0.0 for name, attack in ATTACKS.items() if attack.knowledge == "omniscient"},
     "norm_inflation_clip": 1.0,  # stretches its own
+    # works as long as it is not its turn
+    **dict.fromkeys(("drowning", "sleeper", "opportunist", "pawns"), 1.0),
 }
 
 

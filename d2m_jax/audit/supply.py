@@ -23,8 +23,8 @@ from d2m_jax.market.roles import ALL_TAGS, Roles
 class Blocking(NamedTuple):
     """What became of the last job, and of the others that the blocker bid for."""
 
-    starved: jax.Array  # [] bool, the rival's auction ended without sellers
-    won: jax.Array  # [] int32, jobs of the blocker that found sellers
+    starved: jax.Array  # [] bool, the rival's auction ended without sellers or nodes
+    won: jax.Array  # [] int32, jobs of the blocker that found both
     tied_up: jax.Array  # [] int32 units, what these jobs cost unless they are refunded
     lost: jax.Array  # [] int32 units, for work: not even a missed tau brings them back
 

@@ -32,7 +32,7 @@ NODE_STRATEGIES = {
 }
 
 
-def vote_runner(spec: Spec, hparams: HParams, rules: books.Rules, num_rounds: int) -> Callable:
+def vote_runner(spec: Spec, hparams: HParams, rules: books.Rules) -> Callable:
     """(behaviour [C], stake, key) -> NodeGame with the market's own vote, jitted over seeds."""
     options = {
         "schedule": spec.set_schedule,
@@ -45,7 +45,7 @@ def vote_runner(spec: Spec, hparams: HParams, rules: books.Rules, num_rounds: in
     def one(behaviour: jax.Array, stake: int, key: Key) -> games.NodeGame:
         return games.node_game(
             key, behaviour, hparams.cone, rules, stake, vigilance,
-            num_rounds=num_rounds, price=int(max(hparams.money.buyer_values)), options=options,
+            num_rounds=spec.num_rounds, price=int(max(hparams.money.buyer_values)), options=options,
         )  # fmt: skip
 
     return jax.jit(jax.vmap(one, (0, None, 0)))
@@ -54,10 +54,8 @@ def vote_runner(spec: Spec, hparams: HParams, rules: books.Rules, num_rounds: in
 def audit_nodes(stage: Stage, spec: Spec, hparams: HParams) -> None:
     """One node deviates for a whole job; the best deviation again in 16 times as many jobs."""
     audit, progress, settings = stage
-    rounds, seeds, stake = spec.num_rounds + 1, settings.votes, hparams.money.node_stake
-    run = vote_runner(
-        spec, hparams, books.make_rules(**{**hparams.rules, "num_rounds": rounds}), rounds
-    )
+    seeds, stake = settings.votes, hparams.money.node_stake
+    run = vote_runner(spec, hparams, books.make_rules(**hparams.rules))
 
     def play(game: str, names: Sequence[str], parts: int, salt: int) -> None:
         if audit.has(game):
@@ -89,9 +87,8 @@ def wild(keys: jax.Array, num_nodes: int) -> jax.Array:
 def audit_coalitions(stage: Stage, spec: Spec, hparams: HParams) -> None:
     """k nodes collude, all others honest or random; and the stake that deters them."""
     audit, progress, settings = stage
-    rounds, seeds = spec.num_rounds + 1, settings.votes
-    rules = books.make_rules(**{**hparams.rules, "num_rounds": rounds, "node_stake": 1})
-    run = vote_runner(spec, hparams, rules, rounds)
+    seeds = settings.votes
+    run = vote_runner(spec, hparams, books.make_rules(**{**hparams.rules, "node_stake": 1}))
     keys, nodes, stake = keys_of(seeds, 4), spec.num_nodes, hparams.money.node_stake
     sizes = sorted(
         {max(1, round(nodes * share)) for share in (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55)}
@@ -124,7 +121,7 @@ def audit_coalitions(stage: Stage, spec: Spec, hparams: HParams) -> None:
 def repair_votes(stage: Stage) -> None:
     """Stake that deters collusion in one vote of 3 of 24, where everything is known exactly."""
     audit, progress, settings = stage
-    rules = books.make_rules(num_rounds=2, node_stake=1, reward_cap=1_000)
+    rules = books.make_rules(node_stake=1, reward_cap=1_000)
     keys, pool, scale = keys_of(4 * settings.votes, 6), 24, 100_000
 
     @jax.jit
@@ -136,6 +133,7 @@ def repair_votes(stage: Stage) -> None:
             game = games.node_game(
                 key, behaviour, cone.ConeParams(size=3), rules, stake, 0.0,
                 num_rounds=1, options={"schedule": "fixed", "stop_rule": "majority_last"},
+                votes_on_metric=False,
             )  # fmt: skip
             worth = game.money - settings.execution_cost * game.executed
             worth += settings.outside_gain / 10 * game.wins

@@ -5,7 +5,8 @@
 For each strategy of a buyer, node and seller, and for coalitions of nodes: U(s) - U(honest) with
 simultaneous confidence intervals, given honest others and given random others (a random share of
 them misbehaves, each in a random way). Then what it takes to deter those that pay, solved for on
-the simulated payoffs and by the closed conditions. The configuration's own bad parties are not
+the simulated payoffs and by the closed conditions. With --learned a deviator of every role is also
+trained by evolution, and reported in fresh worlds. The configuration's own bad parties are not
 there. Killed, the same command goes on after the last game that had ended.
 """
 
@@ -20,6 +21,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 from d2m_jax import parse_config, validate
 from d2m_jax.attacks import ATTACKS
 from d2m_jax.audit.auctions import audit_buyers
+from d2m_jax.audit.learned.rows import audit_learned
 from d2m_jax.audit.markets import audit_markets
 from d2m_jax.audit.settings import Settings, Stage
 from d2m_jax.audit.strategies import known, seller_strategies
@@ -60,6 +62,12 @@ INTEGERS: flag_tables.Integers = {
     "more_worlds": (128, 2, "the same where a threshold or a close call is decided"),
     "votes": (1000, 2, "seeds of auctions and votes"),
     "batch": (16, 1, "markets run side by side"),
+    "generations": (40, 1, "of the training of a learned deviator"),
+    "candidates": (16, 4, "of a generation"),
+    "restarts": (2, 1, "of the training"),
+}
+SWITCHES: flag_tables.Switches = {
+    "learned": "also train a deviator of every role by evolution on what it earns",
 }
 FLOATS: flag_tables.Floats = {
     "confidence": (0.95, 0.5, 0.9999, "of all intervals of a table row together"),
@@ -78,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def define(values: flags.FlagValues) -> None:
     """The flags of the command."""
     flag_tables.strings(values, STRINGS)
+    flag_tables.switches(values, SWITCHES)
     flag_tables.lists(values, LISTS)
     flag_tables.integers(values, INTEGERS)
     flag_tables.floats(values, FLOATS)
@@ -102,6 +111,8 @@ def run(call: door.Call) -> None:
         audits = audits_of(Stage(audit, progress, settings), config, hparams)
         for role in call.flags.roles:
             audits[role]()
+        if settings.learned:
+            audit_learned(Stage(audit, progress, settings), config, hparams, call.flags.roles)
     audit.finish()
     plot_gains(audit, out / "gains.png")
     call.console.print(audit.text(), markup=False, soft_wrap=True)

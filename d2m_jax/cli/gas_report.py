@@ -1,12 +1,18 @@
-"""What the market costs on Ethereum: gas per action, per round and per job as the market grows.
+"""What market and votes cost on Ethereum: gas per action, per round and per job as they grow.
 
     python scripts/gas_report.py                     # tables and a plot from the committed table
-    python scripts/gas_report.py --fit               # measures the contract anew (needs `evm`)
+    python scripts/gas_report.py --fit               # measures the contracts anew (needs `evm`)
     python scripts/gas_report.py --num_nodes=256 --num_drawn=32 --num_rounds=100 --gwei=2
 
-The tables go to the terminal and, with the plot, to the folder --out.
+The tables go to the terminal and, with the plots, to the folder --out. Measured: every single
+action. Modelled, as sums of what is measured: a round, a job, and batches. In a batch of K rounds
+the digest that is voted on is the root of a Merkle tree over the contents of K rounds: the vote and
+its booking are paid once per K rounds. The contracts accept a digest of any content, so nothing
+changes in them; what proves one of the rounds against the root is measured with a function of its
+own (contracts/batching.py).
 """
 
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,20 +23,23 @@ from absl import flags
 
 from d2m_jax.cli import devices, door, flag_tables, paths
 from d2m_jax.core.files import make_folder
-from d2m_jax.ledger import GAS, Kind, gas_of, gas_of_job, gas_of_round
-from d2m_jax.ledger.gas import FEATURES, FIRST_DRAWN
-from d2m_jax.report.gas_plots import plot_growth
+from d2m_jax.ledger import GAS, Kind, gas_of, gas_of_round
+from d2m_jax.ledger.gas import FEATURES, FREEZE, OPENING_SEAL, gas_of_vote_on_unit
+from d2m_jax.report.gas_plots import plot_batches, plot_growth
 
 INTEGERS: flag_tables.Integers = {  # the sizes of `Market`
     "num_sellers": (32, 1, "sellers, all matched"),
     "num_nodes": (64, 1, "compute nodes of the pool"),
-    "num_drawn": (16, 0, "nodes drawn in a round"),
+    "num_drawn": (16, 0, "nodes that vote on a unit"),
     "num_rounds": (20, 1, "rounds of a job"),
     "num_bids": (3, 1, "sealed bids of a job, one per buyer"),
 }
 SELLERS, NODES = (4, 8, 16, 32, 64, 128, 256), (8, 16, 32, 64, 128, 256, 512, 1024)
 ROUNDS = (1, 100)
 LARGEST = 10_000  # sellers or nodes: beyond, gas passes an int32
+PRICES = (0.01, 0.1, 1.0, 10.0, 30.0)  # gwei
+BATCHES = (1, 2, 5, 10, 20)  # rounds per vote
+PROOF = (28_740, 790)  # of a round against the root of its batch: fixed, per level of the tree
 
 
 class Market(NamedTuple):
@@ -76,15 +85,29 @@ def run(call: door.Call) -> None:
     folder = make_folder(paths.given(call.flags.out))
     if call.flags.fit:
         print_fit(folder)
-    actions, growth = per_action(market, call.flags.gwei), growths(market)
-    actions.to_csv(folder / "actions.csv", index=False)
-    growth.to_csv(folder / "growth.csv", index=False)
-    print(actions.to_string(index=False, line_width=120, float_format=lambda x: f"{x:.5f}"))
+    tables = {
+        "actions": per_action(market, call.flags.gwei),
+        "prices": prices(market),
+        "batches": batches(market),
+        "growth": growths(market),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    show(tables["actions"])
     print(summary(market, call.flags.gwei))
-    print(growth.to_string(index=False, line_width=120))
+    for name in ("prices", "batches", "growth"):
+        show(tables[name])
+        print()
     title = f"Gas on the EVM; what does not grow: {market}, {market.num_rounds} rounds"
-    plot_growth(growth, title, folder / "gas.png")
-    print(f"\nTables and plot: {folder}/")
+    plot_growth(tables["growth"], title, folder / "gas.png")
+    title = f"Gas of a job of {market.num_rounds} rounds, K of them per vote: {market}"
+    plot_batches(tables["batches"], title, folder / "gas_batches.png")
+    print(f"Tables and plots: {folder}/")
+
+
+def show(table: pd.DataFrame) -> None:
+    """Prints a table."""
+    print(table.to_string(index=False, line_width=120, float_format=lambda x: f"{x:.5f}"))
 
 
 def per_action(market: Market, gwei: float) -> pd.DataFrame:
@@ -107,6 +130,34 @@ def summary(market: Market, gwei: float) -> str:
         f"\n{market}: {one:,} gas a round; {job:,} gas a job of {market.num_rounds} rounds "
         f"({job * gwei * 1e-9:.4f} ether at {gwei:g} gwei)\n"
     )
+
+
+def prices(market: Market) -> pd.DataFrame:
+    """A job in ether at several prices of gas, for several batches."""
+    rows = []
+    for gwei in PRICES:
+        ether = {f"K = {k}": job_gas(market, k) * gwei * 1e-9 for k in BATCHES}
+        rows.append({"gwei": gwei, **ether})
+    return pd.DataFrame(rows)
+
+
+def batches(market: Market) -> pd.DataFrame:
+    """What it saves to vote once on K rounds."""
+    alone, rows = job_gas(market), []
+    for size in BATCHES:
+        job = job_gas(market, size)
+        levels = math.ceil(math.log2(size))
+        proof = PROOF[0] + PROOF[1] * levels if size > 1 else 0
+        units = num_units(market, size)
+        per_round = units * int(gas_of_round(**market.size())) / market.num_rounds
+        row = {"rounds per vote": size, "votes on rounds": units, "gas per round": round(per_round)}
+        rows.append({**row, "job": job, "of K = 1": job / alone, "proof of a round": proof})
+    return pd.DataFrame(rows)
+
+
+def num_units(market: Market, batch: int) -> int:
+    """Votes on rounds in a job: rounds / K, rounded up."""
+    return -(-market.num_rounds // batch)
 
 
 def growths(market: Market) -> pd.DataFrame:
@@ -133,42 +184,39 @@ def costs(market: Market) -> dict[str, int]:
     size = market.size()
     return {
         "close_auction": int(gas_of(Kind.CLOSE_AUCTION, **size)),
-        "settle_round": int(gas_of(Kind.SETTLE_ROUND, **size)),
+        "book_round": int(gas_of(Kind.BOOK_ROUND, **size)),
         "settle": int(gas_of(Kind.SETTLE, **size)),
         "round": int(gas_of_round(**size)),
         "job": job_gas(market),
     }
 
 
-def job_gas(market: Market) -> int:
-    """`gas_of_job` in Python's whole numbers: many rounds pass an int32."""
+def job_gas(market: Market, batch: int = 1) -> int:
+    """`gas_of_job` in Python's whole numbers, which many rounds need; K rounds per vote."""
     size = market.size()
-    one = int(gas_of_job(1, num_bids=1, **size))
-    more_rounds = (market.num_rounds - 1) * int(gas_of_round(**size))
-    bids = int(gas_of(Kind.SEAL, **size)) + int(gas_of(Kind.REVEAL, **size))
-    for kind in (Kind.CLOSE_AUCTION, Kind.RESET_JOB):
-        bids += GAS[kind][-1]
-    seen, drawn = market.num_rounds * market.num_drawn, min(market.num_drawn, market.num_nodes)
-    new = min(seen, market.num_nodes) - drawn  # drawn for the first time in a later round
-    return one + more_rounds + (market.num_bids - 1) * bids + FIRST_DRAWN * new
+    gas = market.num_bids * int(gas_of(Kind.SEAL, **size) + gas_of(Kind.REVEAL, **size))
+    gas += OPENING_SEAL + FREEZE[0] + FREEZE[1] * market.num_nodes
+    gas += num_units(market, batch) * int(gas_of_round(**size)) + int(gas_of_vote_on_unit(**size))
+    once = (Kind.CLOSE_AUCTION, Kind.OPEN_METRIC, Kind.BOOK_VERIFICATION, Kind.SETTLE)
+    return gas + sum(int(gas_of(kind, **size)) for kind in (*once, Kind.RESET_JOB))
 
 
 def print_fit(folder: pathlib.Path) -> None:
-    """Measures the contract anew and prints the table that `ledger/gas.py` holds.
+    """Measures the contracts anew and prints the table that `ledger/gas.py` holds.
 
     Raises:
         ValueError: what runs the contract is not installed.
     """
     try:
+        from contracts.batching import proof_gas, round_of
+        from contracts.chain import compile_all
         from contracts.gas import ESTIMATES, fit, measure
-        from contracts.market import compile_market
     except ImportError as error:
         raise ValueError(
             f"--fit needs the contracts of the checkout and the extra `evm` of pyproject.toml: "
             f"{error}"
         ) from error
-    artifact = compile_market()
-    rows = measure(artifact)
+    rows = measure(compile_all())
     table = fit(rows)
     measured = [{"action": r.action, "job": r.job, **r.size._asdict(), "gas": r.gas} for r in rows]
     pd.DataFrame(measured).to_csv(folder / "measured.csv", index=False)
@@ -180,6 +228,9 @@ def print_fit(folder: pathlib.Path) -> None:
     names = {kind.name.lower() for kind in Kind}
     for action in table.keys() - names:
         print(f"    {action}: {table[action]}")
+    print("Proof of one of K rounds:")
+    for size in BATCHES:
+        print(f"    {size}: {proof_gas([round_of(i, 10) for i in range(size)])[-1]}")
     print("Protocol constants alone (reference 3.9) against the fit:")
     for action, gas in ESTIMATES.items():
         fitted = table[action][0]

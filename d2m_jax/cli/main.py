@@ -2,7 +2,7 @@
 
     d2m run --config=configs/digits.py        a market, from the auction to its account
     d2m sweep --config=FILE --out=DIR         thousands of markets
-    d2m report DIR                            tables and plots of a sweep
+    d2m report DIR                            one page of a sweep, or of a market
     d2m audit                                 does honesty pay?
     d2m evolve                                strategies that spread where they pay
     d2m study                                 errors and costs of CONE's stop rules

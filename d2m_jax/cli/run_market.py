@@ -198,7 +198,7 @@ def finish(call: door.Call, world: World, outcome: MarketOutcome) -> None:
     config, folder, market = world.config, world.folder, world.programs.market
     params = jax.device_get(jax.jit(market.model.unravel)(outcome.theta))
     metric, sizes = metric_of(world), world.data.sizes
-    found = report.write_results(folder, config, outcome, market.layout, sizes, params)
+    found = report.write_results(folder, config, outcome, market.layout, sizes, params, metric)
     holdings(world).to_csv(folder / "holdings.csv", index_label="seller")
     report.print_account(call.console, config, outcome, market.layout, metric)
     report.write_plots(folder, config, outcome, found, metric)

@@ -42,6 +42,7 @@ INTEGERS: flag_tables.Integers = {
 }
 SWITCHES: flag_tables.Switches = {
     "dry_run": "print the plan and an estimate, run nothing",
+    "parties": "write tables of all sellers and nodes, too",
     "distributed": "find the other processes (Slurm, TPU pod)",
 }
 TOGETHER = ("coordinator", "num_processes", "process_id")  # all of them or none
@@ -77,6 +78,7 @@ def run(call: door.Call) -> int:
         data_dir=paths.optional(call.flags.data_dir),
         process=process,
         num_processes=num_processes,
+        parties=call.flags.parties,
     )
     done = sweep.finished(folder)
     if process == 0:

@@ -13,7 +13,8 @@ from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.schedules import Schedule, default_attempts, schedule_of
 from d2m_jax.cone.sortition import SortitionChoice, draw_sets, max_voters
 from d2m_jax.cone.stop_rules import StopChoice, Tally, apply_rule, top_two
-from d2m_jax.cone.voting import cast, lie, outcomes
+from d2m_jax.cone.voting import cast, judge, last_seat, lie
+from d2m_jax.core.outcomes import Outcome
 from d2m_jax.core.types import Key
 
 
@@ -24,8 +25,15 @@ class Consensus(NamedTuple):
     attempts: jax.Array  # [] int32: sets drawn
     executions: jax.Array  # [] int32: seats given out, over all sets
     outcome: jax.Array  # [C] int32: codes of `Outcome`
+    digests: jax.Array  # [C] int32: what each revealed, 0 nothing, else numbered; see `judge`
     lead: jax.Array  # [] int32: votes of the leader minus the runner-up, over all sets
     latency: jax.Array  # [] float32 seconds: attempts (t_exec + 2 t_block)
+    seat: jax.Array  # [C] int32: the last set that each node sat in, from 0; -1 none
+
+    @property
+    def drawn(self) -> jax.Array:
+        """[C] bool: who sat in a set."""
+        return (self.digests != 0) | (self.outcome == Outcome.SILENT)
 
 
 def decide(
@@ -93,14 +101,17 @@ def decide(
 
     stop = jnp.argmax(ends | (jnp.arange(attempts) == attempts - 1)).astype(jnp.int32)
     used = jnp.where(sets.pool > 0, stop + 1, 0)
-    outcome = outcomes(sets, behaviour, group, ballots, stop, lied[stop], accepted[stop])
+    seat = last_seat(sets, stop)
+    nodes = judge(seat, behaviour, group, ballots, stop, lied[stop], accepted[stop])
     return Consensus(
         accepted=accepted[stop],
         attempts=used,
         executions=jnp.where(jnp.arange(attempts) <= stop, sets.size, 0).sum(dtype=jnp.int32),
-        outcome=outcome,
+        outcome=nodes.outcome,
+        digests=nodes.digests,
         lead=lead[stop],
         latency=latency(used, params),
+        seat=seat,
     )
 
 

@@ -97,22 +97,36 @@ def lie(ballots: Ballots) -> jax.Array:
     return ballots.votes.at[:, 0].add(-moved).at[:, 1].add(moved)
 
 
-def outcomes(
-    sets: Sets,
+class Judged(NamedTuple):
+    """How every node ended, `[C] int32` each."""
+
+    outcome: jax.Array  # codes of `Outcome`
+    digests: jax.Array  # what it revealed; see `judge`
+
+
+def last_seat(sets: Sets, stop: jax.Array) -> jax.Array:
+    """The last set that every node sat in, up to set `stop`: `[C] int32`, -1 for none."""
+    return jnp.where(sets.seat <= stop, sets.seat, -1).max(axis=0)
+
+
+def judge(
+    seat: jax.Array,
     behaviour: jax.Array,
     group: jax.Array | None,
     ballots: Ballots,
     stop: jax.Array,
     lied: jax.Array,
     accepted: jax.Array,
-) -> jax.Array:
-    """How every node ended: `[C] int32`, codes of `Outcome`.
+) -> Judged:
+    """How every node ended, by its last vote, and the number of the digest that it revealed.
 
-    A node drawn more than once is judged by its last vote. When nothing was accepted nobody is
-    right or wrong: only silence is noted, the others get NOT_DRAWN (neither paid nor slashed).
+    When nothing was accepted nobody is right or wrong: only silence is noted, the others get
+    NOT_DRAWN (neither paid nor slashed). Numbers of digests: 0 none, 1 the right one, 1 + g that of
+    group g. A lone liar's and a worthless copy have a number to themselves, from G + 4; a lone
+    liar's that is accepted has G + 2. So a node matched where its number is `accepted` + 1.
 
     Args:
-        sets: who sits where.
+        seat: from `last_seat`.
         behaviour: `[C] int32`.
         group: as in `cast`.
         ballots: from `cast`.
@@ -121,9 +135,10 @@ def outcomes(
         accepted: `[] int32`, digest or -1; G + 1 means a lone liar's.
     """
     attempts, num_groups = ballots.votes.shape[0], ballots.votes.shape[1] - 1
-    seat = jnp.where(sets.seat <= stop, sets.seat, -1).max(axis=0)  # the last set it sat in
     in_last = seat == stop
     lone = behaviour == Behaviour.LONE_LIAR
+    own = num_groups + 3 + jnp.arange(behaviour.shape[0], dtype=jnp.int32)
+    copied = ballots.copied[seat]
     vote = jnp.select(
         [
             behaviour == Behaviour.COLLUDE,
@@ -134,9 +149,9 @@ def outcomes(
         ],
         [
             jnp.int32(1) if group is None else group,
-            jnp.int32(num_groups + 1),
+            own,
             jnp.int32(NOTHING),
-            ballots.copied[seat],
+            jnp.where(copied == COPIED, own, copied),
             (in_last & lied).astype(jnp.int32),
         ],
         jnp.int32(0),
@@ -144,10 +159,10 @@ def outcomes(
     # A lone liar's digest wins only if no other was drawn, or by the votes of the last set alone.
     seen = jnp.arange(attempts, dtype=jnp.int32) <= stop
     alone = jnp.where(seen, ballots.lone, 0).sum() == 1
-    matched = (vote == accepted) & (~lone | in_last | alone)
+    vote = jnp.where((accepted == num_groups + 1) & lone & (in_last | alone), num_groups + 1, vote)
     outcome = jnp.select(
-        [seat < 0, vote == NOTHING, accepted < 0, matched],
+        [seat < 0, vote == NOTHING, accepted < 0, vote == accepted],
         [Outcome.NOT_DRAWN, Outcome.SILENT, Outcome.NOT_DRAWN, Outcome.MATCHED],
         Outcome.WRONG,
     )
-    return outcome.astype(jnp.int32)
+    return Judged(outcome.astype(jnp.int32), jnp.where(seat < 0, 0, vote + 1).astype(jnp.int32))

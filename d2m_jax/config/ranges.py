@@ -69,6 +69,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "defence.drift_memory": (0, 1),
     "defence.drift_deviations": (0, 1e6),
     "defence.drift_gap": (0, 2),
+    "defence.kinship": (0, 1e6),
+    "defence.growth": (0, 100),
+    "defence.majority": (0, 1),
     "defence.exponent_cap": (0, 80),
     "defence.distrust_penalty": (0, 1e3),
 }

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import platform
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ def make_folder(path: str | os.PathLike[str]) -> pathlib.Path:
     folder = given_path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{HOST}-{os.getpid()}"
+        probe = folder / f".probe-{HOST}-{os.getpid()}-{threading.get_ident()}"
         probe.write_bytes(b"1")
         probe.unlink()
     except OSError as error:

@@ -21,9 +21,16 @@ class RuleFn(Protocol):
             updates: `[S, D]`, present rows finite.
             f: rows that may be Byzantine.
             given: nothing.
-            numbers: `mask=None` `[S]` bool, what the rule uses (`key`, `root`, `losses`) and its
-                own numbers.
+            numbers: `mask=None` `[S]` bool, what the rule uses (`key`, `root`, `losses`,
+                `losses_of`, `layers`) and its own numbers.
         """
+
+
+class LossesOf(Protocol):
+    """The validation loss after a step along each of some updates."""
+
+    def __call__(self, updates: jax.Array, /) -> jax.Array:
+        """Losses `[K]` for updates `[K, D]`; it has a gradient."""
 
 
 class InitMemory(Protocol):
@@ -57,8 +64,9 @@ class Apply(Protocol):
             f: rows that may be Byzantine.
             mask: `[S]` bool, True for present rows; None for all.
             given: nothing.
-            numbers: `indices [S]`, `key`, `root [D]` and `losses [S]`, of which a rule must be
-                given those in its `uses`, and numbers of the rule.
+            numbers: `indices [S]`, `key`, `root [D]`, `losses [S]` and the function `losses_of`, of
+                which a rule must be given those in its `uses`; `layers`, sizes that sum to D,
+                for rules that tell layers apart; and numbers of the rule.
         """
 
 
@@ -67,4 +75,4 @@ class Aggregator(NamedTuple):
 
     init: InitMemory
     apply: Apply
-    uses: tuple[str, ...] = ()  # of "key", "root", "losses", "indices": what apply has to be given
+    uses: tuple[str, ...] = ()  # what `apply` has to be given, of its keywords

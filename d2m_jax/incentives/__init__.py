@@ -12,11 +12,13 @@ from d2m_jax.incentives.contribution import (
     Contribution,
     Evidence,
     count,
+    discounted,
     fresh,
     gain,
     leave_one_out,
     mass,
     path,
+    quotient,
     reputation,
     round_shapley,
     similarity,
@@ -52,6 +54,8 @@ CONTRIBUTIONS: dict[str, Contribution] = {
     "round_shapley": round_shapley,
     "path": path,
     "fresh": fresh,
+    "discounted": discounted,
+    "quotient": quotient,
 }
 
 __all__ = [

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.core.types import Number
+from d2m_jax.incentives.clusters import clusters, replication_discount, representatives
 from d2m_jax.incentives.coalitions import all_coalitions
 from d2m_jax.incentives.federated import (
     clipped_parts,
@@ -137,6 +138,47 @@ def fresh(evidence: Evidence) -> jax.Array:
     along = (known @ slope) / jnp.where(square > 0, square, 1.0)
     values = evidence.lr * jnp.matmul(parts, slope - along * known, precision="highest")
     return _positive_shares(evidence, values)
+
+
+def discounted(evidence: Evidence, *, strength: Number = 1.0) -> jax.Array:
+    """As `path`, times exp(-strength times what is alike among the others) -> [S] shares.
+
+    Copies lose, and so do honest sellers of alike data: see `clusters.replication_discount`.
+
+    Args:
+        evidence: of the round.
+        strength: lambda; from ln 2 = 0.69 on a second copy earns no more than one alone.
+    """
+    if evidence.gradient_at is None:
+        return jnp.zeros_like(evidence.gain)
+    values = path_value(evidence.gradient_at, _parts(evidence), evidence.lr)
+    updates = _given(evidence.updates, "updates")
+    factor = replication_discount(updates, evidence.accepted, strength)
+    return _positive_shares(evidence, jnp.maximum(values, 0.0) * factor)
+
+
+def quotient(evidence: Evidence, *, alike: Number = 0.9, num_orders: int = 8) -> jax.Array:
+    """Shapley value of clusters of alike updates, in equal parts to their members -> [S] shares.
+
+    Accepted updates whose cosine is at least `alike` are one player, with their mean as its update:
+    an owner gains nothing by a copy that is recognised, and what it gains otherwise is bounded by
+    what escapes. Shapley values as in `round_shapley`. Source: arXiv 2605.07663 (quotient
+    semivalues); single linkage by cosine within a round is our choice.
+
+    Args:
+        evidence: of the round.
+        alike: cosine from which on two updates are one player.
+        num_orders: static, orders of the estimate for more than 8 sellers.
+    """
+    if evidence.losses_of is None:
+        return jnp.zeros_like(evidence.gain)
+    updates = _given(evidence.updates, "updates")
+    leader = clusters(updates, evidence.accepted, alike)
+    rows, counts = representatives(updates, evidence.accepted, leader)
+    among = evidence._replace(updates=rows, accepted=counts > 0)
+    worth = round_shapley(among, num_orders)
+    each = worth / jnp.maximum(counts, 1.0)
+    return jnp.where(evidence.accepted, each[leader], 0.0)
 
 
 def leave_one_out(evidence: Evidence) -> jax.Array:

@@ -6,7 +6,6 @@ has a keyword `view` it also gets a `PaymentView`. Read next: `ledger/settlement
 """
 
 import inspect
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
@@ -73,6 +72,16 @@ def capped(scores: jax.Array, *, most: Number = 3.0) -> jax.Array:
     return to_weights(jnp.minimum(good, jnp.asarray(most, good.dtype) * mean))
 
 
+def sized(scores: jax.Array, *, view: PaymentView) -> jax.Array:
+    """Weights in proportion to score times registered size -> [N] int32.
+
+    An owner that splits its data splits its size, too: two halves of equal score earn what the
+    whole earned, where `proportional` pays both in full. Sizes must be certified (they are claims):
+    Corrected OSMD believes one above the median only by trust.
+    """
+    return to_weights(_positive(scores) * view.sizes.astype(scores.dtype))
+
+
 def _positive(scores: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.where(jnp.isfinite(scores), scores, 0.0), 0.0)
 
@@ -103,8 +112,7 @@ def pay(
         ValueError: an unknown name or number, a view that is not given, or weights that are not
             [N] integers.
     """
-    registry: Mapping[str, Payment] = PAYMENTS
-    part = pick(registry, payment, "payment")
+    part = pick(PAYMENTS, payment, "payment")
     name, known = label(payment), {**numbers(part), **options(part)}
     wrong = sorted(set(values) - set(known))
     if wrong:
@@ -178,9 +186,10 @@ def payment_report(
     )
 
 
-PAYMENTS: dict[str, ScorePayment] = {
+PAYMENTS: dict[str, Payment] = {
     "proportional": proportional,
     "equal": equal,
     "tempered": tempered,
     "capped": capped,
+    "sized": sized,
 }

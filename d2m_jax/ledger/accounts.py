@@ -45,22 +45,36 @@ def pay_many(ledger: Ledger, start: int, amounts: jax.Array) -> Ledger:
     return replace(ledger, balances=ledger.balances + padded)
 
 
+def read(entries: jax.Array, index: jax.Array) -> jax.Array:
+    """The entries at `index` of the first axis; one out of range reads some other."""
+    return entries[jnp.clip(index, 0, entries.shape[0] - 1)]
+
+
+def put(entries: jax.Array, index: jax.Array, value: jax.Array | bool | int) -> jax.Array:
+    """The entries with that at `index` of the first axis replaced; out of range none is."""
+    here = jnp.arange(entries.shape[0], dtype=jnp.int32) == index
+    here = here.reshape(here.shape + (1,) * (entries.ndim - 1))
+    return jnp.where(here, jnp.expand_dims(value, 0) if jnp.ndim(value) else value, entries)
+
+
 def get_job(ledger: Ledger, job: jax.Array) -> Jobs:
     """Row `job` of the slots; an index out of range reads some other row (check it apart)."""
     index = jnp.clip(job, 0, ledger.jobs.phase.shape[0] - 1)
-    return jax.tree.map(lambda x: x[index], ledger.jobs)
+    return jax.tree.map(
+        lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), ledger.jobs
+    )
 
 
 def edit_job(ledger: Ledger, job: jax.Array, **fields: jax.Array) -> Ledger:
     """Writes the named fields of slot `job`; an index out of range writes nothing."""
-    here = jnp.arange(ledger.jobs.phase.shape[0], dtype=jnp.int32) == job
-
-    def write(new: jax.Array, old: jax.Array) -> jax.Array:
-        mask = here.reshape(here.shape + (1,) * (old.ndim - 1))
-        return jnp.where(mask, new[None], old)
-
-    written = {name: write(new, getattr(ledger.jobs, name)) for name, new in fields.items()}
+    written = {name: put(getattr(ledger.jobs, name), job, new) for name, new in fields.items()}
     return replace(ledger, jobs=replace(ledger.jobs, **written))
+
+
+def put_job(ledger: Ledger, job: jax.Array, row: Jobs, before: Jobs) -> Ledger:
+    """Writes the fields of slot `job` in which `row` is not the same object as `before`."""
+    changed = {k: new for k, new in vars(row).items() if new is not getattr(before, k)}
+    return edit_job(ledger, job, **changed)
 
 
 def first_failure(checks: Sequence[Check]) -> jax.Array:
@@ -96,11 +110,6 @@ def is_finished(phase: jax.Array) -> jax.Array:
 def check_actor(ledger: Ledger, actor: jax.Array) -> Check:
     """UNKNOWN_PARTY unless the actor is an account."""
     return Reason.UNKNOWN_PARTY, (actor < 0) | (actor >= ledger.balances.shape[0])
-
-
-def check_arbiter(ledger: Ledger, actor: jax.Array) -> Check:
-    """NOT_AUTHORISED unless the actor is the treasury account."""
-    return Reason.NOT_AUTHORISED, actor != ledger.layout.treasury
 
 
 def check_job(ledger: Ledger, job: jax.Array) -> Check:

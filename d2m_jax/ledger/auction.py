@@ -26,10 +26,13 @@ from d2m_jax.ledger.accounts import (
     get_job,
     integer,
     pay_many,
+    put,
+    put_job,
+    read,
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.escrow import finish
-from d2m_jax.ledger.registry import eligible_sellers, may_pledge
+from d2m_jax.ledger.registry import eligible_sellers, offers, pledges
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result
 
@@ -49,16 +52,6 @@ def check_tags(ledger: Ledger, row: Jobs, tags: jax.Array) -> list[Check]:
     ]
 
 
-def own(column: jax.Array, buyer: jax.Array) -> jax.Array:
-    """[] the entry of a buyer in a row [U] of bids; an index out of range reads some other."""
-    return column[jnp.clip(buyer, 0, column.shape[0] - 1)]
-
-
-def put(column: jax.Array, buyer: jax.Array, value: jax.Array) -> jax.Array:
-    """The row [U] with the buyer's entry replaced."""
-    return jnp.where(jnp.arange(column.shape[0], dtype=jnp.int32) == buyer, value, column)
-
-
 def minimum_bid(
     ledger: Ledger, rules: Rules, job: int | jax.Array, buyer: int | jax.Array
 ) -> jax.Array:
@@ -67,7 +60,7 @@ def minimum_bid(
     The reserve, or above the buyer's own standing bid by max(1, min_increment_bps of it), capped
     at the largest int32. It need not lead.
     """
-    standing = own(get_job(ledger, integer(job)).bids, integer(buyer))
+    standing = read(get_job(ledger, integer(job)).bids, integer(buyer))
     step = jnp.maximum(mul_bps(standing, rules.min_increment_bps), 1)
     raised = jnp.where(standing > INT_MAX - step, INT_MAX, standing + step)
     return jnp.where(standing > 0, raised, jnp.maximum(rules.reserve, 1))
@@ -114,11 +107,11 @@ def bid(
     amount, tau_bps = integer(amount), integer(tau_bps)
     row = get_job(ledger, job)
     is_open = row.phase == Phase.AUCTION
-    standing = own(row.bids, buyer)
+    standing = read(row.bids, buyer)
     step = jnp.maximum(mul_bps(standing, rules.min_increment_bps), 1)
     too_low = (amount < jnp.maximum(rules.reserve, 1)) | (amount <= standing)
     too_low |= (standing > 0) & (amount - standing < step)
-    balance = ledger.balances[jnp.clip(buyer, 0, ledger.balances.shape[0] - 1)]
+    balance = read(ledger.balances, buyer)
     reason = first_failure(
         [
             check_actor(ledger, buyer),
@@ -184,10 +177,12 @@ def close_auction(
        floor(deposit * unrevealed_bps / 10000) is burned. Bids and seals stay to be read.
     3. seller pool = price * seller_bps, fee = price * fee_bps, compute pool = the rest.
     4. The sellers that may work and consent (`eligible_sellers` with the seller pool, tau and the
-       block `since` of the auction) are matched, seller_deposit of each is locked: MATCHED. Every
-       node that could be (`may_pledge`) pledges node_stake. Fewer sellers than max(min_sellers, 1):
-       ABORTED, and the winner gets its whole price back, no fee. Nobody revealed: ABORTED with
-       buyer -1 and price 0.
+       block `since` of the auction) are matched, seller_deposit of each is locked. Every node
+       pledges what it has offered, if it still may: sealed, as of the first reveal, when the salts
+       from which chance comes were not yet known; ascending, as of now. MATCHED, and the first
+       round is asked for.
+    5. Fewer sellers than max(min_sellers, 1), or nodes than max(min_nodes, 1): ABORTED, and the
+       winner gets its whole price back, no fee. Nobody revealed: ABORTED with buyer -1 and price 0.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY (fewer
     blocks since `since` than auction_window, sealed: than auction_window + reveal_window).
@@ -203,49 +198,61 @@ def close_auction(
             (Reason.TOO_EARLY, late < jnp.where(rules.sealed != 0, rules.reveal_window, 0)),
         ]
     )
+    sold, burned = _sold(ledger, rules, row)
+    new = pay_many(ledger, 0, row.deposits - burned - at(sold.buyer, sold.price, burned.shape[0]))
+    new = replace(new, burned=ledger.burned + burned.sum(dtype=jnp.int32))
+    running = _matched(new, rules, sold, row.since)
+    enough = running.matched.sum(dtype=jnp.int32) >= jnp.maximum(rules.min_sellers, 1)
+    nodes = (running.pledged > 0).sum(dtype=jnp.int32)
+    enough &= (nodes >= jnp.maximum(rules.min_nodes, 1)) & (sold.buyer >= 0)
+
+    new = put_job(new, job, sold, row)
+    nothing = jnp.zeros_like(row.locked)
+    aborted = finish(new, rules, job, sold, Phase.ABORTED, nothing, integer(0))
+    layout = ledger.layout
+    begun = add_stakes(new, layout.sellers.start, -running.locked)
+    begun = add_stakes(begun, layout.nodes.start, -running.pledged)
+    begun = put_job(begun, job, running, sold)
+    return commit(reason, choose(enough, begun, aborted), ledger)
+
+
+def _sold(ledger: Ledger, rules: Rules, row: Jobs) -> tuple[Jobs, jax.Array]:
+    """The job with its buyer, price and pools, and what is burned of each buyer's deposit [B]."""
     winner = winner_of(row, rules)
     price = price_of(row, rules, winner)
     seller_pool, fee, compute_pool = pools_of(price, rules)
     lost = jnp.where((row.seals != 0) & (row.bids == 0), row.deposits, 0)
-    burned = mul_bps(lost, rules.unrevealed_bps)
-    num_buyers = row.bids.shape[0]
-    paid_back = row.deposits - burned - at(winner, price, num_buyers)
-    tau_bps = jnp.where(winner >= 0, own(row.taus, winner), 0)
+
+    def of_winner(column: jax.Array) -> jax.Array:
+        return jnp.where(winner >= 0, read(column, winner), 0)
+
     sold = replace(
         row,
         buyer=winner,
-        tau_bps=tau_bps,
-        model=jnp.where(winner >= 0, own(row.models, winner), 0),
-        metric=jnp.where(winner >= 0, own(row.metrics, winner), 0),
+        tau_bps=of_winner(row.taus),
+        model=of_winner(row.models),
+        metric=of_winner(row.metrics),
         price=price,
         deposits=jnp.zeros_like(row.deposits),
+        offered=jnp.where(rules.sealed != 0, row.offered, offers(ledger, rules, row.since)),
         seller_pool=seller_pool,
         fee_pool=fee,
         compute_pool=compute_pool,
     )
-    matched = eligible_sellers(
-        ledger, rules, row.tags, pool=seller_pool, tau_bps=tau_bps, since=row.since
-    )
-    enough = matched.sum(dtype=jnp.int32) >= jnp.maximum(rules.min_sellers, 1)
-    new = pay_many(ledger, 0, paid_back)
-    new = replace(new, burned=ledger.burned + burned.sum(dtype=jnp.int32))
-    new = edit_job(new, job, **vars(sold))
-    nothing = jnp.zeros_like(row.locked)
-    aborted = finish(new, rules, job, sold, Phase.ABORTED, nothing, integer(0))
+    return sold, mul_bps(lost, rules.unrevealed_bps)
 
-    layout = ledger.layout
-    locked = jnp.where(matched, rules.seller_deposit, 0)
-    pledging = may_pledge(ledger, rules.node_stake, row.since)[layout.nodes]
-    pledged = jnp.where(pledging, rules.node_stake, 0)
-    running = add_stakes(new, layout.sellers.start, -locked)
-    running = add_stakes(running, layout.nodes.start, -pledged)
-    running = edit_job(
-        running,
-        job,
+
+def _matched(ledger: Ledger, rules: Rules, sold: Jobs, since: jax.Array) -> Jobs:
+    """The job with all that may and consent at work."""
+    matched = eligible_sellers(
+        ledger, rules, sold.tags, pool=sold.seller_pool, tau_bps=sold.tau_bps, since=since
+    )
+    return replace(
+        sold,
         phase=integer(Phase.MATCHED),
         since=ledger.block,
+        serial=sold.serial + 1,
         matched=matched,
-        locked=locked,
-        pledged=pledged,
+        locked=jnp.where(matched, rules.seller_deposit, 0),
+        pledged=pledges(ledger, sold.offered, since),
     )
-    return commit(reason, choose(enough & (winner >= 0), running, aborted), ledger)

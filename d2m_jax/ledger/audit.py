@@ -10,21 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from d2m_jax.ledger.codes import NEXT_PHASES, Phase
-from d2m_jax.ledger.state import MAX_WEIGHT, NOBODY, Ledger
+from d2m_jax.ledger.state import MAX_WEIGHT, MONEY, NOBODY, Jobs, Ledger
 
 _LEGAL = np.eye(len(Phase), dtype=bool)
 for _before, _after in NEXT_PHASES.items():
     _LEGAL[_before, list(_after)] = True
 
 
+def money_of(ledger: Ledger) -> list[jax.Array]:
+    """Every array of money there is."""
+    in_jobs = [getattr(ledger.jobs, name) for name in ("deposits", *MONEY)]
+    return [ledger.balances, ledger.stakes, ledger.burned, *in_jobs]
+
+
 def total(ledger: Ledger) -> jax.Array:
     """[] int32: all money there is, wherever it lies."""
-    jobs = ledger.jobs
-    pools = jobs.seller_pool + jobs.compute_pool + jobs.fee_pool + jobs.bond
-    of_nodes = jobs.pledged, jobs.held, jobs.earned
-    in_jobs = pools, jobs.deposits, jobs.locked, *of_nodes
-    parts = [ledger.balances, ledger.stakes, ledger.burned, *in_jobs]
-    sums = [part.sum(dtype=jnp.int32) for part in parts]
+    sums = [part.sum(dtype=jnp.int32) for part in money_of(ledger)]
     return jnp.stack(sums).sum(dtype=jnp.int32)
 
 
@@ -34,11 +35,7 @@ def fits(ledger: Ledger) -> jax.Array:
     A sum of int32 wraps by multiples of 2**32. A supply that wrapped is negative, or the float32
     sum is at least 2**32; its rounding error is far below the 2**30 that are left between.
     """
-    jobs = ledger.jobs
-    pools = (jobs.seller_pool, jobs.compute_pool, jobs.fee_pool, jobs.bond)
-    held = (*pools, jobs.deposits, jobs.locked, jobs.pledged, jobs.held, jobs.earned)
-    parts = (ledger.balances, ledger.stakes, ledger.burned, *held)
-    about = jnp.stack([part.astype(jnp.float32).sum() for part in parts]).sum()
+    about = jnp.stack([part.astype(jnp.float32).sum() for part in money_of(ledger)]).sum()
     return (ledger.supply >= 0) & (about < 3 * 2.0**30)
 
 
@@ -47,10 +44,15 @@ def wealth(ledger: Ledger) -> jax.Array:
     return ledger.balances + ledger.stakes
 
 
+def pools_of_jobs(jobs: Jobs) -> jax.Array:
+    """[J] int32: what is left of the price of each job."""
+    return jobs.seller_pool + jobs.compute_pool + jobs.fee_pool
+
+
 def money_by_role(ledger: Ledger) -> dict[str, jax.Array]:
     """Where the money lies, as [] int32 sums that add up to the supply."""
     layout, jobs = ledger.layout, ledger.jobs
-    pools = jobs.seller_pool + jobs.compute_pool + jobs.fee_pool
+    pools = pools_of_jobs(jobs) + jobs.forfeited
     return {
         "buyers": ledger.balances[layout.buyers].sum(dtype=jnp.int32),
         "sellers": ledger.balances[layout.sellers].sum(dtype=jnp.int32),
@@ -70,84 +72,95 @@ def invariants(ledger: Ledger, before: Ledger | None = None) -> dict[str, jax.Ar
     """[] bool facts; all are true of every ledger that transitions can reach.
 
     conserved: balances + stakes + deposits and pledges in jobs (slashed or not) + pools + earned
-        rewards + bonds + burned = supply, and the supply fits into int32.
+        rewards + what is forfeited + bonds + burned = supply, and the supply fits into int32.
     not_negative: no money, count or weight is below zero.
     idle_is_empty: a job that is idle or finished holds no money and locks no deposit.
     bids_are_covered: in a running auction a buyer's deposit is at least its bid, and there is one
         exactly where there is a bid or a seal; elsewhere no job holds a buyer's deposit.
-    pools_equal_price: price + compensation = pools + earned + paid + refunded, from the match on.
-    bond_is_disputed: there is a bond, a disputer and an accused exactly while DISPUTED.
+    pools_equal_price: price + compensation = pools + earned + forfeited + paid + refunded, from
+        the match on.
+    bond_is_disputed: there is a bond, a disputer and a disputed unit with a result exactly while
+        DISPUTED.
     locks_are_matched: only matched sellers have locked deposits, only they have weights.
     leader_is_buyer: an idle job has no buyer, a matched one has; if there is one it is the account
         of a buyer with a bid.
-    paid_is_released: a model is released exactly when its job is settled.
-    rated_once: no job's sellers are rated more often than it has rounds.
+    paid_is_released: a model is released exactly when its job is settled, and none that is spoilt.
+    serials_start: a job that was matched has asked for a unit.
     With `before` (the ledger one action earlier) also:
     legal_phases: each job stayed or took a step of `NEXT_PHASES`.
-    one_way: neither the block nor the burned money ever falls.
+    one_way: neither the block nor the burned money nor a serial ever falls.
 
     Args:
         ledger: to be checked.
         before: the ledger one action earlier.
     """
-    jobs, layout = ledger.jobs, ledger.layout
-    pools = jobs.seller_pool + jobs.compute_pool + jobs.fee_pool
-    locked = jobs.locked.sum(axis=1, dtype=jnp.int32)
+    jobs = ledger.jobs
+    is_matched = (jobs.phase >= Phase.MATCHED) & (jobs.phase != Phase.ABORTED)
+    facts = {
+        **_of_money(ledger),
+        "bids_are_covered": _covers_bids(jobs),
+        "bond_is_disputed": _bonds_disputes(jobs),
+        "locks_are_matched": jnp.all(jobs.matched | ((jobs.locked == 0) & (jobs.weights == 0)))
+        & jnp.all(jobs.weights <= MAX_WEIGHT),
+        "leader_is_buyer": _leads_buyer(ledger),
+        "paid_is_released": jnp.all(jobs.released == (jobs.phase == Phase.SETTLED))
+        & ~jnp.any(jobs.released & jobs.spoilt),
+        "serials_start": jnp.all(~is_matched | (jobs.serial > 0)),
+    }
+    if before is not None:
+        facts["legal_phases"] = jnp.all(jnp.asarray(_LEGAL)[before.jobs.phase, jobs.phase])
+        grows = (ledger.block >= before.block) & (ledger.burned >= before.burned)
+        facts["one_way"] = grows & jnp.all(jobs.serial >= before.jobs.serial)
+    return facts
+
+
+def _of_money(ledger: Ledger) -> dict[str, jax.Array]:
+    """The facts that are about sums."""
+    jobs, numbers = ledger.jobs, ("bids", "price", "weights", "round", "serial", "offered")
+    paid = jobs.seller_paid + jobs.compute_paid + jobs.fee_paid + jobs.refunded
+    counts = [getattr(jobs, name) for name in numbers]
+    amounts = [*money_of(ledger), *counts, ledger.block, ledger.exits, jobs.compensation]
+    amounts += [jobs.seller_paid, jobs.compute_paid, jobs.fee_paid, jobs.refunded]
     idle = (jobs.phase == Phase.IDLE) | (jobs.phase >= Phase.SETTLED)
-    priced = jobs.phase >= Phase.MATCHED
-    held = jobs.deposits.sum(axis=1, dtype=jnp.int32)
+    emptied = jnp.stack([_per_job(getattr(jobs, name)) == 0 for name in ("deposits", *MONEY)])
+    pools = pools_of_jobs(jobs) + _per_job(jobs.earned) + jobs.forfeited
+    priced = jobs.price + jobs.compensation == pools + paid
+    unpriced = (pools == 0) & (paid == 0)
+    return {
+        "conserved": (total(ledger) == ledger.supply) & fits(ledger),
+        "not_negative": jnp.all(jnp.stack([jnp.all(x >= 0) for x in amounts])),
+        "idle_is_empty": jnp.all(jnp.all(emptied, axis=0) | ~idle),
+        "pools_equal_price": jnp.all(jnp.where(jobs.phase >= Phase.MATCHED, priced, unpriced)),
+    }
+
+
+def _per_job(amounts: jax.Array) -> jax.Array:
+    """[J] int32: the sum of [J] or [J, ...] amounts."""
+    return amounts.reshape(amounts.shape[0], -1).sum(axis=1, dtype=jnp.int32)
+
+
+def _covers_bids(jobs: Jobs) -> jax.Array:
     has_bid = (jobs.bids > 0) | (jobs.seals != 0)
     is_covered = (jobs.deposits >= jobs.bids) & ((jobs.deposits > 0) == has_bid)
-    pledges = (jobs.pledged + jobs.held).sum(axis=1, dtype=jnp.int32)
-    earned = jobs.earned.sum(axis=1, dtype=jnp.int32)
-    paid = jobs.seller_paid + jobs.compute_paid + jobs.fee_paid + jobs.refunded
-    amounts = [
-        ledger.block,
-        ledger.burned,
-        ledger.balances,
-        ledger.stakes,
-        ledger.exits,
-        *(jobs.bids, jobs.deposits, jobs.price, jobs.seller_pool),
-        *(jobs.compute_pool, jobs.fee_pool, jobs.bond, jobs.locked, jobs.weights),
-        *(jobs.pledged, jobs.held, jobs.earned, jobs.missed, jobs.rated),
-        *(jobs.round, jobs.compensation, jobs.compute_paid, jobs.seller_paid),
-        *(jobs.fee_paid, jobs.refunded),
-    ]
-    disputed = jobs.phase == Phase.DISPUTED
-    has_bond = (jobs.bond > 0) & (jobs.disputer != NOBODY) & (jobs.accused != NOBODY)
-    accounts = jnp.arange(layout.num_buyers, dtype=jnp.int32)
+    auctions = jobs.phase == Phase.AUCTION
+    return jnp.all(jnp.where(auctions, jnp.all(is_covered, axis=1), _per_job(jobs.deposits) == 0))
+
+
+def _bonds_disputes(jobs: Jobs) -> jax.Array:
+    units = jnp.arange(jobs.results.shape[1], dtype=jnp.int32)
+    is_unit = (units[None] == jobs.disputed_unit[:, None]) & (jobs.results != 0)
+    has_bond = (jobs.bond > 0) & (jobs.disputer != NOBODY) & jnp.any(is_unit, axis=1)
+    return jnp.all(jnp.where(jobs.phase == Phase.DISPUTED, has_bond, jobs.bond == 0))
+
+
+def _leads_buyer(ledger: Ledger) -> jax.Array:
+    jobs = ledger.jobs
+    accounts = jnp.arange(ledger.layout.num_buyers, dtype=jnp.int32)
     is_bidder = jnp.any((accounts[None] == jobs.buyer[:, None]) & (jobs.bids > 0), axis=1)
     needs_buyer = (jobs.phase > Phase.AUCTION) & (jobs.phase != Phase.ABORTED)
     may_lack = ~needs_buyer & (jobs.buyer == NOBODY)
-    facts = {
-        "conserved": (total(ledger) == ledger.supply) & fits(ledger),
-        "not_negative": jnp.all(jnp.stack([jnp.all(x >= 0) for x in amounts])),
-        "idle_is_empty": jnp.all(
-            jnp.where(idle, (held + pools + jobs.bond + locked + pledges + earned) == 0, True)
-        ),
-        "bids_are_covered": jnp.all(
-            jnp.where(jobs.phase == Phase.AUCTION, jnp.all(is_covered, axis=1), held == 0)
-        ),
-        "pools_equal_price": jnp.all(
-            jnp.where(
-                priced,
-                jobs.price + jobs.compensation == pools + earned + paid,
-                (pools == 0) & (paid == 0),
-            )
-        ),
-        "bond_is_disputed": jnp.all(jnp.where(disputed, has_bond, jobs.bond == 0)),
-        "locks_are_matched": jnp.all(jobs.matched | ((jobs.locked == 0) & (jobs.weights == 0)))
-        & jnp.all(jobs.weights <= MAX_WEIGHT),
-        "leader_is_buyer": jnp.all(
-            jnp.where(jobs.phase == Phase.IDLE, jobs.buyer == NOBODY, is_bidder | may_lack)
-        ),
-    }
-    facts["paid_is_released"] = jnp.all(jobs.released == (jobs.phase == Phase.SETTLED))
-    facts["rated_once"] = jnp.all(jobs.rated <= jobs.round)
-    if before is not None:
-        facts["legal_phases"] = jnp.all(jnp.asarray(_LEGAL)[before.jobs.phase, jobs.phase])
-        facts["one_way"] = (ledger.block >= before.block) & (ledger.burned >= before.burned)
-    return facts
+    idle = jobs.phase == Phase.IDLE
+    return jnp.all(jnp.where(idle, jobs.buyer == NOBODY, is_bidder | may_lack))
 
 
 def assert_valid(ledger: Ledger, before: Ledger | None = None) -> None:

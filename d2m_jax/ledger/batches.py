@@ -14,19 +14,12 @@ import jax.numpy as jnp
 from d2m_jax.core.money import BPS
 from d2m_jax.ledger.accounts import (
     add_stakes,
-    check_actor,
-    check_arbiter,
-    check_job,
-    check_phase,
-    first_failure,
-    get_job,
     integer,
     pay_many,
 )
-from d2m_jax.ledger.codes import Phase, Reason
+from d2m_jax.ledger.codes import Reason
 from d2m_jax.ledger.registry import joining_receipt, listing_receipt
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.settlement import punish
 from d2m_jax.ledger.state import Ledger, Result
 
 
@@ -97,39 +90,3 @@ def _enrol(ledger: Ledger, span: slice, joins: jax.Array, amounts: jax.Array) ->
     paid = jnp.where(joins, amounts, 0)
     new = add_stakes(pay_many(ledger, span.start, -paid), span.start, paid)
     return replace(new, registered=ledger.registered.at[span].set(ledger.registered[span] | joins))
-
-
-def slash_sellers(
-    ledger: Ledger,
-    rules: Rules,
-    *,
-    actor: int | jax.Array,
-    job: int | jax.Array,
-    guilty: jax.Array,
-) -> Result:
-    """The arbiter punishes several matched sellers of a job; see `slash_seller`.
-
-    Args:
-        ledger: before.
-        rules: terms.
-        actor: the arbiter's account.
-        job: slot.
-        guilty: [N] bool.
-
-    Returns:
-        The ledger and the receipts [N] int32: what each seller's slash is answered with, were it
-        asked for; only the guilty ones are.
-    """
-    actor, job = integer(actor), integer(job)
-    row = get_job(ledger, job)
-    receipts = first_failure(
-        [
-            check_actor(ledger, actor),
-            check_job(ledger, job),
-            check_arbiter(ledger, actor),
-            *check_phase(row, Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.CHALLENGE),
-            (Reason.UNKNOWN_PARTY, ~row.matched),
-            (Reason.ALREADY_DONE, row.excluded),
-        ]
-    )
-    return punish(ledger, rules, job, row, guilty & (receipts == Reason.OK)), receipts

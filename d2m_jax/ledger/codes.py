@@ -1,11 +1,9 @@
-"""The small integers of the ledger: phases, action kinds, outcomes of votes and refusals.
+"""The small integers of the ledger: phases, action kinds, verdicts and refusals.
 
 No state and no money here. Read next: `state.py`.
 """
 
 import enum
-
-from d2m_jax.core.outcomes import Outcome
 
 
 class Phase(enum.IntEnum):
@@ -13,14 +11,14 @@ class Phase(enum.IntEnum):
 
     IDLE = 0  # the slot is free: the first valid bid or seal opens an auction
     AUCTION = 1  # buyers bid, or seal and then reveal; their deposits are held
-    MATCHED = 2  # the price is fixed, sellers are matched, no round settled yet
-    TRAINING = 3  # at least one round settled
-    VERIFY = 4  # all rounds settled, the metric is not reported yet
-    CHALLENGE = 5  # the metric is reported, reached or missed: the dispute window runs
-    DISPUTED = 6  # a bonded dispute waits for the arbiter
+    MATCHED = 2  # the price is fixed, sellers are matched, no round booked yet
+    TRAINING = 3  # at least one round booked
+    VERIFY = 4  # all rounds booked, the metric is not known yet
+    CHALLENGE = 5  # the metric is known, reached or missed: the dispute window runs
+    DISPUTED = 6  # a unit is executed again, against a bond
     SETTLED = 7  # paid
-    REFUNDED = 8  # metric missed and not disputed, dispute upheld, or timed out
-    ABORTED = 9  # nobody revealed, or too few sellers consented
+    REFUNDED = 8  # metric missed and not disputed, a round overturned, or timed out
+    ABORTED = 9  # nobody revealed, or too few sellers or nodes
 
 
 FINISHED = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
@@ -30,10 +28,10 @@ NEXT_PHASES: dict[Phase, tuple[Phase, ...]] = {
     Phase.IDLE: (Phase.AUCTION,),
     Phase.AUCTION: (Phase.MATCHED, Phase.ABORTED),
     Phase.MATCHED: (Phase.TRAINING, Phase.VERIFY, Phase.REFUNDED),
-    Phase.TRAINING: (Phase.VERIFY, Phase.CHALLENGE, Phase.REFUNDED),
+    Phase.TRAINING: (Phase.VERIFY, Phase.REFUNDED),
     Phase.VERIFY: (Phase.CHALLENGE, Phase.SETTLED, Phase.REFUNDED),
     Phase.CHALLENGE: (Phase.DISPUTED, Phase.SETTLED, Phase.REFUNDED),
-    Phase.DISPUTED: (Phase.CHALLENGE, Phase.VERIFY, Phase.REFUNDED),
+    Phase.DISPUTED: (Phase.CHALLENGE, Phase.REFUNDED),
     Phase.SETTLED: (Phase.IDLE,),
     Phase.REFUNDED: (Phase.IDLE,),
     Phase.ABORTED: (Phase.IDLE,),
@@ -99,30 +97,8 @@ class Verdict(enum.IntEnum):
     FLAGGED = 2
 
 
-class Ruling(enum.IntEnum):
-    """What the arbiter says of a dispute, after a fresh and larger set has executed again."""
-
-    REJECTED = 0  # the accused was right: the disputer pays its bond
-    UPHELD = 1  # the accused pays; the model is spoilt, so the job fails
-    REPORT_AGAIN = 2  # the accused pays; only the metric was false, it is reported anew
-
-
-class Finding(enum.IntEnum):
-    """What the re-execution for a dispute says of a node: its `Outcome` there, or GUILTY.
-
-    Guilty are the nodes that were wrong in what is disputed, whatever they do the second time.
-    """
-
-    NOT_DRAWN = Outcome.NOT_DRAWN
-    MATCHED = Outcome.MATCHED
-    WRONG = Outcome.WRONG
-    SILENT = Outcome.SILENT
-    GUILTY = 4
-    OUTVOTED = 5  # right in what is disputed, and slashed for it; not asked to execute again
-
-
 class Kind(enum.IntEnum):
-    """The kinds of action, in the order of the branches of `machine.apply`."""
+    """The kinds of action; those from OPEN_UNIT on are actions of the votes."""
 
     WAIT = 0
     REGISTER_SELLER = 1
@@ -130,20 +106,23 @@ class Kind(enum.IntEnum):
     TOP_UP = 3
     REQUEST_WITHDRAWAL = 4
     WITHDRAW = 5
-    BAN = 6
-    SET_ASK = 7
-    BID = 8
-    SEAL = 9
-    REVEAL = 10
-    CLOSE_AUCTION = 11
-    SETTLE_ROUND = 12
-    RATE_SELLERS = 13
-    SLASH_SELLER = 14
-    REPORT_METRIC = 15
-    OPEN_DISPUTE = 16
-    RESOLVE_DISPUTE = 17
-    SETTLE = 18
-    TIME_OUT = 19
-    RESET_JOB = 20
-    TAKE = 21
-    OPEN_METRIC = 22
+    SET_ASK = 6
+    BID = 7
+    SEAL = 8
+    REVEAL = 9
+    CLOSE_AUCTION = 10
+    BOOK_ROUND = 11
+    BOOK_VERIFICATION = 12
+    OPEN_DISPUTE = 13
+    BOOK_DISPUTE = 14
+    SETTLE = 15
+    TIME_OUT = 16
+    RESET_JOB = 17
+    TAKE = 18
+    OPEN_METRIC = 19
+    OPEN_UNIT = 20
+    DRAW = 21
+    COMMIT_VOTE = 22
+    REVEAL_VOTE = 23
+    TALLY = 24
+    OPEN_CONTENT = 25

@@ -3,6 +3,8 @@
 Read first: `votes_state.py`.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -14,6 +16,24 @@ from d2m_jax.ledger.state import MAX_WEIGHT
 from d2m_jax.ledger.votes_state import Terms, Votes
 
 HEAD = 4  # metric, base metric, model, metric's digest
+
+
+class Content(NamedTuple):
+    """The fields of a content."""
+
+    metric_bps: jax.Array  # [] int32; of a round 0 if it was not measured
+    base_bps: jax.Array  # [] int32; of a round 0
+    model: jax.Array  # [] int32 digest: of a round the new one, else that which was asked for
+    metric: jax.Array  # [] int32 digest that was asked for; of a round 0
+    sellers: jax.Array  # [N] int32 verdicts of a round, else payment weights
+    harmful: jax.Array  # [N] bool
+
+
+def read_content(content: jax.Array) -> Content:
+    """The fields of a content [2 N + 4]."""
+    sellers, harmful = jnp.split(content[HEAD:], 2)
+    metric_bps, base_bps, model, metric = content[:HEAD]
+    return Content(metric_bps, base_bps, model, metric, sellers, harmful != 0)
 
 
 def commitment_of(
@@ -32,15 +52,19 @@ def task_of(unit: jax.Array, terms: Terms) -> jax.Array:
     return jnp.where(unit > terms.num_rounds, unit - terms.num_rounds - 1, unit)
 
 
-def round_content(model: jax.Array, verdicts: jax.Array) -> jax.Array:
+def round_content(
+    model: int | jax.Array, verdicts: jax.Array, metric_bps: int | jax.Array = 0
+) -> jax.Array:
     """[L] int32: the content of a round.
 
     Args:
         model: [] int32 digest of the new model.
         verdicts: [N] int32, see `Verdict`.
+        metric_bps: [] int32, metric of the new model, 0 if it was not measured: where it reaches
+            the buyer's threshold the rounds are over.
     """
     blank = jnp.zeros((), jnp.int32)
-    head = jnp.stack([blank, blank, integer(model), blank])
+    head = jnp.stack([integer(metric_bps), blank, integer(model), blank])
     return jnp.concatenate([head, integer(verdicts), jnp.zeros_like(integer(verdicts))])
 
 
@@ -66,13 +90,10 @@ def verification_content(
 
 def is_well_formed(content: jax.Array, is_verification: jax.Array) -> jax.Array:
     """[] bool: every field is in its range, and what the kind of unit has no use for is 0."""
-    one, two = jnp.split(content[HEAD:], 2)
-    metrics = content[:2]
-    verified = (
-        jnp.all((metrics >= 0) & (metrics <= BPS))
-        & jnp.all((one >= 0) & (one <= MAX_WEIGHT))
-        & jnp.all((two == 0) | (two == 1))
-    )
-    blank = jnp.all(metrics == 0) & (content[3] == 0) & jnp.all(two == 0)
-    trained = blank & jnp.all((one >= 0) & (one <= max(Verdict)))
-    return jnp.where(is_verification, verified, trained)
+    it = read_content(content)
+    harm, metrics = content[HEAD + it.sellers.shape[0] :], content[:2]
+    measured = jnp.all((metrics >= 0) & (metrics <= BPS))
+    verified = jnp.all((it.sellers <= MAX_WEIGHT) & ((harm == 0) | (harm == 1)))
+    blank = (it.base_bps == 0) & (it.metric == 0) & jnp.all(harm == 0)
+    trained = blank & jnp.all(it.sellers <= max(Verdict))
+    return measured & jnp.all(it.sellers >= 0) & jnp.where(is_verification, verified, trained)

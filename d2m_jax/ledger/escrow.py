@@ -26,7 +26,7 @@ from d2m_jax.ledger.accounts import (
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Jobs, Ledger, Result, empty_jobs
+from d2m_jax.ledger.state import MONEY, Jobs, Ledger, Result, empty_jobs
 
 
 def finish(
@@ -40,10 +40,13 @@ def finish(
 ) -> Ledger:
     """Pays a job out and closes it; nothing stays behind.
 
-    Sellers get `seller_pay`, the treasury `fee_paid`, nodes what they earned. Of what was slashed
-    from nodes burn_bps is burned, the rest shared among the nodes by what they earned. The buyer
-    gets all that is left, each seller and node its pledge, the disputer its bond (if there still is
-    one). A job that is paid releases its model.
+    Sellers get `seller_pay`, of a spoilt job out of what the guilty forfeited, else out of their
+    pool; the treasury gets `fee_paid`, nodes what they earned. Of what was slashed from nodes and
+    is held burn_bps is burned, the rest shared among the nodes by what they earned, at most as much
+    again: more is burned, too, so that nobody lives on the silence of others. Of what is left of
+    the forfeited burn_bps of the forfeited pledges is burned. The buyer gets all that is left,
+    each seller and node its pledge, the disputer its bond (if there still is one). A job that is
+    paid releases its model.
 
     Args:
         ledger: before.
@@ -51,17 +54,21 @@ def finish(
         job: slot.
         row: the job with its pools and pledges.
         phase: SETTLED, REFUNDED or ABORTED.
-        seller_pay: [N] int32 with a sum of at most `row.seller_pool`.
+        seller_pay: [N] int32 with a sum of at most `row.seller_pool`, of a spoilt job also of at
+            most `row.forfeited`.
         fee_paid: [] int32, at most the fee pool.
     """
     layout = ledger.layout
     paid = seller_pay.sum(dtype=jnp.int32)
-    burned, kept = burn_share(row.held.sum(dtype=jnp.int32), rules)
+    rest = row.forfeited - jnp.where(row.spoilt, paid, 0)
+    burned_rest = jnp.minimum(rest, mul_bps(row.compensation, rules.burn_bps))
+    held, earned = row.held.sum(dtype=jnp.int32), row.earned.sum(dtype=jnp.int32)
+    kept = jnp.minimum(burn_share(held, rules)[1], earned)
     node_pay = row.earned + split_pot(kept, row.earned)
-    compute_paid = node_pay.sum(dtype=jnp.int32)
-    pools = row.seller_pool + row.fee_pool + row.compute_pool
-    refund = pools + row.earned.sum(dtype=jnp.int32) + kept - paid - fee_paid - compute_paid
-    ledger = replace(ledger, burned=ledger.burned + burned)
+    pools = row.seller_pool + row.fee_pool + row.compute_pool + earned
+    spent = paid + fee_paid + node_pay.sum(dtype=jnp.int32) + burned_rest
+    refund = pools + row.forfeited + kept - spent
+    ledger = replace(ledger, burned=ledger.burned + held - kept + burned_rest)
     ledger = pay_many(ledger, layout.sellers.start, seller_pay)
     ledger = pay_many(ledger, layout.nodes.start, node_pay)
     ledger = add_stakes(ledger, layout.sellers.start, row.locked)
@@ -69,23 +76,16 @@ def finish(
     ledger = credit(ledger, integer(layout.treasury), fee_paid)
     ledger = credit(ledger, row.buyer, refund)
     ledger = credit(ledger, row.disputer, row.bond)
-    zero = integer(0)
+    emptied = {name: jnp.zeros_like(getattr(row, name)) for name in MONEY}
     return edit_job(
         ledger,
         job,
+        **emptied,
         phase=integer(phase),
         since=ledger.block,
-        seller_pool=zero,
-        compute_pool=zero,
-        fee_pool=zero,
-        bond=zero,
-        locked=jnp.zeros_like(row.locked),
-        pledged=jnp.zeros_like(row.pledged),
-        held=jnp.zeros_like(row.held),
-        earned=jnp.zeros_like(row.earned),
         released=integer(phase) == Phase.SETTLED,
-        compensation=kept,
-        compute_paid=compute_paid,
+        compensation=row.compensation + kept - burned_rest,
+        compute_paid=row.compute_paid + node_pay.sum(dtype=jnp.int32),
         seller_paid=paid,
         fee_paid=fee_paid,
         refunded=refund,
@@ -98,15 +98,27 @@ def burn_share(slashed: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array]:
     return burned, slashed - burned
 
 
+def spoilt_pay(row: Jobs) -> jax.Array:
+    """[N] int32: what the sellers get for work on a model that was spoilt.
+
+    min(forfeited, seller pool) by the weights of the matched, in equal parts if none has a weight.
+    """
+    alike = ~jnp.any(row.matched & (row.weights > 0))
+    shares = jnp.where(alike, 1, row.weights)
+    pot = jnp.minimum(row.forfeited, row.seller_pool)
+    return split_pot(pot, jnp.where(row.matched, shares, 0))
+
+
 def time_out(
     ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array
 ) -> Result:
     """Anybody ends a job that made no progress for `rules.timeout` blocks: the buyer is refunded.
 
-    Honest compute is paid, pledges are released, an open bond goes back to its owner. But if all
-    rounds are done and the buyer has not opened its examples, it pays as if tau were reached: the
-    seller pool in equal parts to the matched sellers (none for harm), and the fee (SETTLED).
-    An auction and a challenge window need no time-out: anybody can close and settle them.
+    Honest compute is paid, pledges are released, an open bond goes back to its owner; of a spoilt
+    job the sellers are paid (`spoilt_pay`). But if all rounds are done and the buyer has not opened
+    its examples, it pays as if tau were reached: the seller pool in equal parts to the matched
+    sellers, and the fee (SETTLED). Evidence of harm that was not settled is dropped. An auction and
+    a challenge window need no time-out: anybody can close and settle them.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
     """
@@ -122,8 +134,8 @@ def time_out(
         ]
     )
     hides = (row.phase == Phase.VERIFY) & ~row.opened
-    equal = (row.matched & ~row.excluded).astype(jnp.int32)
-    pay = jnp.where(hides, split_pot(row.seller_pool, equal), 0)
+    equal = split_pot(row.seller_pool, row.matched.astype(jnp.int32))
+    pay = jnp.where(hides, equal, jnp.where(row.spoilt, spoilt_pay(row), 0))
     phase = jnp.where(hides, integer(Phase.SETTLED), integer(Phase.REFUNDED))
     new = finish(ledger, rules, job, row, phase, pay, jnp.where(hides, row.fee_pool, 0))
     return commit(reason, new, ledger)
@@ -133,6 +145,8 @@ def reset_job(
     ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax.Array
 ) -> Result:
     """Anybody clears a finished slot for the next auction; accounts and registry stay.
+
+    The serial stays, too: no request for a unit ever comes back.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, WRONG_PHASE (the job is not finished).
     """
@@ -146,10 +160,8 @@ def reset_job(
             (Reason.WRONG_PHASE, ~is_finished(row.phase)),
         ]
     )
-    layout = ledger.layout
-    size = layout.num_sellers, layout.num_buyers, layout.num_nodes
-    idle = jax.tree.map(lambda x: x[0], empty_jobs(1, *size))
-    return commit(reason, edit_job(ledger, job, **vars(idle)), ledger)
+    idle = jax.tree.map(lambda x: x[0], empty_jobs(ledger.layout._replace(num_jobs=1)))
+    return commit(reason, edit_job(ledger, job, **vars(replace(idle, serial=row.serial))), ledger)
 
 
 def advance(ledger: Ledger, rules: Rules, *, blocks: int | jax.Array) -> Result:

@@ -1,6 +1,6 @@
-"""What a ruling moves: who is guilty loses, who was right is made whole, who worked is paid.
+"""What a decision means for the nodes: who was right, who loses of its pledge, what work is worth.
 
-Part of `disputes.resolve_dispute`, whose docstring says it in order. Read next: `audit.py`.
+Read first: `decisions.py`; next: `rounds.py`.
 """
 
 from dataclasses import replace
@@ -9,100 +9,103 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_bps, split_pot
+from d2m_jax.core.money import mul_bps
 from d2m_jax.core.outcomes import Outcome
-from d2m_jax.ledger.accounts import credit, pay_many
-from d2m_jax.ledger.codes import Finding, Ruling
+from d2m_jax.ledger.auction import pools_of
+from d2m_jax.ledger.contents import read_content
+from d2m_jax.ledger.decisions import Decision
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.settlement import round_money, slash_pledges
-from d2m_jax.ledger.state import Jobs, Ledger
+from d2m_jax.ledger.state import Jobs, rounds_of
 
 
-class Guilt(NamedTuple):
-    """Who is guilty, and what it loses of its pledge."""
+class Judgement(NamedTuple):
+    """What a decision means."""
 
-    nodes: jax.Array  # [C] bool
-    sellers: jax.Array  # [N] bool
-    of_nodes: jax.Array  # [C] int32
-    of_sellers: jax.Array  # [N] int32
-
-    def total(self) -> jax.Array:
-        """[] int32: all of it."""
-        return self.of_nodes.sum(dtype=jnp.int32) + self.of_sellers.sum(dtype=jnp.int32)
+    is_ready: jax.Array  # [] bool, it may be booked
+    result: jax.Array  # [] int32 digest, 0: the unit has none
+    outcomes: jax.Array  # [C] int32, see `Outcome`
 
 
-def guilt_of(
-    ledger: Ledger, rules: Rules, row: Jobs, findings: jax.Array, ruling: jax.Array
-) -> Guilt:
-    """The accused and the nodes found GUILTY; nobody when the dispute is rejected."""
-    layout, stands = ledger.layout, ruling != Ruling.REJECTED
-    accounts = jnp.arange(layout.num_accounts, dtype=jnp.int32)
-    is_accused = (accounts == row.accused) & stands
-    known = ledger.registered[layout.nodes]
-    nodes = known & ((stands & (findings == Finding.GUILTY)) | is_accused[layout.nodes])
-    sellers = row.matched & is_accused[layout.sellers]
-    return Guilt(
-        nodes,
-        sellers,
-        jnp.where(nodes, mul_bps(row.pledged, rules.slash_wrong_bps), 0),
-        jnp.where(sellers, mul_bps(row.locked, rules.slash_harm_bps), 0),
-    )
+def judge(
+    decision: Decision, row: Jobs, rules: Rules, block: jax.Array, task: jax.Array
+) -> Judgement:
+    """Who was right in a unit, and whether it has a result.
 
-
-def amend(row: Jobs, rules: Rules, findings: jax.Array, guilt: Guilt, ruling: jax.Array) -> Jobs:
-    """The job without what the guilty lose; what they had earned goes to who was outvoted."""
-    outcomes = jnp.where(guilt.nodes, Outcome.NOT_DRAWN, findings)
-    pledged, held = slash_pledges(row, rules, outcomes)
-    outvoted = (findings == Finding.OUTVOTED) & ~guilt.nodes & (ruling != Ruling.REJECTED)
-    lost = jnp.where(guilt.nodes, row.earned, 0)
-    forfeited = lost.sum(dtype=jnp.int32)
-    owed = jnp.where(outvoted, row.missed, 0)
-    given = split_pot(jnp.minimum(owed.sum(dtype=jnp.int32), forfeited), owed)
-    return replace(
-        row,
-        pledged=pledged - guilt.of_nodes + jnp.where(outvoted, held, 0),
-        held=jnp.where(outvoted, 0, held),
-        earned=row.earned - lost + given,
-        missed=row.missed - owed,
-        compute_pool=row.compute_pool + forfeited - given.sum(dtype=jnp.int32),
-        locked=row.locked - guilt.of_sellers,
-        excluded=row.excluded | guilt.sellers,
-    )
-
-
-def spend(
-    ledger: Ledger, rules: Rules, row: Jobs, findings: jax.Array, guilt: Guilt, ruling: jax.Array
-) -> Ledger:
-    """What the guilty lose, or a lost bond, to those who worked, the fire, the disputer, the buyer.
+    A decision may be booked when the vote is over, answers the latest request, and its content is
+    known. An accepted digest is void, and counts for nothing, if its content is not known
+    content_window blocks after the last draw, or if it verifies another model or metric than the
+    buyer asked for: then those who voted for it are WRONG, and nobody else is. Where nothing was
+    accepted nobody is right or wrong: only silence is noted.
 
     Args:
-        ledger: before.
+        decision: what the vote came to.
+        row: the job.
         rules: terms.
-        row: after `amend`, with the bond still in it.
-        findings: [C].
-        guilt: who loses what.
-        ruling: [] see `Ruling`.
+        block: now.
+        task: [] int32 the unit that was executed, of a dispute the disputed one.
     """
-    layout, rejected = ledger.layout, ruling == Ruling.REJECTED
-    left = jnp.where(rejected, row.bond, guilt.total())
-    matching = ledger.registered[layout.nodes] & ~ledger.banned[layout.nodes] & ~guilt.nodes
-    matching &= findings == Finding.MATCHED
-    number = matching.sum(dtype=jnp.int32)
-    budget = jnp.minimum(round_money(row, rules), left)
-    reward = jnp.minimum(rules.reward_cap, budget // jnp.maximum(number, 1))
-    left -= reward * number
-    work = jnp.minimum(left, mul_bps(row.seller_pool, rules.work_bps))
-    work = jnp.where(ruling == Ruling.UPHELD, work, 0)
-    work_pay = split_pot(work, jnp.where(row.excluded, 0, row.weights))
-    left -= work_pay.sum(dtype=jnp.int32)
-    share = jnp.minimum(mul_bps(guilt.total(), rules.burn_bps), left)
-    burned = jnp.where(rejected, left, share)
-    left -= burned
-    prize = jnp.minimum(left, row.bond)
-    new = pay_many(ledger, layout.nodes.start, jnp.where(matching, reward, 0))
-    new = pay_many(new, layout.sellers.start, work_pay)
-    new = credit(credit(new, row.disputer, prize), row.buyer, left - prize)
-    nobody = jnp.zeros(1, bool)
-    buyers = jnp.zeros(layout.num_buyers, bool)
-    barred = jnp.concatenate([buyers, guilt.sellers, guilt.nodes, nobody])
-    return replace(new, burned=new.burned + burned, banned=new.banned | barred)
+    content = read_content(decision.content)
+    other = (content.model != row.model) | (content.metric != row.metric)
+    misfit = (task == rounds_of(row, rules)) & decision.is_open & other
+    unopened = ~decision.is_open & (block - decision.since >= rules.content_window)
+    none = decision.accepted == 0
+    void = ~none & (misfit | unopened)
+    current = decision.is_over & (decision.serial == row.serial)
+
+    agrees = decision.papers == decision.accepted
+    right = jnp.where(void, Outcome.WRONG, Outcome.MATCHED)
+    other_digest = jnp.where(void, Outcome.NOT_DRAWN, Outcome.WRONG)
+    judged = jnp.where(agrees, right, other_digest)
+    judged = jnp.where(none, Outcome.NOT_DRAWN, judged)
+    judged = jnp.where(decision.papers == 0, Outcome.SILENT, judged)
+    return Judgement(
+        is_ready=current & (none | decision.is_open | unopened),
+        result=jnp.where(void, 0, decision.accepted),
+        outcomes=jnp.where(decision.drawn, judged, Outcome.NOT_DRAWN).astype(jnp.int32),
+    )
+
+
+def round_money(row: Jobs, rules: Rules) -> jax.Array:
+    """[] int32: what the price holds for one unit of work: compute part // (R + 1)."""
+    return pools_of(row.price, rules)[2] // (rounds_of(row, rules) + 1)
+
+
+def slashed(row: Jobs, severity_bps: jax.Array) -> jax.Array:
+    """[C] int32: a share of each pledge as it was made, as far as it is still there."""
+    return jnp.minimum(row.pledged, mul_bps(row.pledged + row.held, severity_bps))
+
+
+def rewarded(row: Jobs, rules: Rules, who: jax.Array, pot: jax.Array) -> jax.Array:
+    """[C] int32: the money of a unit in equal parts to those [C] bool, at most what the pot holds.
+
+    Formula: min(reward_cap, min(round_money, pot) // #who).
+    """
+    money = jnp.minimum(round_money(row, rules), pot)
+    share = money // jnp.maximum(who.sum(dtype=jnp.int32), 1)
+    return jnp.where(who, jnp.minimum(rules.reward_cap, share), 0)
+
+
+def book_outcomes(
+    row: Jobs, rules: Rules, outcomes: jax.Array, banned: jax.Array, pot: jax.Array
+) -> tuple[Jobs, jax.Array]:
+    """Wrong and silent nodes are slashed, those that matched are paid; all nodes in one step.
+
+    Slashes move from the pledge into what is held. Who has no pledge left, or is banned, is paid
+    nothing. The caller moves the pay.
+
+    Args:
+        row: the job.
+        rules: terms.
+        outcomes: [C] int32, see `Outcome`.
+        banned: [C] bool.
+        pot: [] int32 units from which the work is paid.
+
+    Returns:
+        The job after the slashes, and the pay [C] int32.
+    """
+    matching = (outcomes == Outcome.MATCHED) & (row.pledged > 0) & ~banned
+    pay = rewarded(row, rules, matching, pot)
+    severity = jnp.where(outcomes == Outcome.WRONG, rules.slash_wrong_bps, 0)
+    severity = jnp.where(outcomes == Outcome.SILENT, rules.slash_silent_bps, severity)
+    loss = slashed(row, severity)
+    return replace(row, pledged=row.pledged - loss, held=row.held + loss), pay

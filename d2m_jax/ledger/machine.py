@@ -1,298 +1,198 @@
-"""The ledger as one state machine: actions as data, `apply` for one, `run_trace` for many.
+"""Ledger and votes as one state machine: `apply` for one action, `run_trace` for many.
 
 For code that knows the kind of action at trace time the transitions are called directly. Read next:
 `audit.py`.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from d2m_jax.ledger import auction, disputes, escrow, offers, registry, seals, settlement
-from d2m_jax.ledger.accounts import integer
+from d2m_jax.core.trees import choose
+from d2m_jax.ledger import votes
+from d2m_jax.ledger.accounts import check_actor, first_failure, integer
+from d2m_jax.ledger.actions import Action
 from d2m_jax.ledger.codes import Kind, Reason
+from d2m_jax.ledger.decisions import decision_of, electorate, wanted
+from d2m_jax.ledger.moves import BOOKINGS, LEDGER_MOVES
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Layout, Ledger, Result
-
-EXTRA = 3  # words of `Action.extra`
+from d2m_jax.ledger.state import Layout, Ledger, Result, new_ledger
+from d2m_jax.ledger.votes_state import Counted, Terms, Votes, new_votes
 
 
 @struct.dataclass
-class Action:
-    """One action; fields that its kind does not use are ignored."""
+class Chain:
+    """All there is: the money with its promises, and the votes."""
 
-    kind: jax.Array  # [] int32, see Kind
-    actor: jax.Array  # [] int32 account that acts
-    job: jax.Array  # [] int32 slot
-    target: jax.Array  # [] int32 account that is acted on
-    amount: jax.Array  # [] int32 units, blocks, metric in bps, a ruling or a flag
-    tags: jax.Array  # [] int32 bitmask
-    value: jax.Array  # [] int32 tau, size, base metric, round or commitment of a bid
-    extra: jax.Array  # [3] int32 digests of model and metric and a salt, or the terms of a seller
-    payload: jax.Array  # [max(N, C)] int32 outcomes, verdicts, weights or findings
+    ledger: Ledger
+    votes: Votes
 
 
-def make_action(
-    layout: Layout,
-    kind: int | jax.Array,
-    *,
-    actor: int | jax.Array = 0,
-    job: int | jax.Array = 0,
-    target: int | jax.Array = 0,
-    amount: int | jax.Array = 0,
-    tags: int | jax.Array = 0,
-    value: int | jax.Array = 0,
-    extra: Any = (),
-    payload: Any = (),
-) -> Action:
-    """An action with typed fields; a shorter extra or payload is padded with zeros.
+@struct.dataclass
+class Laws:
+    """The numbers that both go by; see `check_laws`."""
 
-    Which field means what, per kind:
+    rules: Rules
+    terms: Terms
 
-    | kind | fields |
-    |---|---|
-    | WAIT | amount = blocks |
-    | REGISTER_SELLER | actor, tags, value = size, target = commitment, amount = deposit, \
-    extra = ask, max_tau |
-    | REGISTER_NODE | actor, amount = stake |
-    | TOP_UP, REQUEST_WITHDRAWAL | actor, amount |
-    | WITHDRAW | actor |
-    | BAN | actor, target, amount = 1 to ban, 0 to lift |
-    | SET_ASK | actor, amount = ask, value = max_tau |
-    | BID | actor = buyer, job, tags, amount, value = tau_bps, extra = model, metric |
-    | SEAL | actor = buyer, job, tags, amount = deposit, value = commitment |
-    | REVEAL | actor = buyer, job, amount, value = tau_bps, extra = model, metric, salt |
-    | CLOSE_AUCTION, SETTLE, TIME_OUT, RESET_JOB | actor, job |
-    | SETTLE_ROUND | actor, job, payload[:C] = outcomes |
-    | RATE_SELLERS | actor, job, payload[:N] = verdicts |
-    | SLASH_SELLER | actor, job, target |
-    | REPORT_METRIC | actor, job, amount = metric, value = base metric, payload[:N] = weights |
-    | OPEN_DISPUTE | actor, job, target = accused, value = round |
-    | RESOLVE_DISPUTE | actor, job, amount = ruling, payload[:C] = findings |
-    | TAKE | actor, job |
-    | OPEN_METRIC | actor, job, value = content, extra = salt |
+
+Receipted: TypeAlias = tuple[Chain, jax.Array]  # of an action: after it, and the receipt [] int32
+
+
+def new_chain(layout: Layout, **funds: Any) -> Chain:
+    """A chain at block 0 on which nothing has been done; the funds are those of `new_ledger`."""
+    ballots = new_votes(layout.num_jobs, layout.num_nodes, layout.num_sellers)
+    return Chain(new_ledger(layout, **funds), ballots)
+
+
+def check_laws(layout: Layout, laws: Laws) -> None:
+    """Checks on the host that rules and terms go together, and fit the layout.
+
+    Raises:
+        ValueError: another number of rounds, commitments in the block of the draw alone (who draws
+            last in a block would vote alone), contents that are void before they can be opened, or
+            a time-out before a vote can have come to its end.
     """
-    vector, words = integer(payload).reshape(-1), integer(extra).reshape(-1)
-    return Action(
-        kind=integer(kind),
-        actor=integer(actor),
-        job=integer(job),
-        target=integer(target),
-        amount=integer(amount),
-        tags=integer(tags),
-        value=integer(value),
-        extra=jnp.pad(words, (0, EXTRA - words.shape[0])),
-        payload=jnp.pad(vector, (0, layout.payload_size - vector.shape[0])),
-    )
+    rules, terms = laws.rules, laws.terms
+    rounds, told = min(int(rules.num_rounds), layout.num_units - 1), int(terms.num_rounds)
+    if told != rounds:
+        raise ValueError(f"the terms of the votes must be for {rounds} rounds, got {told}")
+    if int(terms.commit_window) < 2:
+        raise ValueError("commit_window must be at least 2 blocks: in one, who draws votes alone")
+    windows, told_by = int(terms.commit_window) + int(terms.reveal_window), rules.content_window
+    if int(told_by) <= windows:
+        raise ValueError(
+            f"rule content_window must be more than the {windows} blocks of a set, got {told_by}"
+        )
+    longest = (terms.ends.shape[-1] - 1) * windows + int(told_by)
+    if int(rules.timeout) <= longest:
+        raise ValueError(
+            f"rule timeout must be more than the {longest} blocks of a vote and its content, got "
+            f"{rules.timeout}"
+        )
 
 
-def _wait(s: Ledger, r: Rules, a: Action) -> Result:
-    return escrow.advance(s, r, blocks=a.amount)
-
-
-def _register_seller(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.register_seller(
-        s,
-        r,
-        actor=a.actor,
-        tags=a.tags,
-        size=a.value,
-        commitment=a.target,
-        deposit=a.amount,
-        ask=a.extra[0],
-        max_tau_bps=a.extra[1],
-    )
-
-
-def _register_node(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.register_node(s, r, actor=a.actor, stake=a.amount)
-
-
-def _top_up(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.top_up(s, r, actor=a.actor, amount=a.amount)
-
-
-def _request_withdrawal(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.request_withdrawal(s, r, actor=a.actor, amount=a.amount)
-
-
-def _withdraw(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.withdraw(s, r, actor=a.actor)
-
-
-def _ban(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.ban(s, r, actor=a.actor, target=a.target, banned=a.amount)
-
-
-def _set_ask(s: Ledger, r: Rules, a: Action) -> Result:
-    return registry.set_ask(s, r, actor=a.actor, ask=a.amount, max_tau_bps=a.value)
-
-
-def _bid(s: Ledger, r: Rules, a: Action) -> Result:
-    return auction.bid(
-        s,
-        r,
-        buyer=a.actor,
-        job=a.job,
-        tags=a.tags,
-        amount=a.amount,
-        tau_bps=a.value,
-        model=a.extra[0],
-        metric=a.extra[1],
-    )
-
-
-def _seal(s: Ledger, r: Rules, a: Action) -> Result:
-    return seals.seal(
-        s, r, buyer=a.actor, job=a.job, tags=a.tags, deposit=a.amount, commitment=a.value
-    )
-
-
-def _reveal(s: Ledger, r: Rules, a: Action) -> Result:
-    return seals.reveal(
-        s,
-        r,
-        buyer=a.actor,
-        job=a.job,
-        amount=a.amount,
-        tau_bps=a.value,
-        model=a.extra[0],
-        metric=a.extra[1],
-        salt=a.extra[2],
-    )
-
-
-def _close_auction(s: Ledger, r: Rules, a: Action) -> Result:
-    return auction.close_auction(s, r, actor=a.actor, job=a.job)
-
-
-def _settle_round(s: Ledger, r: Rules, a: Action) -> Result:
-    outcomes = a.payload[: s.layout.num_nodes]
-    return settlement.settle_round(s, r, actor=a.actor, job=a.job, outcomes=outcomes)
-
-
-def _rate_sellers(s: Ledger, r: Rules, a: Action) -> Result:
-    verdicts = a.payload[: s.layout.num_sellers]
-    return settlement.rate_sellers(s, r, actor=a.actor, job=a.job, verdicts=verdicts)
-
-
-def _slash_seller(s: Ledger, r: Rules, a: Action) -> Result:
-    return settlement.slash_seller(s, r, actor=a.actor, job=a.job, target=a.target)
-
-
-def _report_metric(s: Ledger, r: Rules, a: Action) -> Result:
-    return settlement.report_metric(
-        s,
-        r,
-        actor=a.actor,
-        job=a.job,
-        metric_bps=a.amount,
-        weights=a.payload[: s.layout.num_sellers],
-        base_metric_bps=a.value,
-    )
-
-
-def _open_dispute(s: Ledger, r: Rules, a: Action) -> Result:
-    return disputes.open_dispute(
-        s, r, actor=a.actor, job=a.job, accused=a.target, disputed_round=a.value
-    )
-
-
-def _resolve_dispute(s: Ledger, r: Rules, a: Action) -> Result:
-    found = a.payload[: s.layout.num_nodes]
-    return disputes.resolve_dispute(s, r, actor=a.actor, job=a.job, ruling=a.amount, findings=found)
-
-
-def _settle(s: Ledger, r: Rules, a: Action) -> Result:
-    return settlement.settle(s, r, actor=a.actor, job=a.job)
-
-
-def _time_out(s: Ledger, r: Rules, a: Action) -> Result:
-    return escrow.time_out(s, r, actor=a.actor, job=a.job)
-
-
-def _reset_job(s: Ledger, r: Rules, a: Action) -> Result:
-    return escrow.reset_job(s, r, actor=a.actor, job=a.job)
-
-
-def _take(s: Ledger, r: Rules, a: Action) -> Result:
-    return offers.take(s, r, actor=a.actor, job=a.job)
-
-
-def _open_metric(s: Ledger, r: Rules, a: Action) -> Result:
-    return offers.open_metric(s, r, actor=a.actor, job=a.job, content=a.value, salt=a.extra[0])
-
-
-def _unknown(s: Ledger, r: Rules, a: Action) -> Result:
-    del r, a
-    return s, jnp.int32(Reason.UNKNOWN_ACTION)
-
-
-BRANCHES = {
-    Kind.WAIT: _wait,
-    Kind.REGISTER_SELLER: _register_seller,
-    Kind.REGISTER_NODE: _register_node,
-    Kind.TOP_UP: _top_up,
-    Kind.REQUEST_WITHDRAWAL: _request_withdrawal,
-    Kind.WITHDRAW: _withdraw,
-    Kind.BAN: _ban,
-    Kind.SET_ASK: _set_ask,
-    Kind.BID: _bid,
-    Kind.SEAL: _seal,
-    Kind.REVEAL: _reveal,
-    Kind.CLOSE_AUCTION: _close_auction,
-    Kind.SETTLE_ROUND: _settle_round,
-    Kind.RATE_SELLERS: _rate_sellers,
-    Kind.SLASH_SELLER: _slash_seller,
-    Kind.REPORT_METRIC: _report_metric,
-    Kind.OPEN_DISPUTE: _open_dispute,
-    Kind.RESOLVE_DISPUTE: _resolve_dispute,
-    Kind.SETTLE: _settle,
-    Kind.TIME_OUT: _time_out,
-    Kind.RESET_JOB: _reset_job,
-    Kind.TAKE: _take,
-    Kind.OPEN_METRIC: _open_metric,
-}
-
-
-def apply(ledger: Ledger, rules: Rules, action: Action) -> Result:
-    """One action on the ledger.
+def apply(chain: Chain, laws: Laws, action: Action) -> Receipted:
+    """One action on ledger and votes.
 
     A refused action changes nothing; the receipt says which check failed first (`describe`). The
-    order of checks is in the docstring of each transition. A kind outside `Kind` gets
-    UNKNOWN_ACTION.
+    order of checks is in the docstring of each transition; an action of the votes by who is no
+    account is UNKNOWN_PARTY before all others. A kind outside `Kind` gets UNKNOWN_ACTION.
 
     Args:
-        ledger: before.
-        rules: terms.
+        chain: before.
+        laws: rules of the ledger and terms of the votes.
         action: what, by whom, on what.
 
     Returns:
-        The ledger after, and the receipt: [] int32, see `Reason`.
+        The chain after, and the receipt: [] int32, see `Reason`.
 
-    Cost: one branch of a `lax.switch`; under `vmap` over kinds all branches run.
+    Cost: one branch of two `lax.switch`; under `vmap` over kinds all branches run.
     """
-    known = (action.kind >= 0) & (action.kind < len(BRANCHES))
-    index = jnp.where(known, action.kind, len(BRANCHES))
-    branches = [BRANCHES[kind] for kind in Kind] + [_unknown]
-    return jax.lax.switch(index, branches, ledger, rules, action)
+    on_ledger = [_ledger_branch(kind) for kind in LEDGER_MOVES]
+    on_votes = [_vote_branch(kind) for kind in VOTE_MOVES]
+    first = min(VOTE_MOVES)
+    ledger, of_ledger = jax.lax.switch(
+        _branch(action.kind, len(on_ledger)),
+        [*on_ledger, lambda c, *_: (c.ledger, integer(Reason.UNKNOWN_ACTION))],
+        *(chain, laws, action),
+    )
+    counted, of_votes = jax.lax.switch(
+        _branch(action.kind - first, len(on_votes)),
+        [*on_votes, lambda c, *_: (c.votes, integer(Reason.UNKNOWN_ACTION))],
+        *(chain, laws, action),
+    )
+    is_vote = (action.kind >= first) & (action.kind < first + len(on_votes))
+    return Chain(ledger, counted), jnp.where(is_vote, of_votes, of_ledger)
 
 
-def run_trace(ledger: Ledger, rules: Rules, actions: Action) -> Result:
+def run_trace(chain: Chain, laws: Laws, actions: Action) -> Receipted:
     """Applies a trace of actions in order, by `lax.scan`.
 
     Args:
-        ledger: before.
-        rules: terms.
+        chain: before.
+        laws: rules of the ledger and terms of the votes.
         actions: an Action whose leaves carry a leading axis [steps].
 
     Returns:
-        The ledger after, and the receipts [steps] int32.
+        The chain after, and the receipts [steps] int32.
     """
 
-    def step(state: Ledger, action: Action) -> Result:
-        return apply(state, rules, action)
+    def step(state: Chain, action: Action) -> Receipted:
+        return apply(state, laws, action)
 
-    return jax.lax.scan(step, ledger, actions)
+    return jax.lax.scan(step, chain, actions)
+
+
+def _branch(place: jax.Array, number: int) -> jax.Array:
+    """The branch at this place, or the one after all others."""
+    return jnp.where((place >= 0) & (place < number), place, number)
+
+
+def _ledger_branch(kind: Kind) -> Callable[[Chain, Laws, Action], Result]:
+    move, fields = LEDGER_MOVES[kind]
+
+    def branch(chain: Chain, laws: Laws, action: Action) -> Result:
+        options = fields(action)
+        if kind in BOOKINGS:
+            options["decision"] = decision_of(chain.votes, action.job)
+        return move(chain.ledger, laws.rules, **options)
+
+    return branch
+
+
+def _vote_branch(kind: Kind) -> Callable[[Chain, Laws, Action], Counted]:
+    def branch(chain: Chain, laws: Laws, action: Action) -> Counted:
+        after, reason = VOTE_MOVES[kind](chain, laws, action)
+        stranger = first_failure([check_actor(chain.ledger, action.actor)])
+        is_known = stranger == Reason.OK
+        return choose(is_known, after, chain.votes), jnp.where(is_known, reason, stranger)
+
+    return branch
+
+
+def _open_unit(c: Chain, laws: Laws, a: Action) -> Counted:
+    serial, unit = wanted(c.ledger, laws.rules, a.job)
+    stakes = electorate(c.ledger, a.job)
+    return votes.open_unit(c.votes, laws.terms, job=a.job, serial=serial, unit=unit, stakes=stakes)
+
+
+def _draw(c: Chain, laws: Laws, a: Action) -> Counted:
+    seats = a.payload[: c.ledger.num_nodes]
+    return votes.draw(c.votes, laws.terms, block=c.ledger.block, job=a.job, seats=seats)
+
+
+def _ballot(c: Chain, a: Action) -> dict[str, jax.Array]:
+    node = a.actor - c.ledger.layout.nodes.start
+    return {"block": c.ledger.block, "job": a.job, "node": node}
+
+
+def _commit_vote(c: Chain, laws: Laws, a: Action) -> Counted:
+    return votes.commit_vote(c.votes, laws.terms, **_ballot(c, a), commitment=a.value)
+
+
+def _reveal_vote(c: Chain, laws: Laws, a: Action) -> Counted:
+    opened = {"digest": a.value, "salt": a.extra[0]}
+    return votes.reveal_vote(c.votes, laws.terms, **_ballot(c, a), **opened)
+
+
+def _tally(c: Chain, laws: Laws, a: Action) -> Counted:
+    return votes.tally(c.votes, laws.terms, block=c.ledger.block, job=a.job)
+
+
+def _open_content(c: Chain, laws: Laws, a: Action) -> Counted:
+    content = a.payload[: c.votes.content.shape[1]]
+    return votes.open_content(c.votes, laws.terms, job=a.job, content=content)
+
+
+VOTE_MOVES = {
+    Kind.OPEN_UNIT: _open_unit,
+    Kind.DRAW: _draw,
+    Kind.COMMIT_VOTE: _commit_vote,
+    Kind.REVEAL_VOTE: _reveal_vote,
+    Kind.TALLY: _tally,
+    Kind.OPEN_CONTENT: _open_content,
+}

@@ -37,9 +37,9 @@ def open_metric(
     content: int | jax.Array,
     salt: int | jax.Array,
 ) -> Result:
-    """The buyer opens its examples: what its bid's metric was the digest of. No report without.
+    """The buyer opens its examples: what its bid's metric was the digest of. No metric without.
 
-    Who has not done so when all rounds are settled and `rules.timeout` is over pays in full, see
+    Who has not done so when all rounds are booked and `rules.timeout` is over pays in full, see
     `time_out`.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE (not MATCHED, TRAINING
@@ -75,8 +75,8 @@ def take(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax
     """The buyer takes a model that missed tau, at the full price: tau falls to the metric.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE (not CHALLENGE),
-    NOT_AUTHORISED (not the job's buyer), ALREADY_DONE (the threshold is reached), TOO_LATE
-    (challenge window over).
+    NOT_AUTHORISED (not the job's buyer), ALREADY_DONE (the threshold is reached, or the model is
+    spoilt), TOO_LATE (challenge window over).
     """
     actor, job = integer(actor), integer(job)
     row = get_job(ledger, job)
@@ -86,7 +86,7 @@ def take(ledger: Ledger, rules: Rules, *, actor: int | jax.Array, job: int | jax
             check_job(ledger, job),
             *check_phase(row, Phase.CHALLENGE),
             _check_owner(row, actor),
-            (Reason.ALREADY_DONE, ~is_missed(row)),
+            (Reason.ALREADY_DONE, ~is_missed(row) | row.spoilt),
             (Reason.TOO_LATE, ledger.block - row.since >= rules.challenge_window),
         ]
     )

@@ -1,8 +1,9 @@
-"""Who takes part: registration, deposits and stakes, withdrawal after a delay, bans.
+"""Who takes part: registration, deposits and stakes, withdrawal after a delay, pledges.
 
 A stake stays where it is while a withdrawal waits; it only stops counting for new work. What is
-pledged to a job lies with the job. Reputation and bans belong to the account: leaving and coming
-back under the same account does not wash them off. Read next: `auction.py`.
+pledged to a job lies with the job. Reputation and bans, which only votes bring about, belong to the
+account: leaving and coming back under the same account does not wash them off. Read next:
+`auction.py`.
 """
 
 from dataclasses import replace
@@ -14,10 +15,11 @@ from d2m_jax.core.money import BPS
 from d2m_jax.ledger.accounts import (
     at,
     check_actor,
-    check_arbiter,
     commit,
     first_failure,
     integer,
+    put,
+    read,
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.rules import Rules
@@ -85,27 +87,38 @@ def eligible_sellers(
     return good[span] & covers & consents & (ledger.reputation_bps >= rules.min_reputation_bps)
 
 
-def may_pledge(ledger: Ledger, amount: jax.Array, since: jax.Array) -> jax.Array:
-    """[A] bool: registered, not banned, and has the amount free to pledge.
+def pledgeable(ledger: Ledger, since: jax.Array) -> jax.Array:
+    """[A] int32: stake that may be pledged; what was asked back in block `since` or later may."""
+    return ledger.stakes - jnp.where(ledger.exit_blocks < since, ledger.exits, 0)
 
-    What was asked back in block `since` or later still counts.
+
+def may_pledge(ledger: Ledger, amount: jax.Array, since: jax.Array) -> jax.Array:
+    """[A] bool: registered, not banned, and has the amount ([] or [A]) free to pledge."""
+    in_order = ledger.registered & ~ledger.banned
+    return in_order & (pledgeable(ledger, since) >= amount)
+
+
+def offers(ledger: Ledger, rules: Rules, since: jax.Array) -> jax.Array:
+    """[C] int32: what each node would pledge to a job whose auction counts from `since`.
+
+    node_stake, or by stake all that may be pledged, of every node that has node_stake; else 0.
     """
-    left = jnp.where(ledger.exit_blocks < since, ledger.exits, 0)
-    return ledger.registered & ~ledger.banned & (ledger.stakes - left >= amount)
+    span = ledger.layout.nodes
+    amount = jnp.where(rules.by_stake != 0, pledgeable(ledger, since), rules.node_stake)
+    return jnp.where(may_pledge(ledger, rules.node_stake, since), amount, 0)[span]
+
+
+def pledges(ledger: Ledger, offered: jax.Array, since: jax.Array) -> jax.Array:
+    """[C] int32: what is offered by nodes that still may pledge it, else 0."""
+    layout = ledger.layout
+    before, after = layout.nodes.start, layout.num_accounts - layout.nodes.stop
+    could = may_pledge(ledger, jnp.pad(offered, (before, after)), since)[layout.nodes]
+    return jnp.where(could, offered, 0)
 
 
 def covered(ledger: Ledger, tags: jax.Array) -> jax.Array:
     """[N] bool: the seller's tags cover the request."""
     return (tags & ~ledger.tags) == 0
-
-
-def _read(vector: jax.Array, index: jax.Array) -> jax.Array:
-    return vector[jnp.clip(index, 0, vector.shape[0] - 1)]
-
-
-def _mark(vector: jax.Array, index: jax.Array, value: jax.Array | bool | int) -> jax.Array:
-    here = jnp.arange(vector.shape[0], dtype=jnp.int32) == index
-    return jnp.where(here, value, vector)
 
 
 def listing_receipt(
@@ -123,11 +136,11 @@ def listing_receipt(
         [
             check_actor(ledger, actor),
             (Reason.NOT_AUTHORISED, ~is_seller(ledger, actor)),
-            (Reason.BANNED, _read(ledger.banned, actor)),
-            (Reason.ALREADY_DONE, _read(ledger.registered, actor)),
+            (Reason.BANNED, read(ledger.banned, actor)),
+            (Reason.ALREADY_DONE, read(ledger.registered, actor)),
             (Reason.BAD_VALUE, (tags < 1) | (size < 1) | _is_bad_ask(ask, max_tau)),
             (Reason.DEPOSIT_TOO_LOW, (deposit < rules.seller_deposit) | (deposit < 0)),
-            (Reason.NOT_ENOUGH_MONEY, deposit > _read(ledger.balances, actor)),
+            (Reason.NOT_ENOUGH_MONEY, deposit > read(ledger.balances, actor)),
         ]
     )
 
@@ -138,10 +151,10 @@ def joining_receipt(ledger: Ledger, rules: Rules, actor: jax.Array, stake: jax.A
         [
             check_actor(ledger, actor),
             (Reason.NOT_AUTHORISED, ~is_node(ledger, actor)),
-            (Reason.BANNED, _read(ledger.banned, actor)),
-            (Reason.ALREADY_DONE, _read(ledger.registered, actor)),
+            (Reason.BANNED, read(ledger.banned, actor)),
+            (Reason.ALREADY_DONE, read(ledger.registered, actor)),
             (Reason.DEPOSIT_TOO_LOW, (stake < rules.node_stake) | (stake < 0)),
-            (Reason.NOT_ENOUGH_MONEY, stake > _read(ledger.balances, actor)),
+            (Reason.NOT_ENOUGH_MONEY, stake > read(ledger.balances, actor)),
         ]
     )
 
@@ -182,12 +195,12 @@ def register_seller(
     seller = actor - ledger.layout.sellers.start
     new = replace(
         _stake(ledger, actor, deposit),
-        registered=_mark(ledger.registered, actor, True),
-        tags=_mark(ledger.tags, seller, tags),
-        sizes=_mark(ledger.sizes, seller, size),
-        commitments=_mark(ledger.commitments, seller, commitment),
-        asks=_mark(ledger.asks, seller, ask),
-        max_taus=_mark(ledger.max_taus, seller, max_tau),
+        registered=put(ledger.registered, actor, True),
+        tags=put(ledger.tags, seller, tags),
+        sizes=put(ledger.sizes, seller, size),
+        commitments=put(ledger.commitments, seller, commitment),
+        asks=put(ledger.asks, seller, ask),
+        max_taus=put(ledger.max_taus, seller, max_tau),
     )
     return commit(reason, new, ledger)
 
@@ -219,20 +232,20 @@ def set_ask(
     del rules
     actor, ask, max_tau = integer(actor), integer(ask), integer(max_tau_bps)
     seller = actor - ledger.layout.sellers.start
-    wanted = (ledger.jobs.tags & ~_read(ledger.tags, seller)) == 0
+    wanted = (ledger.jobs.tags & ~read(ledger.tags, seller)) == 0
     reason = first_failure(
         [
             check_actor(ledger, actor),
             (Reason.NOT_AUTHORISED, ~is_seller(ledger, actor)),
-            (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
+            (Reason.NOT_REGISTERED, ~read(ledger.registered, actor)),
             (Reason.BAD_VALUE, _is_bad_ask(ask, max_tau)),
             (Reason.TOO_LATE, jnp.any((ledger.jobs.phase == Phase.AUCTION) & wanted)),
         ]
     )
     new = replace(
         ledger,
-        asks=_mark(ledger.asks, seller, ask),
-        max_taus=_mark(ledger.max_taus, seller, max_tau),
+        asks=put(ledger.asks, seller, ask),
+        max_taus=put(ledger.max_taus, seller, max_tau),
     )
     return commit(reason, new, ledger)
 
@@ -247,7 +260,7 @@ def register_node(
     """
     actor, stake = integer(actor), integer(stake)
     reason = joining_receipt(ledger, rules, actor, stake)
-    new = replace(_stake(ledger, actor, stake), registered=_mark(ledger.registered, actor, True))
+    new = replace(_stake(ledger, actor, stake), registered=put(ledger.registered, actor, True))
     return commit(reason, new, ledger)
 
 
@@ -264,10 +277,10 @@ def top_up(
     reason = first_failure(
         [
             check_actor(ledger, actor),
-            (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
-            (Reason.BANNED, _read(ledger.banned, actor)),
+            (Reason.NOT_REGISTERED, ~read(ledger.registered, actor)),
+            (Reason.BANNED, read(ledger.banned, actor)),
             (Reason.BAD_VALUE, amount < 1),
-            (Reason.NOT_ENOUGH_MONEY, amount > _read(ledger.balances, actor)),
+            (Reason.NOT_ENOUGH_MONEY, amount > read(ledger.balances, actor)),
         ]
     )
     return commit(reason, _stake(ledger, actor, amount), ledger)
@@ -286,15 +299,15 @@ def request_withdrawal(
     reason = first_failure(
         [
             check_actor(ledger, actor),
-            (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
+            (Reason.NOT_REGISTERED, ~read(ledger.registered, actor)),
             (Reason.BAD_VALUE, amount < 1),
-            (Reason.NOT_ENOUGH_MONEY, amount > _read(ledger.stakes, actor)),
+            (Reason.NOT_ENOUGH_MONEY, amount > read(ledger.stakes, actor)),
         ]
     )
     new = replace(
         ledger,
-        exits=_mark(ledger.exits, actor, amount),
-        exit_blocks=_mark(ledger.exit_blocks, actor, ledger.block),
+        exits=put(ledger.exits, actor, amount),
+        exit_blocks=put(ledger.exit_blocks, actor, ledger.block),
     )
     return commit(reason, new, ledger)
 
@@ -309,12 +322,12 @@ def withdraw(ledger: Ledger, rules: Rules, *, actor: int | jax.Array) -> Result:
     TOO_EARLY (the delay is not over).
     """
     actor = integer(actor)
-    asked, stake = _read(ledger.exits, actor), _read(ledger.stakes, actor)
-    waited = ledger.block - _read(ledger.exit_blocks, actor)
+    asked, stake = read(ledger.exits, actor), read(ledger.stakes, actor)
+    waited = ledger.block - read(ledger.exit_blocks, actor)
     reason = first_failure(
         [
             check_actor(ledger, actor),
-            (Reason.NOT_REGISTERED, ~_read(ledger.registered, actor)),
+            (Reason.NOT_REGISTERED, ~read(ledger.registered, actor)),
             (Reason.WRONG_PHASE, asked == 0),
             (Reason.TOO_EARLY, waited < rules.withdrawal_delay),
         ]
@@ -327,36 +340,10 @@ def withdraw(ledger: Ledger, rules: Rules, *, actor: int | jax.Array) -> Result:
     stays = (stake > amount) | jnp.any(here & (in_jobs > 0))
     new = replace(
         _stake(ledger, actor, -amount),
-        exits=_mark(ledger.exits, actor, 0),
-        registered=_mark(ledger.registered, actor, stays),
+        exits=put(ledger.exits, actor, 0),
+        registered=put(ledger.registered, actor, stays),
     )
     return commit(reason, new, ledger)
-
-
-def ban(
-    ledger: Ledger,
-    rules: Rules,
-    *,
-    actor: int | jax.Array,
-    target: int | jax.Array,
-    banned: bool | int | jax.Array = True,
-) -> Result:
-    """The arbiter bars a seller or node from new work, or lets it back; no money moves.
-
-    Checks, in order: UNKNOWN_PARTY (actor), NOT_AUTHORISED (not the arbiter), UNKNOWN_PARTY (the
-    target is no seller or node), ALREADY_DONE (nothing would change).
-    """
-    del rules
-    actor, target, banned = integer(actor), integer(target), integer(banned) != 0
-    reason = first_failure(
-        [
-            check_actor(ledger, actor),
-            check_arbiter(ledger, actor),
-            (Reason.UNKNOWN_PARTY, ~(is_seller(ledger, target) | is_node(ledger, target))),
-            (Reason.ALREADY_DONE, _read(ledger.banned, target) == banned),
-        ]
-    )
-    return commit(reason, replace(ledger, banned=_mark(ledger.banned, target, banned)), ledger)
 
 
 def _stake(ledger: Ledger, account: jax.Array, amount: jax.Array) -> Ledger:

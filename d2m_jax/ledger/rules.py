@@ -33,9 +33,11 @@ class Rules:
     min_sellers: jax.Array  # fewer matched sellers abort the job
     min_reputation_bps: jax.Array  # of a seller that is matched
     # compute
-    num_rounds: jax.Array  # T: the compute pool is spread over so many rounds
+    num_rounds: jax.Array  # R: the compute pool is spread over so many rounds and a verification
     node_stake: jax.Array  # what a node pledges to a job, at least 1
-    reward_cap: jax.Array  # most that a node earns in one round
+    by_stake: jax.Array  # 1: a node pledges all of its free stake, at least node_stake
+    min_nodes: jax.Array  # fewer nodes that pledge abort the job, at least 1
+    reward_cap: jax.Array  # most that a node earns in one unit
     # penalties, as shares of what is pledged to the job
     slash_wrong_bps: jax.Array  # another digest than the accepted one
     slash_silent_bps: jax.Array  # no reveal
@@ -43,6 +45,7 @@ class Rules:
     burn_bps: jax.Array  # of everything slashed; the rest goes to the injured side
     # disputes and time
     bond_bps: jax.Array  # of the price, at least 1 unit
+    content_window: jax.Array  # blocks from the last draw to open an accepted digest, at least 1
     challenge_window: jax.Array  # blocks
     timeout: jax.Array  # blocks without progress
     withdrawal_delay: jax.Array  # blocks between request and withdrawal
@@ -70,12 +73,15 @@ DEFAULT_RULES: dict[str, int] = {
     "min_reputation_bps": 1_000,
     "num_rounds": 20,
     "node_stake": 1_000,
+    "by_stake": 0,
+    "min_nodes": 1,
     "reward_cap": INT_MAX,
     "slash_wrong_bps": 10_000,
     "slash_silent_bps": 1_000,
     "slash_harm_bps": 10_000,
     "burn_bps": 5_000,
     "bond_bps": 500,
+    "content_window": 20,
     "challenge_window": 10,
     "timeout": 200,
     "withdrawal_delay": 300,
@@ -86,8 +92,8 @@ DEFAULT_RULES: dict[str, int] = {
     "reputation_floor_bps": 500,
 }
 
-_FLAGS = ("sealed", "second_price", "partial_payment", "refund_fee")
-_POSITIVE = ("reserve", "num_rounds", "node_stake")
+_FLAGS = ("sealed", "second_price", "by_stake", "partial_payment", "refund_fee")
+_POSITIVE = ("reserve", "num_rounds", "node_stake", "min_nodes", "content_window")
 
 
 def make_rules(**overrides: int | jax.Array) -> Rules:

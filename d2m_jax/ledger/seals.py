@@ -14,10 +14,13 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
+    put,
+    read,
 )
-from d2m_jax.ledger.auction import check_buyer, check_tags, own, put
+from d2m_jax.ledger.auction import check_buyer, check_tags
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.mixing import mix
+from d2m_jax.ledger.registry import offers
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Ledger, Result
 
@@ -78,7 +81,7 @@ def seal(
     deposit, commitment = integer(deposit), integer(commitment)
     row = get_job(ledger, job)
     is_open = row.phase == Phase.AUCTION
-    balance = ledger.balances[jnp.clip(buyer, 0, ledger.balances.shape[0] - 1)]
+    balance = read(ledger.balances, buyer)
     reason = first_failure(
         [
             check_actor(ledger, buyer),
@@ -89,7 +92,7 @@ def seal(
             (Reason.TOO_LATE, is_open & (ledger.block - row.since >= rules.auction_window)),
             (Reason.BAD_VALUE, (tags < 1) | (commitment == 0)),
             *check_tags(ledger, row, tags),
-            (Reason.ALREADY_DONE, own(row.seals, buyer) != 0),
+            (Reason.ALREADY_DONE, read(row.seals, buyer) != 0),
             (Reason.BID_TOO_LOW, deposit < jnp.maximum(rules.reserve, 1)),
             (Reason.NOT_ENOUGH_MONEY, deposit > balance),
         ]
@@ -119,6 +122,9 @@ def reveal(
     salt: int | jax.Array,
 ) -> Result:
     """Sealed: a buyer opens its seal, between the end of the auction window and the close.
+
+    The first accepted reveal of a job fixes what the nodes offer (`registry.offers`): chance comes
+    from the salts, and who registers or tops up when they are known is no candidate.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, NOT_AUTHORISED (not a buyer), WRONG_FORMAT (bids
     are open here), ALREADY_DONE or WRONG_PHASE (slot not in auction), TOO_EARLY (auction_window not
@@ -151,7 +157,7 @@ def reveal(
         salt=salt,
     )
     late = ledger.block - row.since - rules.auction_window
-    is_bad = (tau_bps < 0) | (tau_bps > BPS) | (own(row.seals, buyer) != opened)
+    is_bad = (tau_bps < 0) | (tau_bps > BPS) | (read(row.seals, buyer) != opened)
     reason = first_failure(
         [
             check_actor(ledger, buyer),
@@ -163,8 +169,8 @@ def reveal(
             (Reason.TOO_LATE, late >= rules.reveal_window),
             (Reason.BAD_VALUE, is_bad),
             (Reason.BID_TOO_LOW, amount < jnp.maximum(rules.reserve, 1)),
-            (Reason.NOT_ENOUGH_MONEY, amount > own(row.deposits, buyer)),
-            (Reason.ALREADY_DONE, own(row.bids, buyer) != 0),
+            (Reason.NOT_ENOUGH_MONEY, amount > read(row.deposits, buyer)),
+            (Reason.ALREADY_DONE, read(row.bids, buyer) != 0),
         ]
     )
     new = edit_job(
@@ -174,5 +180,7 @@ def reveal(
         taus=put(row.taus, buyer, tau_bps),
         models=put(row.models, buyer, model),
         metrics=put(row.metrics, buyer, metric),
+        offered=jnp.where(row.frozen, row.offered, offers(ledger, rules, row.since)),
+        frozen=jnp.ones_like(row.frozen),
     )
     return commit(reason, new, ledger)

@@ -13,6 +13,7 @@ from flax import struct
 from d2m_jax.core.money import BPS, INT_MAX
 from d2m_jax.core.types import Number
 from d2m_jax.ledger.codes import Phase
+from d2m_jax.ledger.rules import Rules
 
 MAX_WEIGHT = 2**15  # largest payment weight of one seller
 MAX_SELLERS = 65_535  # so that a sum of weights stays below 2**31
@@ -22,23 +23,25 @@ NOBODY = -1
 class Layout(NamedTuple):
     """Who owns which account: buyers, then sellers, then nodes, then the treasury.
 
-    The treasury account is the arbiter. Roles are disjoint accounts, so a buyer is never a seller
-    of its own job.
+    The treasury gets the fees and may do what every account may. Roles are disjoint accounts, so a
+    buyer is never a seller of its own job. Of the units of a job the last one is its verification,
+    all others are rounds.
     """
 
     num_buyers: int
     num_sellers: int
     num_nodes: int
     num_jobs: int = 1
+    num_units: int = 21
 
     @property
     def num_accounts(self) -> int:
-        """A = U + N + C + 1."""
+        """A = B + N + C + 1."""
         return self.num_buyers + self.num_sellers + self.num_nodes + 1
 
     @property
     def treasury(self) -> int:
-        """Account of the arbiter, where fees go."""
+        """Account where fees go."""
         return self.num_accounts - 1
 
     @property
@@ -66,8 +69,8 @@ class Layout(NamedTuple):
 
     @property
     def payload_size(self) -> int:
-        """Length of the vector that an action carries: max(N, C)."""
-        return max(self.num_sellers, self.num_nodes)
+        """Length of the vector that an action carries: seats [C], or a content [2 N + 4]."""
+        return max(self.num_nodes, 2 * self.num_sellers + 4)
 
 
 @struct.dataclass
@@ -76,50 +79,55 @@ class Jobs:
 
     phase: jax.Array  # [J] int32, see Phase
     since: jax.Array  # [J] int32, block of the last progress: windows count from here
+    serial: jax.Array  # [J] int32 number of the latest request for a unit, never falls
     tags: jax.Array  # [J] int32 bitmask asked for
     # bids, one column per buyer; from the close on they only tell what was bid
-    bids: jax.Array  # [J, U] int32 each buyer's own highest or revealed bid, 0 none
-    deposits: jax.Array  # [J, U] int32 money held for the bids, 0 from the close on
-    seals: jax.Array  # [J, U] int32 commitments of sealed bids, 0 none
-    taus: jax.Array  # [J, U] int32 threshold that goes with the bid, basis points
-    models: jax.Array  # [J, U] int32 digest of the model asked for
-    metrics: jax.Array  # [J, U] int32 digest of the metric, with its examples
+    bids: jax.Array  # [J, B] int32 each buyer's own highest or revealed bid, 0 none
+    deposits: jax.Array  # [J, B] int32 money held for the bids, 0 from the close on
+    seals: jax.Array  # [J, B] int32 commitments of sealed bids, 0 none
+    taus: jax.Array  # [J, B] int32 threshold that goes with the bid, basis points
+    models: jax.Array  # [J, B] int32 digest of the model asked for
+    metrics: jax.Array  # [J, B] int32 digest of the metric, with its examples
+    # the electorate, fixed before anybody knows what is drawn
+    offered: jax.Array  # [J, C] int32, no money: what each node will pledge
+    frozen: jax.Array  # [J] bool, a bid was revealed: what is offered is fixed
     # the request of the winner, fixed at the close
     buyer: jax.Array  # [J] int32 leader of an ascending auction, then the winner; -1 nobody
     tau_bps: jax.Array  # [J] int32 threshold on the metric
     model: jax.Array  # [J] int32 digest
     metric: jax.Array  # [J] int32 digest
-    metric_bps: jax.Array  # [J] int32 as reported
-    base_bps: jax.Array  # [J] int32 metric of the initial model, as reported
+    metric_bps: jax.Array  # [J] int32 as verified
+    base_bps: jax.Array  # [J] int32 metric of the initial model, as verified
     price: jax.Array  # [J] int32, 0 until the auction is closed
     # money held for the job
     seller_pool: jax.Array  # [J] int32
     compute_pool: jax.Array  # [J] int32
     fee_pool: jax.Array  # [J] int32
     bond: jax.Array  # [J] int32
+    forfeited: jax.Array  # [J] int32, what the guilty lost and nobody has got yet
     locked: jax.Array  # [J, N] int32, deposits of sellers pledged to the job
     pledged: jax.Array  # [J, C] int32, stakes of nodes pledged to the job
     held: jax.Array  # [J, C] int32, slashed from the pledge, waits for the end of the job
-    earned: jax.Array  # [J, C] int32, rewards of rounds, wait for the end of the job
-    missed: jax.Array  # [J, C] int32, no money: rewards of the rounds in which the node was wrong
-    # training
+    earned: jax.Array  # [J, C] int32, rewards of units, wait for the end of the job
+    # training and verification
     matched: jax.Array  # [J, N] bool
-    excluded: jax.Array  # [J, N] bool, slashed for harm: paid nothing
+    excluded: jax.Array  # [J, N] bool, evidence of harm: paid nothing
     weights: jax.Array  # [J, N] int32 payment weights in [0, MAX_WEIGHT]
-    round: jax.Array  # [J] int32 rounds settled
-    rated: jax.Array  # [J] int32 rounds after which the sellers were rated
+    round: jax.Array  # [J] int32 rounds booked
+    results: jax.Array  # [J, U] int32 accepted digest of each unit, 0 none
+    papers: jax.Array  # [J, U, C] int32 digest that each node revealed in its vote, 0 none
     opened: jax.Array  # [J] bool, the buyer has opened its examples
+    spoilt: jax.Array  # [J] bool, a round was overturned
     released: jax.Array  # [J] bool, the price is paid and so the model is the buyer's
     # dispute
     disputer: jax.Array  # [J] int32 account, -1 nobody
-    accused: jax.Array  # [J] int32 account, -1 nobody
-    disputed_round: jax.Array  # [J] int32, -1 none
+    disputed_unit: jax.Array  # [J] int32, -1 none
     # the account of the job: price + compensation = paid (three ways) + refunded, in the end
     compensation: jax.Array  # [J] int32 slashed stake that was not burned
-    compute_paid: jax.Array  # [J] int32 to nodes, rewards and compensation
+    compute_paid: jax.Array  # [J] int32 to nodes, rewards and compensation, and to disputers
     seller_paid: jax.Array  # [J] int32
     fee_paid: jax.Array  # [J] int32
-    refunded: jax.Array  # [J] int32 of the price, back to the buyer
+    refunded: jax.Array  # [J] int32 to the buyer, of the price and of what was forfeited
 
 
 @struct.dataclass
@@ -150,45 +158,61 @@ class Ledger:
     def layout(self) -> Layout:
         """The account layout, read off the (unbatched) shapes."""
         num_jobs, num_sellers = self.jobs.locked.shape
+        num_units = self.jobs.results.shape[1]
         return Layout(
             num_buyers=self.balances.shape[0] - num_sellers - self.num_nodes - 1,
             num_sellers=num_sellers,
             num_nodes=self.num_nodes,
             num_jobs=num_jobs,
+            num_units=num_units,
         )
 
 
 Result: TypeAlias = tuple[Ledger, jax.Array]  # of a transition: after it, and the receipt [] int32
 
 
-BY_BUYER = ("bids", "deposits", "seals", "taus", "models", "metrics")  # fields [J, U] of `Jobs`
+BY_BUYER = ("bids", "deposits", "seals", "taus", "models", "metrics")  # fields [J, B] of `Jobs`
+BY_NODE = ("offered", "pledged", "held", "earned")  # fields [J, C]
+POOLS = ("seller_pool", "compute_pool", "fee_pool")  # fields [J]
+MONEY = (*POOLS, "bond", "forfeited", "locked", "pledged", "held", "earned")  # of a job that runs
+BY_SELLER = ("locked", "weights")  # fields [J, N]
+MARKS = ("matched", "excluded")  # fields [J, N] bool
+FLAGS = ("frozen", "opened", "spoilt", "released")  # fields [J] bool
+NAMES = ("buyer", "disputer", "disputed_unit")  # fields [J], -1 where there is none
 
-BY_NODE = ("pledged", "held", "earned", "missed")  # fields [J, C]
 
-
-def empty_jobs(num_jobs: int, num_sellers: int, num_buyers: int, num_nodes: int) -> Jobs:
+def empty_jobs(layout: Layout) -> Jobs:
     """All slots idle."""
-    zero = jnp.zeros(num_jobs, jnp.int32)
-    nobody = jnp.full(num_jobs, NOBODY, jnp.int32)
-    zeros = jnp.zeros((num_jobs, num_sellers), jnp.int32)
-    no = jnp.zeros((num_jobs, num_sellers), bool)
-    scalars = {name: zero for name in Jobs.__dataclass_fields__}
-    bids = {name: jnp.zeros((num_jobs, num_buyers), jnp.int32) for name in BY_BUYER}
-    stakes = {name: jnp.zeros((num_jobs, num_nodes), jnp.int32) for name in BY_NODE}
-    flags = {name: jnp.zeros(num_jobs, bool) for name in ("opened", "released")}
-    vectors = {"locked": zeros, "weights": zeros, "matched": no, "excluded": no}
-    people = {"buyer": nobody, "disputer": nobody, "accused": nobody, "disputed_round": nobody}
+    jobs = layout.num_jobs
+
+    def zeros(names: tuple[str, ...], *size: int) -> dict[str, jax.Array]:
+        return dict.fromkeys(names, jnp.zeros((jobs, *size), jnp.int32))
+
+    numbers = {
+        **zeros(tuple(Jobs.__dataclass_fields__)),
+        **zeros(BY_BUYER, layout.num_buyers),
+        **zeros(BY_NODE, layout.num_nodes),
+        **zeros(BY_SELLER, layout.num_sellers),
+        **zeros(("results",), layout.num_units),
+        **zeros(("papers",), layout.num_units, layout.num_nodes),
+    }
+    marks = jnp.zeros((jobs, layout.num_sellers), bool)
     return Jobs(
-        **{
-            **scalars,
-            **bids,
-            **stakes,
-            **flags,
-            **vectors,
-            **people,
-            "phase": zero + int(Phase.IDLE),
-        }
+        **numbers
+        | dict.fromkeys(MARKS, marks)
+        | dict.fromkeys(FLAGS, jnp.zeros(jobs, bool))
+        | dict.fromkeys(NAMES, jnp.full(jobs, NOBODY, jnp.int32))
+        | {"phase": jnp.full(jobs, int(Phase.IDLE), jnp.int32)}
     )
+
+
+def rounds_of(of: Ledger | Jobs, rules: Rules) -> jax.Array:
+    """[] int32: R, the rounds of a job: `rules.num_rounds`, and at most U - 1.
+
+    Units 0 .. R - 1 are rounds, R is the verification, R + 1 + u the dispute of unit u.
+    """
+    jobs = of.jobs if isinstance(of, Ledger) else of
+    return jnp.minimum(rules.num_rounds, jobs.results.shape[-1] - 1)
 
 
 def check_supply(*funds: object) -> None:
@@ -229,18 +253,20 @@ def new_ledger(
 
     Args:
         layout: how many of each role.
-        buyer_funds: [U] or [] integer units of each buyer.
+        buyer_funds: [B] or [] integer units of each buyer.
         seller_funds: [N] or [] integer units of each seller.
         node_funds: [C] or [] integer units of each node.
-        treasury_funds: [] integer units of the arbiter.
+        treasury_funds: [] integer units of the treasury.
         reputation_bps: [N] or [] first reputation of the sellers.
 
     Raises:
         ValueError: impossible layout or funds.
     """
-    if min(layout) < 0 or layout.num_jobs < 1 or layout.num_sellers > MAX_SELLERS:
+    is_short = layout.num_jobs < 1 or layout.num_units < 2
+    if min(layout) < 0 or is_short or layout.num_sellers > MAX_SELLERS:
         raise ValueError(
-            f"impossible layout {layout}: at least one job, at most {MAX_SELLERS} sellers"
+            f"impossible layout {layout}: at least one job of two units, at most {MAX_SELLERS} "
+            "sellers"
         )
     parts = [
         (buyer_funds, layout.num_buyers),
@@ -272,6 +298,6 @@ def new_ledger(
         asks=per_seller,
         max_taus=per_seller,
         reputation_bps=jnp.broadcast_to(jnp.asarray(reputation_bps, jnp.int32), (num_sellers,)),
-        jobs=empty_jobs(layout.num_jobs, num_sellers, layout.num_buyers, layout.num_nodes),
+        jobs=empty_jobs(layout),
         num_nodes=layout.num_nodes,
     )

@@ -1,27 +1,22 @@
-"""Gas of a vote, measured on the votes' contract: a table by kind of action.
+"""Gas of a vote by itself: the rows of the table in `gas.py` that are the votes' own.
 
-Counted beside the ledger, as in `gas.py`. The numbers are those of `contracts/votes_gas.py`.
+For a unit of several sets; one in which a single set decides is in `gas.gas_of_round`.
 """
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax.ledger.accounts import integer
+from d2m_jax.ledger.codes import Kind
+from d2m_jax.ledger.gas import GAS, NEW_DIGEST, NEW_NODE
 from d2m_jax.ledger.votes_machine import VoteKind
 
-# Fixed, per node of the pool, per seat of the set. In the steady state: every storage slot has been
-# used before, the electorate is that of the last unit. Rule "lead", uniform sortition.
+__all__ = ["NEW_DIGEST", "NEW_NODE", "VOTE_GAS", "gas_of_unit", "gas_of_vote"]
+
+# Fixed, per node of the pool, per seat of the set. Rule "lead", uniform sortition.
 VOTE_GAS: dict[VoteKind, tuple[int, int, int]] = {
-    VoteKind.WAIT: (0, 0, 0),
-    VoteKind.OPEN_UNIT: (81131, 1846, 0),
-    VoteKind.DRAW: (65331, 1370, 8193),
-    VoteKind.COMMIT_VOTE: (45980, 0, 0),
-    VoteKind.REVEAL_VOTE: (66275, 0, 0),
-    VoteKind.TALLY: (42311, 0, 0),
-    VoteKind.OPEN_CONTENT: (44992, 0, 0),
+    kind: (GAS[Kind[kind.name]][0], *GAS[Kind[kind.name]][3:5]) for kind in VoteKind
 }
-NEW_NODE = 34200  # and more for a node that was never drawn in the slot: two storage slots
-NEW_DIGEST = 15149  # and more for who reveals a digest first
 
 
 def gas_of_vote(
@@ -37,7 +32,7 @@ def gas_of_vote(
     Args:
         kind: [...] int32, see `VoteKind`.
         num_nodes: [...] int32, C.
-        num_seats: [...] int32 seats of the set that is drawn.
+        num_seats: [...] int32 seats of the set that is drawn, or of all sets of the last unit.
     """
     rows = jnp.asarray([VOTE_GAS[k] for k in VoteKind], jnp.int32)[integer(kind)]
     counts = [integer(x) for x in (1, num_nodes, num_seats)]
@@ -56,5 +51,5 @@ def gas_of_unit(num_nodes: int | jax.Array, seats: jax.Array) -> jax.Array:
     per_set += gas_of_vote(VoteKind.TALLY)
     per_seat = gas_of_vote(VoteKind.COMMIT_VOTE) + gas_of_vote(VoteKind.REVEAL_VOTE)
     sets = jnp.where(seats > 0, per_set + seats * per_seat, 0).sum(dtype=jnp.int32)
-    once = gas_of_vote(VoteKind.OPEN_UNIT, num_nodes=num_nodes)
+    once = gas_of_vote(VoteKind.OPEN_UNIT, num_nodes=num_nodes, num_seats=seats.sum())
     return once + sets + gas_of_vote(VoteKind.OPEN_CONTENT) + NEW_DIGEST

@@ -9,9 +9,11 @@ from d2m_jax import cone, privacy
 from d2m_jax import ledger as books
 from d2m_jax.config.hparams import HParams
 from d2m_jax.ledger import Ledger, Phase, Rules, Verdict
+from d2m_jax.ledger.contents import round_content
+from d2m_jax.market.decisions import as_decision
 from d2m_jax.market.parts import Parts
 from d2m_jax.market.scene import LearningState, RoundWork
-from d2m_jax.market.state import JOB, MarketState, RoundInfo, Slot
+from d2m_jax.market.state import ANYBODY, JOB, MarketState, RoundInfo, Slot
 
 
 def is_running(ledger: Ledger, job: Slot = JOB) -> jax.Array:
@@ -50,31 +52,35 @@ def credit(
 class Booking(NamedTuple):
     """What the ledger is told of a job's round."""
 
-    outcomes: jax.Array  # [C] int32, codes of `Outcome`
-    verdicts: jax.Array  # [N] int32, codes of `Verdict`
+    consensus: cone.Consensus
+    content: jax.Array  # [L] int32, of the digest that was accepted
 
 
 def booking_of(
     work: RoundWork, consensus: cone.Consensus, is_right: jax.Array, num_sellers: int
 ) -> Booking:
-    """How the nodes voted, and what the defence said of the sellers if that was accepted."""
+    """How the nodes voted, and what the defence said of the sellers; a wrong result says nothing.
+
+    Model and metric are not told: digests here are numbers, and training ends with the last round.
+    """
     who = jnp.where(work.selection.present, work.selection.indices, num_sellers)
     verdicts = jnp.where(work.info.accepted, Verdict.ACCEPTED, Verdict.FLAGGED)
     verdicts = jnp.zeros(num_sellers, jnp.int32).at[who].set(verdicts, mode="drop")
-    return Booking(consensus.outcome, jnp.where(is_right, verdicts, Verdict.NOT_SAMPLED))
+    verdicts = jnp.where(is_right, verdicts, Verdict.NOT_SAMPLED)
+    return Booking(consensus, round_content(jnp.int32(0), verdicts))
 
 
 def book_round(
     ledger: Ledger, rules: Rules, booking: Booking, job: Slot = JOB
 ) -> tuple[Ledger, jax.Array]:
-    """Nodes are paid and slashed, sellers rated.
+    """Nodes are paid and slashed, sellers rated, by whoever books it.
 
     Returns:
         The ledger, and the [] int32 units that the nodes earned.
     """
-    actor, before = ledger.layout.treasury, ledger.jobs.earned[job]
-    ledger, _ = books.settle_round(ledger, rules, actor=actor, job=job, outcomes=booking.outcomes)
-    ledger, _ = books.rate_sellers(ledger, rules, actor=actor, job=job, verdicts=booking.verdicts)
+    before = ledger.jobs.earned[job]
+    decision = as_decision(ledger, job, *booking)
+    ledger, _ = books.book_round(ledger, rules, actor=ANYBODY, job=job, decision=decision)
     return ledger, (ledger.jobs.earned[job] - before).sum(dtype=jnp.int32)
 
 
@@ -109,4 +115,6 @@ def describe_round(
         executions=consensus.executions,
         latency=consensus.latency,
         nodes_paid=jnp.int32(0),
+        seats=consensus.seat,
+        outcomes=consensus.outcome,
     )

@@ -1,10 +1,11 @@
 """The end of a job: CONE votes on the metric, disputes are heard, the ledger settles or refunds.
 
-What the D2M paper says is that the arbiter resolves disputes; the steps are our choice. Read next:
-`disputes.py`, `ledger/settlement.py` and `ledger/disputes.py`.
+The D2M paper says that disputes are resolved; the steps are our choice. Read next: `hearing.py`,
+`ledger/settlement.py` and `ledger/disputes.py`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,10 +17,13 @@ from d2m_jax.config.hparams import HParams
 from d2m_jax.core.trees import choose
 from d2m_jax.core.types import Key, Number
 from d2m_jax.ledger import Ledger, Rules
+from d2m_jax.ledger.contents import round_content, verification_content
 from d2m_jax.ledger.rules import BPS
-from d2m_jax.market import disputes
 from d2m_jax.market.auction import EXAMPLES
-from d2m_jax.market.state import Closing, MarketState, Slot
+from d2m_jax.market.decisions import RIGHT, as_decision
+from d2m_jax.market.disputes import revote
+from d2m_jax.market.hearing import Dispute, Hearing, Matter, hear_all
+from d2m_jax.market.state import ANYBODY, Closing, MarketState, Slot
 
 
 class Case(NamedTuple):
@@ -30,26 +34,25 @@ class Case(NamedTuple):
     rules: Rules
     job: Slot
     true_bps: jax.Array  # [] int32, the metric of the model, in basis points
+    harmful: jax.Array  # [N] bool, matched sellers against which there is evidence of harm
+    weights: jax.Array  # [N] int32, of the payment
     vote: Callable[..., cone.Consensus]  # (key, state, hparams) -> Consensus
-    pay: Callable[[jax.Array], jax.Array]  # scores [N] -> integer weights [N]
 
 
 class Lots(NamedTuple):
     """Uniform draws in [0, 1) that decide what people do."""
 
-    notice: jax.Array  # [] whether a wrong acceptance is noticed
+    notice: jax.Array  # [] whether wrong results are noticed
     lie: jax.Array  # [] whether who loses disputes for no reason
     keep: jax.Array  # [] whether the buyer keeps its examples back
 
 
 class Verification(NamedTuple):
-    """How the vote on the metric went, and what was told to the ledger."""
+    """How the vote on the metric went, and what the ledger knows of it."""
 
     consensus: cone.Consensus
     reported: jax.Array  # [] int32, basis points
-    decided: jax.Array  # [] bool, the ledger took the report
-    slashed: jax.Array  # [N] bool, sellers punished on evidence of harm
-    weights: jax.Array  # [N] int32, of the payment
+    decided: jax.Array  # [] bool, there is a metric
 
 
 def close_job(
@@ -62,19 +65,19 @@ def close_job(
     vote: Callable[..., cone.Consensus],
     job: Slot,
     pay: Callable[[jax.Array], jax.Array] = incentives.to_weights,
-    dispute: disputes.Dispute = disputes.revote,
+    dispute: Dispute = revote,
 ) -> tuple[Ledger, Closing]:
-    """Verifies and hears at most one dispute; `settle_or_refund` ends the job.
+    """Verifies, and hears a dispute of every wrong result; `settle_or_refund` ends the job.
 
     1. CONE votes on the metric; nodes are judged as for a round. A false metric says
        `conduct.false_metric`, high or low; without a decision the job times out. A buyer that
        withholds its examples (`conduct.withheld_metric`) pays as if tau were reached.
-    2. Sellers with evidence of harm lose deposit and pay.
-    3. A wrong result that was accepted in training or verification may be disputed; so may, for no
-       reason, a right one, by who loses by the metric (the buyer when it reaches tau, else an
-       honest seller). Who disputes when, and what decides, is the way of the market:
+    2. Sellers with evidence of harm have no weight; at the settlement they lose their deposits.
+    3. Every wrong result that was accepted in training or verification may be disputed; where there
+       is none, so may, for no reason, a right metric, by who loses by it (the buyer when it reaches
+       tau, else an honest seller). Who disputes when, and what decides, is the way of the market:
        `disputes.py`.
-    4. A spoilt model fails the job; if only the metric was false, the true one is reported instead.
+    4. A spoilt model fails the job; if only the metric was false, the true one holds instead.
 
     Args:
         key: consumed.
@@ -92,26 +95,40 @@ def close_job(
     """
     vote_key, lots_key, again_key = jax.random.split(key, 3)
     lots = Lots(*jax.random.uniform(lots_key, (3,)))
-    case = Case(state, hparams, rules, job, in_bps(metric), vote, pay)
+    harmful = sampling.slashable(state.learning.defence) & state.ledger.jobs.matched[job]
+    weights = pay(jnp.where(harmful, 0.0, state.scores))
+    case = Case(state, hparams, rules, job, in_bps(metric), harmful, weights, vote)
     ledger, found = verify(vote_key, case, lots)
     matter = bring(case, ledger, found, lots)
-    heard = dispute(again_key, matter)
-    ledger, corrected = correct(case, found, matter, heard)
-    closing = Closing(
+    ledger, heard = hear_all(again_key, matter, dispute)
+    return ledger, closing_of(case, metric, found, matter, ledger, heard)
+
+
+def closing_of(
+    case: Case,
+    metric: jax.Array,
+    found: Verification,
+    matter: Matter,
+    ledger: Ledger,
+    heard: Hearing,
+) -> Closing:
+    """What happened: `matter` is before the disputes, `ledger` after them, `heard` [R + 1, ...]."""
+    row = jax.tree.map(lambda x: x[case.job], ledger.jobs)
+    stands = (row.phase == books.Phase.CHALLENGE) & ~row.spoilt
+    return Closing(
         metric=metric,
         reported_bps=jnp.where(found.decided, found.reported, -1),
         accepted_digest=jnp.where(found.decided, found.consensus.accepted, -1),
-        disputed=heard.disputed,
-        was_true=matter.has_reason,
-        upheld=heard.upheld,
-        corrected=corrected,
-        slashed=found.slashed,
-        weights=found.weights,
-        messages=heard.messages,
-        delay=heard.delay,
-        gas=heard.gas,
+        disputed=heard.disputed.any(),
+        was_true=_wrong_results(matter).any(),
+        upheld=heard.upheld.any(),
+        corrected=stands & matter.has_reason & heard.upheld[matter.unit],
+        slashed=stands & row.excluded,
+        weights=case.weights,
+        messages=heard.messages.sum(dtype=jnp.int32),
+        delay=heard.delay.sum(dtype=jnp.int32),
+        gas=heard.gas.sum(dtype=jnp.int32),
     )
-    return ledger, closing
 
 
 def in_bps(share: Number) -> jax.Array:
@@ -120,26 +137,17 @@ def in_bps(share: Number) -> jax.Array:
 
 
 def verify(key: Key, case: Case, lots: Lots) -> tuple[Ledger, Verification]:
-    """CONE votes on the metric, sellers with evidence of harm are slashed, the result is told."""
-    state, conduct, rules = case.state, case.hparams.conduct, case.rules
+    """The buyer opens its examples, CONE votes on the metric, somebody books the result."""
+    state, conduct, rules, job = case.state, case.hparams.conduct, case.rules, case.job
     consensus = case.vote(key, state, case.hparams)
-    withheld = lots.keep < conduct.withheld_metric
-    consensus = consensus._replace(  # without examples nobody can work, and nobody is to blame
-        accepted=jnp.where(withheld, -1, consensus.accepted),
-        outcome=jnp.where(withheld, books.Outcome.NOT_DRAWN, consensus.outcome),
-    )
-    actor = state.ledger.layout.treasury
-    ledger, _ = books.settle_round(
-        state.ledger, rules, actor=actor, job=case.job, outcomes=consensus.outcome
-    )
-    ledger = choose(withheld, ledger, open_examples(ledger, rules, case.job))
-    ledger, slashed = slash_harmful(ledger, rules, state, case.job)
-    weights = case.pay(jnp.where(slashed, 0.0, state.scores))
-    reported = jnp.where(consensus.accepted > 0, in_bps(conduct.false_metric), case.true_bps)
-    told, receipt = report(case, ledger, reported, weights)
-    decided = (consensus.accepted >= 0) & (receipt == books.Reason.OK)
-    ledger = choose(decided, told, ledger)
-    return ledger, Verification(consensus, reported, decided, slashed, weights)
+    ledger = open_examples(state.ledger, rules, job)
+    ledger, _ = books.advance(ledger, rules, blocks=2 * consensus.attempts)
+    decision = as_decision(ledger, job, consensus, content_of(case, consensus.accepted))
+    booked, _ = books.book_verification(ledger, rules, actor=ANYBODY, job=job, decision=decision)
+    # without examples nobody can work, and nobody is to blame
+    ledger = choose(lots.keep < conduct.withheld_metric, state.ledger, booked)
+    decided = ledger.jobs.phase[job] == books.Phase.CHALLENGE
+    return ledger, Verification(consensus, reported_bps(case, consensus.accepted), decided)
 
 
 def open_examples(ledger: Ledger, rules: Rules, job: Slot) -> Ledger:
@@ -150,58 +158,68 @@ def open_examples(ledger: Ledger, rules: Rules, job: Slot) -> Ledger:
     )[0]
 
 
-def report(
-    case: Case, ledger: Ledger, metric_bps: jax.Array, weights: jax.Array
-) -> tuple[Ledger, jax.Array]:
-    """The metric is told to the ledger; with partial payment what an untrained model has, too."""
+def reported_bps(case: Case, accepted: jax.Array) -> jax.Array:
+    """[] int32: the metric that an accepted digest tells."""
+    return jnp.where(accepted > 0, in_bps(case.hparams.conduct.false_metric), case.true_bps)
+
+
+def content_of(case: Case, accepted: jax.Array) -> jax.Array:
+    """[L] int32: content of the verification; with partial payment an untrained model's, too.
+
+    Who lies about the metric says the truth about all else.
+    """
     base = jnp.where(case.rules.partial_payment != 0, in_bps(case.state.base_metric), 0)
-    return books.report_metric(
-        ledger,
-        case.rules,
-        actor=ledger.layout.treasury,
-        job=case.job,
-        metric_bps=metric_bps,
-        weights=weights,
-        base_metric_bps=base,
+    jobs = case.state.ledger.jobs
+    return verification_content(
+        metric_bps=reported_bps(case, accepted),
+        base_bps=base,
+        model=jobs.model[case.job],
+        metric=jobs.metric[case.job],
+        weights=case.weights,
+        harmful=case.harmful,
     )
 
 
-def bring(case: Case, ledger: Ledger, found: Verification, lots: Lots) -> disputes.Matter:
-    """What can be disputed: a wrong result that was accepted in training or verification."""
-    state, conduct, consensus = case.state, case.hparams.conduct, found.consensus
-    is_false = (consensus.accepted > 0) & found.decided
-    wrong = state.wrong_nodes | ((consensus.outcome == books.Outcome.MATCHED) & is_false)
-    last = ledger.jobs.round[case.job] - 1
-    larger = cone.larger(case.hparams.cone, consensus.executions, ledger.layout.num_nodes)
+def bring(case: Case, ledger: Ledger, found: Verification, lots: Lots) -> Matter:
+    """What can be disputed, and by whom; of the units it names the verification."""
+    state, conduct = case.state, case.hparams.conduct
+    larger = cone.larger(case.hparams.cone, found.consensus.executions, ledger.layout.num_nodes)
 
     def again(key: Key, ledger: Ledger) -> cone.Consensus:
         return case.vote(key, state._replace(ledger=ledger), case.hparams.replace(cone=larger))
 
-    return disputes.Matter(
+    matter = Matter(
         ledger=ledger,
         rules=case.rules,
         job=case.job,
-        round=jnp.where(state.wrong_round >= 0, state.wrong_round, last),
-        wrong=wrong,
-        only_metric=wrong.any() & (state.wrong_round < 0),
+        unit=books.rounds_of(ledger, case.rules),
+        may_lie=False,
         honest=state.roles.behaviour == cone.Behaviour.HONEST,
-        voters=consensus.outcome != books.Outcome.NOT_DRAWN,
-        loser=_loser(ledger, state, found.reported, wrong.any(), case.job),
+        loser=jnp.int32(books.NOBODY),
         vigilance=conduct.vigilance,
         false_dispute=conduct.false_dispute,
         lots=(lots.notice, lots.lie),
         again=again,
+        content=partial(_content_of_unit, case),
         block_time=case.hparams.cone.t_block,
     )
+    has_reason = _wrong_results(matter).any()
+    return matter._replace(loser=_loser(ledger, state, found.reported, has_reason, case.job))
 
 
-def correct(
-    case: Case, found: Verification, matter: disputes.Matter, heard: disputes.Hearing
-) -> tuple[Ledger, jax.Array]:
-    """The ledger after the dispute, with the true metric if only that was false, and whether so."""
-    corrects = heard.upheld & matter.only_metric
-    corrected, _ = report(case, heard.ledger, case.true_bps, found.weights)
-    return choose(corrects, corrected, heard.ledger), corrects
+def _content_of_unit(case: Case, unit: jax.Array, accepted: jax.Array) -> jax.Array:
+    """[L] int32: of a unit that was executed again; of a round nothing but its model matters."""
+    is_last = unit == books.rounds_of(case.state.ledger, case.rules)
+    verdicts = jnp.zeros_like(case.weights)
+    trained = round_content(jnp.int32(0), verdicts)
+    return jnp.where(is_last, content_of(case, accepted), trained)
+
+
+def _wrong_results(matter: Matter) -> jax.Array:
+    """[R + 1] bool: units in which a wrong result was accepted, of a job that can be disputed."""
+    jobs = matter.ledger.jobs
+    is_open = jobs.phase[matter.job] == books.Phase.CHALLENGE
+    return is_open & (jobs.results[matter.job] > RIGHT)
 
 
 def settle_or_refund(
@@ -214,11 +232,10 @@ def settle_or_refund(
         rules: terms.
         each: `(action, ledger) -> (ledger, receipts)`: does `action(job, ledger)` for every job.
     """
-    actor = ledger.layout.treasury
     ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
-    ledger, _ = each(lambda job, now: books.settle(now, rules, actor=actor, job=job), ledger)
+    ledger, _ = each(lambda job, now: books.settle(now, rules, actor=ANYBODY, job=job), ledger)
     ledger, _ = books.advance(ledger, rules, blocks=rules.timeout)
-    return each(lambda job, now: books.time_out(now, rules, actor=actor, job=job), ledger)[0]
+    return each(lambda job, now: books.time_out(now, rules, actor=ANYBODY, job=job), ledger)[0]
 
 
 def _loser(
@@ -237,21 +254,3 @@ def _loser(
     unpaid = ledger.jobs.matched[job] & ~(has_reason & state.roles.bad_seller)
     seller = jnp.where(unpaid.any(), layout.seller(jnp.argmax(unpaid)), books.NOBODY)
     return jnp.where(reported < ledger.jobs.tau_bps[job], seller, ledger.jobs.buyer[job])
-
-
-def slash_harmful(
-    ledger: Ledger,
-    rules: Rules,
-    state: MarketState,
-    job: Slot,
-) -> tuple[Ledger, jax.Array]:
-    """Slashes the matched sellers against whom the defence holds evidence of harm.
-
-    Returns:
-        The ledger and the [N] bool of those slashed.
-    """
-    evidence = sampling.slashable(state.learning.defence)
-    ledger, receipts = books.slash_sellers(
-        ledger, rules, actor=ledger.layout.treasury, job=job, guilty=evidence
-    )
-    return ledger, evidence & (receipts == books.Reason.OK)

@@ -27,6 +27,7 @@ from d2m_jax.core.types import Key
 from d2m_jax.data import Dataset, FederatedData, check_num_classes
 from d2m_jax.ledger import Layout, Ledger
 from d2m_jax.market.auction import enrol
+from d2m_jax.market.backdoors import attack_success
 from d2m_jax.market.closing import close_job, settle_or_refund
 from d2m_jax.market.given import check_given
 from d2m_jax.market.jobs import each_job, has_own_data, in_turn, of_each, own_part, with_shared
@@ -36,6 +37,7 @@ from d2m_jax.market.parts import Parts, make_parts
 from d2m_jax.market.requests import asked_tags
 from d2m_jax.market.roles import Roles, draw_roles
 from d2m_jax.market.state import (
+    ANYBODY,
     Closing,
     Evaluation,
     MarketOutcome,
@@ -226,7 +228,7 @@ def init(
     else:
 
         def clear(job: Slot, ledger: Ledger) -> tuple[Ledger, jax.Array]:
-            return books.reset_job(ledger, rules, actor=layout.treasury, job=job)
+            return books.reset_job(ledger, rules, actor=ANYBODY, job=job)
 
         ledger, _ = each(clear, ledger)
     opening = ledger
@@ -249,8 +251,6 @@ def init(
         scores=same(jnp.zeros(spec.num_sellers, jnp.float32)),
         drawn=nobody,
         accepted=nobody,
-        wrong_round=same(jnp.int32(-1)),
-        wrong_nodes=same(jnp.zeros(spec.num_nodes, bool)),
         auction=auction,
         opening=opening,
     )
@@ -306,6 +306,10 @@ def finish(
             dispute=parts.dispute(hparams),
         )
 
+    def succeed(job: Slot, state: MarketState, data: FederatedData) -> jax.Array:
+        del job
+        return attack_success(parts, state.learning.theta, hparams, data)
+
     metric = each_job(num_jobs, examine, state, data)
     ledger, closing = in_turn(num_jobs, close, state.ledger, own_part(num_jobs, state), metric)
     ledger = settle_or_refund(ledger, rules, partial(in_turn, num_jobs))
@@ -320,6 +324,7 @@ def finish(
         defence=state.learning.defence,
         rounds=info,
         evaluations=evaluations,
+        attack_success=each_job(num_jobs, succeed, state, data),
     )
 
 

@@ -18,7 +18,7 @@ def check_money(spec: Spec, hparams: HParams) -> None:
     """Raises a ValueError, one sentence, for money or rules that make no sense."""
     money: Any = hparams.money
     rules: dict[str, Any] = {**DEFAULT_RULES, **hparams.rules}
-    check_rules({**rules, "num_rounds": spec.num_rounds + 1})
+    check_rules({**rules, "num_rounds": spec.num_rounds})
     check_entries(spec, hparams)
     for name in BY_BUYER:
         for value in getattr(money, name):

@@ -144,4 +144,5 @@ def job_of(outcome: MarketOutcome, job: int) -> MarketOutcome:
         defence=own(outcome.defence),
         rounds=over_time(outcome.rounds),
         evaluations=over_time(outcome.evaluations),
+        attack_success=outcome.attack_success[job],
     )

@@ -47,9 +47,8 @@ class Parts(NamedTuple):
         return hparams.defence._replace(horizon=float(self.spec.num_rounds))
 
     def rules(self, hparams: HParams) -> Rules:
-        """The ledger's terms: those of the auction; training and verification are paid work."""
-        fixed = {**format_of(self.spec.auction), "num_rounds": self.spec.num_rounds + 1}
-        return books.make_rules(**{**hparams.rules, **fixed})
+        """The ledger's terms: those of the auction; what stakes a node pledges, how many rounds."""
+        return books.make_rules(**{**hparams.rules, **fixed_rules(self.spec)})
 
     def dispute(self, hparams: HParams) -> Dispute:
         """How disputes are decided, with the numbers bound."""
@@ -58,6 +57,18 @@ class Parts(NamedTuple):
     def vote(self, hparams: HParams) -> Callable[..., cone.Consensus]:
         """`cone.decide` with the schedule, stop rule and sortition of the spec."""
         return partial(cone.decide, **cone_parts(self.spec, hparams), rice=self.spec.rice)
+
+
+def fixed_rules(spec: Spec) -> dict[str, int]:
+    """The rules that follow from a spec: in a vote by stake a node pledges all that it has."""
+    by_stake = int(spec.sortition != "uniform")
+    return {**format_of(spec.auction), "num_rounds": spec.num_rounds, "by_stake": by_stake}
+
+
+def layout_of(spec: Spec) -> Layout:
+    """The accounts and jobs of a market's ledger; a job's units are its rounds and one more."""
+    parties = spec.num_buyers, spec.num_sellers, spec.num_nodes
+    return Layout(*parties, num_jobs=spec.num_jobs, num_units=spec.num_rounds + 1)
 
 
 def make_parts(spec: Spec, task: Task) -> Parts:
@@ -69,7 +80,7 @@ def make_parts(spec: Spec, task: Task) -> Parts:
     return Parts(
         spec=spec,
         model=tasks.flatten(task),
-        layout=Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes, spec.num_jobs),
+        layout=layout_of(spec),
         attack=attack_of(spec),
         schedule=schedule_of(spec),
         contribution=held(spec, "contribution", _shares),

@@ -189,15 +189,18 @@ def attack(parts: Parts, scene: Scene, drawn: Drawn, worked: Worked, buyer: Buye
     acting, memory, hyper = parts.attack, scene.state.attack, scene.hparams.attack
     if acting.forge is None:
         return Sent(worked.updates, memory)
+    who, known = drawn.selection.indices, scene.state.defence
     view = AttackContext(
         previous=scene.state.previous,
         round_index=scene.round,
         mask=drawn.delivers,
-        ids=drawn.selection.indices,
+        ids=who,
         tolerated_f=drawn.tolerated,
         state=memory,
         defence=rehearsal(parts, scene, drawn, buyer),
         damage=buyer.damage,
+        mass=parts.spec.num_sellers * known.p[who],
+        reputation=known.reputation[who],
         max_norm=scene.hparams.learning.max_norm,
     )
     if acting.observe is not None:
@@ -249,6 +252,7 @@ def aggregate(
         losses_of=buyer.losses_of,
         grad_of_validation=buyer.gradient,
         root_update=buyer.root_update,
+        layers=parts.model.layers,
     )
     return Defended(
         *parts.defence(scene.hparams).aggregate(

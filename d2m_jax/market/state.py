@@ -11,6 +11,7 @@ from d2m_jax.market.roles import Roles
 from d2m_jax.market.scene import LearningState
 from d2m_jax.sampling import DefenceState
 
+ANYBODY = 0  # the account that does what every account may do
 JOB = 0  # the slot of the job that a market trains, where there is one
 Slot: TypeAlias = int | jax.Array
 
@@ -21,15 +22,15 @@ class Closing(NamedTuple):
     metric: jax.Array  # [] float32, true accuracy on the verdict examples
     reported_bps: jax.Array  # [] int32, what CONE first reported, -1 for nothing
     accepted_digest: jax.Array  # [] int32: 0 the true metric, > 0 a false one, -1 undecided
-    disputed: jax.Array  # [] bool
-    was_true: jax.Array  # [] bool, the dispute had a reason
-    upheld: jax.Array  # [] bool
-    corrected: jax.Array  # [] bool, only the metric was false: the true one was reported instead
+    disputed: jax.Array  # [] bool, some unit was
+    was_true: jax.Array  # [] bool, there was a reason to: a wrong result was accepted
+    upheld: jax.Array  # [] bool, some result was overturned
+    corrected: jax.Array  # [] bool, only the metric was false: the true one holds instead
     slashed: jax.Array  # [N] bool, sellers punished on evidence of harm
     weights: jax.Array  # [N] int32, payment weights
-    messages: jax.Array  # [] int32, transactions of the dispute, 0 without one
-    delay: jax.Array  # [] int32, blocks that it took
-    gas: jax.Array  # [] int32, of its messages to the court
+    messages: jax.Array  # [] int32, transactions of all disputes, 0 without one
+    delay: jax.Array  # [] int32, blocks that they took
+    gas: jax.Array  # [] int32, of their messages to the court
 
 
 class MarketState(NamedTuple):
@@ -47,8 +48,6 @@ class MarketState(NamedTuple):
     scores: jax.Array  # [N] float32, contributions credited so far
     drawn: jax.Array  # [N] int32, rounds in which each was drawn and delivered
     accepted: jax.Array  # [N] int32, rounds in which its update was used
-    wrong_round: jax.Array  # [] int32, first round with a wrong result accepted, -1 for none
-    wrong_nodes: jax.Array  # [C] bool, nodes that voted for an accepted wrong result
     auction: Auction
     opening: Ledger  # the ledger before anybody acted
 
@@ -74,6 +73,8 @@ class RoundInfo(NamedTuple):
     executions: jax.Array  # [] int32, nodes that executed
     latency: jax.Array  # [] float32, simulated seconds of consensus
     nodes_paid: jax.Array  # [] int32, money units
+    seats: jax.Array  # [C] int32, the last set that each node sat in, from 0; -1 none
+    outcomes: jax.Array  # [C] int32, how each node ended: codes of `Outcome`
 
 
 class Evaluation(NamedTuple):
@@ -101,6 +102,7 @@ class MarketOutcome(NamedTuple):
     defence: DefenceState
     rounds: RoundInfo  # [R, ...]
     evaluations: Evaluation  # [R / eval_every]
+    attack_success: jax.Array  # [] float32, of a backdoor on the test set; -1 without one
 
     @property
     def phase(self) -> jax.Array:

@@ -1,7 +1,7 @@
 """One round of every job: the work, the vote on it, the model, the money.
 
 Work, votes and models of several jobs are computed side by side; the money is booked one job after
-another; then the clock moves on. Read first: `jobs.py`.
+another, when the last vote is over. Read first: `jobs.py`.
 """
 
 from functools import partial
@@ -53,8 +53,8 @@ def step(
     def book(job: Slot, ledger: Ledger, booking: Booking) -> tuple[Ledger, jax.Array]:
         return book_round(ledger, rules, booking, job)
 
-    ledger, paid = in_turn(num_jobs, book, before.ledger, booking)
-    ledger, _ = books.advance(ledger, rules, blocks=blocks)
+    ledger, _ = books.advance(before.ledger, rules, blocks=blocks)
+    ledger, paid = in_turn(num_jobs, book, ledger, booking)
     return state._replace(round=before.round + 1, ledger=ledger), info._replace(nodes_paid=paid)
 
 
@@ -72,16 +72,12 @@ def work_and_vote(
     learning = apply_result(parts, scene.state, learning, work, *verdict, hparams, scene.rate)
     shares = credit(parts, state, hparams, work, learning, *verdict)
     info = describe_round(state, work, learning, consensus, shares, job)
-    guilty = (consensus.outcome == books.Outcome.MATCHED) & is_wrong
-    first = (state.wrong_round < 0) & is_wrong
     who = work.selection.indices
     state = state._replace(
         learning=learning,
         scores=state.scores + shares,
         drawn=state.drawn.at[who].add(work.selection.present.astype(jnp.int32)),
         accepted=state.accepted.at[who].add((work.info.accepted & is_right).astype(jnp.int32)),
-        wrong_round=jnp.where(first, state.round, state.wrong_round),
-        wrong_nodes=state.wrong_nodes | guilty,
     )
     return state, info, booking_of(work, consensus, is_right, parts.spec.num_sellers)
 
@@ -102,20 +98,11 @@ def scene_of(
     )
 
 
-def stakes_of(parts: Parts, ledger: Ledger, job: Slot) -> jax.Array:
-    """[C] int32: what weighs in a vote of the job: the pledge to it, and what is free."""
-    return ledger.stakes[parts.layout.nodes] + ledger.jobs.pledged[job]
-
-
 def vote(parts: Parts, job: Slot, key: Key, state: MarketState, hparams: HParams) -> cone.Consensus:
-    """CONE decides one unit of work of a matched job, among the nodes pledged to it."""
-    return parts.vote(hparams)(
-        key,
-        state.roles.behaviour,
-        books.pledged_nodes(state.ledger, job),
-        hparams.cone,
-        stake=stakes_of(parts, state.ledger, job),
-    )
+    """CONE decides one unit of work of a matched job; what is pledged to the job votes."""
+    pledges = books.electorate(state.ledger, job)
+    behaviour = state.roles.behaviour
+    return parts.vote(hparams)(key, behaviour, pledges > 0, hparams.cone, stake=pledges)
 
 
 def seats_of(
@@ -126,13 +113,14 @@ def seats_of(
     chosen = cone_parts(parts.spec, hparams)
     schedule, sortition = chosen["schedule"], chosen["sortition"]
     most = cone.max_voters(sortition, parts.spec.num_nodes)
+    pledges = books.electorate(state.ledger, job)
     sets = cone.draw_sets(
         vote_key(state.key, state.round),  # as `vote`
-        books.pledged_nodes(state.ledger, job),
+        pledges > 0,
         hparams.cone,
         cone.default_attempts(schedule, most, hparams.cone),
         schedule,
         sortition,
-        stakes_of(parts, state.ledger, job),
+        pledges,
     )
     return sits_of(sets)

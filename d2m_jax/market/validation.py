@@ -122,9 +122,11 @@ def check_derived(spec: Spec, hparams: HParams) -> None:
     default = HParams()
     rounds = f"spec.num_rounds = {spec.num_rounds}"
     auction = f"spec.auction = {label(spec.auction)}"
+    stakes = f"spec.sortition = {label(spec.sortition)}"
     for name, value, usual, source in (
         ("defence.horizon", hparams.defence.horizon, default.defence.horizon, rounds),
         ("rules.num_rounds", hparams.rules.get("num_rounds"), default.rules["num_rounds"], rounds),
+        ("rules.by_stake", hparams.rules.get("by_stake"), default.rules["by_stake"], stakes),
         *(
             (f"rules.{name}", hparams.rules.get(name), default.rules[name], auction)
             for name in format_of(spec.auction)

@@ -103,11 +103,41 @@ GROUPS = _columns(
     *MONEY,
 )
 
+AUCTION = _columns(
+    ("buyer", INTEGER, "index", "which buyer, from 0"),
+    ("limit", INTEGER, "money units", "the shaded value: how far the buyer goes"),
+    ("bid", INTEGER, "money units", "its highest or revealed bid, 0 for none"),
+    ("won", FACT, "", "it won the auction"),
+    ("paid", INTEGER, "money units", "what it paid into the job"),
+)
+
+WORK = _columns(
+    ("round", INTEGER, "rounds", "number of the round, from 1"),
+    ("seller", INTEGER, "index", "which seller, from 0"),
+    ("used", FACT, "", "the defence used the update"),
+    ("flagged", FACT, "", "the defence flagged it"),
+    ("credit", MEASURED, "share", "contribution of the round credited to the seller"),
+)
+
+VOTES = _columns(
+    ("round", INTEGER, "rounds", "number of the round, from 1"),
+    ("node", INTEGER, "index", "which compute node, from 0"),
+    ("set", INTEGER, "sets", "the last execution set of the round that it sat in, from 1"),
+    ("vote", WORD, "", "accepted, another, silent, or no result where none was accepted"),
+)
+
 RUNS = _columns(
     ("key", WORD, "", "digest of the whole configuration and the version"),
     ("status", WORD, "", "done or failed"),
     ("reason", WORD, "", "why it failed, as a sentence"),
     ("version", WORD, "", "of d2m_jax"),
+    ("delivered", FACT, "", "settled, and the true metric reaches the threshold: a good model"),
+    (
+        "welfare",
+        NUMBER,
+        "money units",
+        "worth of a delivered model to the buyer - cost of work",
+    ),
     ("test_metric", MEASURED, "0 to 1", "metric of the last model on the test set"),
     ("best_metric", MEASURED, "0 to 1", "the largest of all evaluations"),
     ("test_loss", MEASURED, "nats", "mean loss of the last model on the test set"),
@@ -124,6 +154,14 @@ RUNS = _columns(
     ("treasury_change", INTEGER, "money units", "change of the wealth of the treasury"),
     ("burned", INTEGER, "money units", "destroyed so far"),
     ("num_byzantine", INTEGER, "sellers", "Byzantine sellers"),
+    ("detection_rate", NUMBER, "share", "of the updates of bad sellers that were flagged"),
+    ("false_positive_rate", NUMBER, "share", "of the updates of all others that were flagged"),
+    (
+        "attack_success",
+        MEASURED,
+        "share",
+        "of triggered test examples that a backdoor turns",
+    ),
     ("slashed_bad", INTEGER, "sellers", "bad sellers that lost their deposit"),
     ("slashed_honest", INTEGER, "sellers", "honest sellers that lost their deposit"),
     ("wrong_rounds", INTEGER, "rounds", "rounds in which CONE accepted a wrong result"),
@@ -149,9 +187,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "runs": RUNS,
     "rounds": (RUNS[0], *ROUNDS, *EVALUATIONS[1:]),
     "evaluations": EVALUATIONS,
-    "sellers": SELLERS,
-    "nodes": NODES,
+    "sellers": (RUNS[0], *SELLERS),
+    "nodes": (RUNS[0], *NODES),
     "money": GROUPS,
+    "auction": AUCTION,
+    "work": WORK,
+    "votes": VOTES,
 }
 
 ABOUT = {
@@ -160,9 +201,12 @@ ABOUT = {
     "rounds": "One row per round; `key` only in a sweep. Metric and loss only where they were "
     "measured.",
     "evaluations": "One row per evaluation.",
-    "sellers": "One row per seller.",
-    "nodes": "One row per compute node.",
+    "sellers": "One row per seller; `key` only in a sweep, where `--parties` asks for the table.",
+    "nodes": "One row per compute node; `key` as for sellers.",
     "money": "One row per group of parties.",
+    "auction": "One row per buyer.",
+    "work": "One row per update that arrived (`work.parquet`).",
+    "votes": "One row per round and node that was drawn (`votes.parquet`).",
 }
 
 

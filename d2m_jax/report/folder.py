@@ -27,15 +27,20 @@ from d2m_jax.core.files import (
     remove_leftovers,
     write_whole,
 )
+from d2m_jax.market.parts import fixed_rules
 
 CONFIG, PROVENANCE, CHECKPOINTS = "config.json", "provenance", "checkpoints"
 # What a run leaves: removed when the same configuration is run anew in its folder.
 LEFT_FILES = (
-    *(f"{name}.csv" for name in ("rounds", "evaluations", "sellers", "nodes", "money", "holdings")),
+    *(
+        f"{name}.csv"
+        for name in ("rounds", "evaluations", "sellers", "nodes", "money", "holdings", "auction")
+    ),
     *(f"{name}.png" for name in ("quality", "sampling_mass", "income", "execution_sets")),
-    *("ledger.json", "payments.json", "visibility.txt", "model.safetensors"),
+    *("ledger.json", "payments.json", "closing.json", "visibility.txt", "model.safetensors"),
+    *("work.parquet", "votes.parquet"),
 )
-LEFT_FOLDERS = (CHECKPOINTS, "tensorboard")
+LEFT_FOLDERS = (CHECKPOINTS, "tensorboard", "report")
 
 
 def results_name(config_file: str, overrides: Mapping[str, Any], seed: int) -> pathlib.Path:
@@ -57,14 +62,14 @@ def results_name(config_file: str, overrides: Mapping[str, Any], seed: int) -> p
 def config_tree(config: Config) -> dict[str, Any]:
     """A configuration as it is written: plain JSON values, and the rules that the ledger uses.
 
-    The ledger's number of rounds follows from `spec`: every training round and the verification are
-    one unit of paid work each. A part of the user's own is its name and the digest of its code.
+    Of the rules the auction's, the number of rounds and what stakes are pledged follow from `spec`.
+    A part of the user's own is its name and the digest of its code.
     """
     tree = {part: to_dict(value) for part, value in config._asdict().items()}
     rules = tree["hparams"]["rules"]
     tree["hparams"] = {
         **tree["hparams"],
-        "rules": {**rules, "num_rounds": config.spec.num_rounds + 1},
+        "rules": {**rules, **fixed_rules(config.spec)},
     }
     return json.loads(json.dumps(tree, default=plain))
 

@@ -5,6 +5,7 @@ Not here: the folder and its configuration (`folder.py`), what is written as a r
 """
 
 import dataclasses
+import io
 import pathlib
 from typing import Any
 
@@ -22,7 +23,7 @@ from d2m_jax.core.types import PyTree
 from d2m_jax.ledger import Layout, Ledger, Phase, split_pot, wealth
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.privacy.accountant import epsilons, epsilons_a_priori, participations_of
-from d2m_jax.report import tables
+from d2m_jax.report import events, tables
 from d2m_jax.report.columns import typed
 from d2m_jax.report.folder import write_json
 from d2m_jax.report.model_file import MODEL, save_model
@@ -143,6 +144,7 @@ def write_results(
     layout: Layout,
     sizes: np.ndarray | jax.Array,
     params: PyTree = None,
+    metric: str = "accuracy",
 ) -> dict[str, pd.DataFrame]:
     """Writes what a finished run leaves in its folder, the costliest to lose first, but plots.
 
@@ -153,6 +155,7 @@ def write_results(
         layout: accounts.
         sizes: [N] of the data that the sellers hold.
         params: of the trained model, the unravelled tree; None writes no model.
+        metric: what the quality of the model is called.
 
     Returns:
         The tables, for `write_plots`.
@@ -170,18 +173,25 @@ def write_results(
         save_model(folder / MODEL, params, about)
     write_json(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
     write_json(folder / "payments.json", payments_dict(config, outcome, layout))
+    write_json(folder / "closing.json", events.closing_dict(config, outcome, layout, metric))
     found = {
         "rounds": tables.rounds_table(outcome),
         "evaluations": tables.evaluations_table(outcome),
         "sellers": tables.sellers_table(outcome, layout),
         "nodes": tables.nodes_table(outcome, layout),
         "money": tables.money_table(outcome, layout),
+        "auction": events.auction_table(outcome, layout),
     }
     if config.spec.privacy != "none":
         losses = seller_epsilons(config, outcome, sizes)
         found["sellers"] = typed(found["sellers"].assign(**losses), "sellers")
     for name, table in found.items():
         write_table(folder / f"{name}.csv", table)
+    for name, table in (
+        ("work", events.work_table(outcome)),
+        ("votes", events.votes_table(outcome)),
+    ):
+        write_parquet(folder / f"{name}.parquet", table)
     write_whole(folder / "visibility.txt", (privacy.table() + "\n").encode())
     return found
 
@@ -193,6 +203,17 @@ def write_table(path: pathlib.Path, table: pd.DataFrame) -> None:
         StorageError: the disk is full or the folder is gone.
     """
     write_whole(path, table.to_csv(index=False).encode(), f"make room, and {RESUME}")
+
+
+def write_parquet(path: pathlib.Path, table: pd.DataFrame) -> None:
+    """Writes a Parquet file whole.
+
+    Raises:
+        StorageError: the disk is full or the folder is gone.
+    """
+    content = io.BytesIO()
+    table.to_parquet(content, index=False, compression="zstd")
+    write_whole(path, content.getvalue(), f"make room, and {RESUME}")
 
 
 def write_plots(

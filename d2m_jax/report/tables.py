@@ -6,7 +6,7 @@ import pandas as pd
 
 from d2m_jax.cone import Behaviour
 from d2m_jax.ledger import Layout, Ledger, Phase, gas_of_round, wealth
-from d2m_jax.ledger.gas import FIRST_DRAWN
+from d2m_jax.ledger.gas import NEW_NODE
 from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import JOB, Evaluation, MarketOutcome, RoundInfo
 from d2m_jax.report.columns import typed
@@ -67,7 +67,7 @@ def gas_of_rounds(executions: np.ndarray, ledger: Ledger) -> np.ndarray:
     )
     before = np.cumsum(executions, -1) - executions
     new = np.clip(ledger.num_nodes - before, 0, executions)  # drawn for the first time, at most
-    return (np.asarray(gas) + FIRST_DRAWN * new) * np.any(matched, -1, keepdims=True)
+    return (np.asarray(gas) + NEW_NODE * new) * np.any(matched, -1, keepdims=True)
 
 
 def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:

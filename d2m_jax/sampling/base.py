@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.protocols import LossesOf
 from d2m_jax.core.types import Key, PyTree
 
 
@@ -18,13 +19,6 @@ class Selection(NamedTuple):
     indices: jax.Array  # [S] int32, distinct sellers (repeats only when drawn with replacement)
     weights: jax.Array  # [S] float32, inclusion probability (distinct) or p of the drawn (repeats)
     present: jax.Array  # [S] bool, False where fewer sellers than S are eligible
-
-
-class LossesOf(Protocol):
-    """The validation loss after a step along each of some updates."""
-
-    def __call__(self, updates: jax.Array, /) -> jax.Array:
-        """Losses `[K]` for updates `[K, D]`."""
 
 
 class Direction(Protocol):
@@ -48,6 +42,7 @@ class Context(NamedTuple):
     losses_of: LossesOf | None = None  # L_V(theta - lr u) of updates
     grad_of_validation: Direction | None = None  # gradient of L_V(theta)
     root_update: Direction | None = None  # on trusted root examples
+    layers: tuple[int, ...] | None = None  # sizes of the model's layers, in the order of theta
 
 
 class DefenceParams(NamedTuple):
@@ -78,6 +73,9 @@ class DefenceParams(NamedTuple):
     drift_memory: Any = 0.95  # of the slow mean of all updates
     drift_deviations: Any = 4.0  # more than so many robust deviations along it ...
     drift_gap: Any = 0.2  # ... and than this cosine is steered
+    kinship: Any = 3.0  # rows alike across the validation gradient share their weight; 0: not
+    growth: Any = 0.0  # power of the agreement, in means of the trusted, that weighs a row; 0: none
+    majority: Any = 0.5  # share of the others that an enemy of them opposes; 0: their sum decides
     exponent_cap: Any = 3.0  # of one mirror step
     distrust_penalty: Any = 0.5  # taken from log p, per unit of negative trust, at most one unit
 

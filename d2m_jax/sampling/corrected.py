@@ -8,6 +8,8 @@ agreement with the buyer's validation gradient and keeps two accounts per seller
     trust      is this seller helpful?   weighs its update and its sampling mass; it forgets
     suspicion  does it point the other way?   a CUSUM; past a limit the seller is excluded
 
+One direction is not the whole of an update, so a row counts for less the less it agrees, and the
+more it has in common with others across the validation gradient: see `_merit`.
 Few examples err, and always the same way. So nobody is excluded who does not oppose the other
 sellers as well: see `_opposes_both`.
 """
@@ -37,6 +39,7 @@ from d2m_jax.sampling.robust import masked_deviation, weighted_quantile
 _TINY = 1e-30
 _MOST = 1e30  # of a rise of the loss in one round, so that sums stay finite
 _LARGEST_EXPONENT = 80.0  # exp of more is infinite
+_LEAST_MEAN = 1e-3  # of the agreement, below which it tells nothing
 _SETTLED = 0.44  # quantile of the norms from which on R moves little by little
 
 
@@ -140,7 +143,9 @@ def corrected_defence(num_sampled: int) -> Defence:
         accepted = counted & ~flagged
         lam = _believed(context.lam, before, who, params)
         fair = num_sampled * lam / jnp.maximum(selection.weights, _TINY)
-        weights = jnp.where(accepted, rank * jnp.minimum(fair, 1 / params.alpha), 0.0)
+        trusted = jnp.where(accepted, rank, 0.0)
+        merit = _merit(rows, agreement, mean, trusted, context, params)
+        weights = merit * trusted * jnp.minimum(fair, 1 / params.alpha)
         mass = weights.sum()
         shares = weights / jnp.maximum(mass, _TINY)
         total = radius * (shares @ rows.values)
@@ -152,7 +157,8 @@ def corrected_defence(num_sampled: int) -> Defence:
         even = counts / jnp.maximum(counts.sum(), 1)
         mixed = even @ rows.values
         scale = context.lr * radius * radius
-        opposed, discord = (_rises(rows, which, scale) for which in (shares, even))
+        opposed = _rises(rows, shares, scale)
+        discord = _rise_of_most(rows, merit, even, scale, params)
         memory = memory._replace(
             largest=jnp.where(memory.largest > 0, memory.largest, feedback.max()),
             mean=mean,
@@ -314,6 +320,45 @@ def log_odds(
     return jnp.clip(odds / jnp.maximum(variance, 1e-4), -params.evidence_cap, params.evidence_cap)
 
 
+def _merit(
+    rows: Rows,
+    agreement: jax.Array,
+    mean: jax.Array,
+    trust: jax.Array,
+    context: Context,
+    params: DefenceParams,
+) -> jax.Array:
+    """[S] in [0, 1] what a row counts for in this round, whoever sent it; 1 without examples.
+
+    It grows with its agreement, up to the `mean` [] of the trusted if they agree at all, and falls
+    with its kin.
+    """
+    if context.grad_of_validation is None:
+        return jnp.ones_like(agreement)
+    share = jnp.clip(agreement / jnp.maximum(mean, _LEAST_MEAN), 0.0, 1.0)
+    share = jnp.where(mean > _LEAST_MEAN, share, 1.0)
+    return share**params.growth / (1 + params.kinship * _kin(rows, agreement, trust))
+
+
+def _kin(rows: Rows, agreement: jax.Array, trust: jax.Array) -> jax.Array:
+    """[S] sum over the other rows j of trust_j max(r_mj, 0), with probabilities `trust` [S].
+
+    r is the cosine of two rows across the validation gradient, with which they have the cosines
+    `agreement` [S]. Honest rows are nearly orthogonal there, since their noise is independent: what
+    many rows have in common there, and the buyer's examples do not confirm, is a push.
+    """
+    cosines = rows.gram / jnp.maximum(rows.length[:, None] * rows.length[None, :], _TINY)
+    aside = jnp.sqrt(jnp.maximum(1 - jnp.square(agreement), 1e-4))
+    across = cosines - agreement[:, None] * agreement[None, :]
+    across = jnp.maximum(across / (aside[:, None] * aside[None, :]), 0.0)
+    return _others(across) @ trust
+
+
+def _others(matrix: jax.Array) -> jax.Array:
+    """[S, S] with the diagonal set to 0."""
+    return matrix * (1 - jnp.eye(matrix.shape[0], dtype=matrix.dtype))
+
+
 def _rises(rows: Rows, shares: jax.Array, scale: jax.Array) -> jax.Array:
     """[S] what each raises the others' loss by, to first order: -scale <u_m, sum_j share_j u_j>.
 
@@ -321,6 +366,22 @@ def _rises(rows: Rows, shares: jax.Array, scale: jax.Array) -> jax.Array:
     """
     along = rows.gram @ shares - jnp.diagonal(rows.gram) * shares
     return -jnp.minimum(scale, _MOST) * along
+
+
+def _rise_of_most(
+    rows: Rows, merit: jax.Array, shares: jax.Array, scale: jax.Array, params: DefenceParams
+) -> jax.Array:
+    """[S] as `_rises`, but positive only when a share `majority` of the others is opposed as well.
+
+    The quantile `majority` of -<u_m, u_j> over the other rows j, each weighted by its `merit` [S]
+    too, which fewer rows cannot turn, nor more that are kin; or `_rises`, if that is less. With a
+    majority of 0 it is `_rises`.
+    """
+    plain = _rises(rows, shares, scale)
+    weights = _others(jnp.broadcast_to((merit * shares)[None, :], rows.gram.shape))
+    each = jax.vmap(weighted_quantile, in_axes=(0, 0, None))
+    most = -jnp.minimum(scale, _MOST) * each(rows.gram, weights, params.majority)
+    return jnp.where(params.majority > 0, jnp.minimum(most, plain), plain)
 
 
 def _account(

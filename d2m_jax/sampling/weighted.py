@@ -190,14 +190,17 @@ def _apply(
 
     Rules do not look at what absent rows hold, so they are not set to 0 (a pass over the matrix).
     """
-    given: dict[str, Any] = {"indices": selection.indices, "key": key}
+    given: dict[str, Any] = {"indices": selection.indices, "key": key, "layers": context.layers}
     if "root" in aggregator.uses:
         if context.root_update is None:
             raise ValueError("this rule needs root examples: set num_root to at least 1")
         given["root"] = context.root_update()
-    if "losses" in aggregator.uses:
-        if context.losses_of is None:
+    if {"losses", "losses_of"} & set(aggregator.uses):
+        losses_of = context.losses_of
+        if losses_of is None:
             raise ValueError("this rule needs the buyer's validation examples")
-        given["losses"] = context.losses_of(jnp.where(use[:, None], updates, 0.0))
+        given["losses_of"] = losses_of
+        if "losses" in aggregator.uses:
+            given["losses"] = losses_of(jnp.where(use[:, None], updates, 0.0))
     total, memory = aggregator.apply(memory, updates, context.f, use, **given)
     return jnp.where(use.any() & jnp.isfinite(total).all(), total, 0.0), memory

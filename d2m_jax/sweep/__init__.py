@@ -8,7 +8,7 @@ from d2m_jax.sweep.account import print_estimate, print_plan, print_summary
 from d2m_jax.sweep.plan import Plan, Run, make_plan
 from d2m_jax.sweep.runner import Options, own_keys, run_plan
 from d2m_jax.sweep.space import axis, choice, draws, log_uniform, product, together, uniform
-from d2m_jax.sweep.store import Results, StorageError, finished, load
+from d2m_jax.sweep.store import Results, StorageError, finished, load, load_parties
 
 __all__ = [
     "Options",
@@ -21,6 +21,7 @@ __all__ = [
     "draws",
     "finished",
     "load",
+    "load_parties",
     "log_uniform",
     "make_plan",
     "own_keys",

@@ -299,7 +299,7 @@ def _without_choices(spec: Spec) -> Spec:
 def _program_key(config: Config) -> Any:
     """Whatever changes shapes or the traced program, apart from rule and attack."""
     rule = chosen(config.spec, "aggregator")
-    inputs = tuple(sorted(set(getattr(rule, "uses", ())) & {"root", "losses"}))
+    inputs = tuple(sorted(set(getattr(rule, "uses", ())) & {"root", "losses", "losses_of"}))
     if getattr(rule, "by_seller", False):
         inputs += ("memory",)  # [N, D], and a switch copies the memory of all its rules
     data = config.data

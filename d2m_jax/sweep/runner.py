@@ -49,6 +49,7 @@ class Options(NamedTuple):
     data_dir: str | None = None
     process: int = 0  # number of this process; runs are shared out by key, see `is_mine`
     num_processes: int = 1
+    parties: bool = False  # tables of sellers and nodes, too
 
 
 class Session(NamedTuple):
@@ -352,11 +353,14 @@ def run_batch(session: Session, ready: Ready, program: Program, batch: Sequence[
     for place, chunk in enumerate(batch):
         span = slice(place * width, (place + 1) * width)
         one = jax.tree.map(lambda leaf, span=span: leaf[span], outcome)
-        columns = tables.runs_columns(one, ready.layout)
+        values = np.array([r.config.hparams.money.buyer_values for r in padded(chunk, width)])
+        columns = tables.runs_columns(one, ready.layout, values)
+        parties = session.options.parties
         store.write_part(
             session.folder,
             tables.runs_table(chunk.runs, columns),
             tables.rounds_table(chunk.runs, one),
+            tables.party_tables(chunk.runs, one, ready.layout) if parties else {},
         )
         new = {run.key for run in chunk.runs} - session.done
         session.done.update(new)

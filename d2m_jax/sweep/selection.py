@@ -1,6 +1,6 @@
 """Hyper-parameters chosen on validation and judged on test; confidence bands over seeds. Host only.
 
-Pure functions of the frame `load(path).runs`. Not here: plots (`report/sweep.py`).
+Pure functions of the frame `load(path).runs`. Not here: figures (`report/page/`).
 """
 
 from collections.abc import Sequence
@@ -121,3 +121,67 @@ def choose(
     best = judged.loc[[rows["mean"].fillna(-np.inf).idxmax() for _, rows in groups]]
     best = best[[*per, *among, "mean"]].rename(columns={"mean": "validation"})
     return best.merge(worst_case(runs, [*per, *among], over, report), on=[*per, *among])
+
+
+def against_best(
+    runs: pd.DataFrame,
+    by: str,
+    value: str = "test_metric",
+    better: int = 1,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Every value of a field against the best one: is the difference more than noise?
+
+    Runs are averaged per value of `by` and repetition (as in `bands`); differences are those of the
+    same repetition, so that what all share drops out. A difference is within noise when the
+    interval d -+ t s / sqrt(n) holds 0, at a level by which all pairs hold together (Bonferroni,
+    because the best one is picked by looking).
+
+    Args:
+        runs: rows of runs; those that failed are left out.
+        by: field whose values are compared.
+        value: column.
+        better: 1 where more is better, -1 where less is.
+        confidence: of all pairs together.
+
+    Returns:
+        One row per value of `by`, the best one first: it, mean, low, high (as `bands`), gap (to the
+        best one), margin (of the gap; NaN where it is not known), noise: "best", "within noise",
+        "worse" or "unknown" (one repetition, or a few with exactly the same difference).
+    """
+    done = runs[(runs["status"] == "done") & runs[by].notna()]
+    table = bands(done, [by], value, confidence)
+    table = table[table["mean"].notna()].sort_values("mean", ascending=better < 0, kind="stable")
+    unit, pairs = _unit(done, [by]), max(len(table) * (len(table) - 1) // 2, 1)
+    level = 1 - (1 - confidence) / (2 * pairs)
+    means = done.assign(**{value: done[value].astype("float64")})
+    means = means.pivot_table(index=unit or by, columns=by, values=value)
+    first, facts = table[by].iloc[0] if len(table) else None, []
+    for name, mean in zip(table[by], table["mean"]):
+        apart = (means[first] - means[name]).dropna().to_numpy() if unit else np.empty(0)
+        gap = float(abs(apart.mean() if len(apart) else table["mean"].iloc[0] - mean))
+        margin = _margin(apart, level) if gap else 0.0
+        facts.append((gap, margin, "best" if name == first else _noise(gap, margin)))
+    told = pd.DataFrame(facts, columns=["gap", "margin", "noise"], index=table.index)
+    return table.join(told).reset_index(drop=True)
+
+
+def _margin(differences: np.ndarray, level: float) -> float:
+    """Half the width of the interval of a mean difference; NaN where nothing can be said.
+
+    Differences that are all the same have no spread to judge by: only their number counts, by a
+    sign test, as for facts that came out alike in a few repetitions.
+    """
+    count = len(differences)
+    if count < 2:
+        return np.nan
+    if np.ptp(differences) <= 1e-6 * np.abs(differences).max():
+        return 0.0 if 0.5**count <= 1 - level else np.nan
+    deviation = differences.std(ddof=1) / np.sqrt(count)
+    return float(stats.t.ppf(level, count - 1) * deviation)
+
+
+def _noise(gap: float, margin: float) -> str:
+    if np.isnan(margin):
+        return "unknown"
+    return "within noise" if gap <= margin else "worse"

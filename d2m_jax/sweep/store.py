@@ -4,6 +4,7 @@
     sweep.json              what was asked for, by whom (versions, device, command)
     runs/part-....parquet   one row per run
     rounds/part-....parquet one row per run and round, written before the part of `runs`
+    sellers/, nodes/        on request: one row per run and seller, and per run and node
 
 A part is written under another name, flushed to disk, and renamed. So whatever kills the process,
 the folder holds whole parts only, and a run counts as done when its row in `runs` is there and the
@@ -15,7 +16,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -23,10 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from d2m_jax.core import files
+from d2m_jax.core.choices import lookup
 from d2m_jax.core.files import StorageError, given_path, make_folder, write_whole
 from d2m_jax.report import columns
 
 TABLES = ("runs", "rounds")
+PARTIES = ("sellers", "nodes")  # on request
 
 
 class Results(NamedTuple):
@@ -54,15 +57,21 @@ def remove_leftovers(folder: pathlib.Path) -> None:
 
     What another host left stays; no reader looks at it.
     """
-    for name in ("", *TABLES):
+    for name in ("", *TABLES, *PARTIES):
         files.remove_leftovers(folder / name)
 
 
-def write_part(folder: pathlib.Path, runs: pa.Table, rounds: pa.Table | None) -> None:
+def write_part(
+    folder: pathlib.Path,
+    runs: pa.Table,
+    rounds: pa.Table | None,
+    parties: Mapping[str, pa.Table] | None = None,
+) -> None:
     """Adds the rows of some runs. Two parts never hold the same run unless it was run twice."""
     name = hashlib.sha256("".join(runs["key"].to_pylist()).encode()).hexdigest()[:16]
-    for table, rows in (("rounds", rounds), ("runs", runs)):  # in this order
+    for table, rows in (*(parties or {}).items(), ("rounds", rounds), ("runs", runs)):  # in order
         if rows is not None:
+            make_folder(folder / table)
             sink = pa.BufferOutputStream()
             pq.write_table(rows, sink, compression="zstd")
             path = folder / table / f"part-{name}.parquet"
@@ -202,3 +211,28 @@ def load(path: str | os.PathLike[str]) -> Results:
         rounds = rounds.sort_values(["key", "round"]).drop_duplicates(["key", "round"])
         rounds = rounds.reset_index(drop=True)
     return Results(runs, rounds, read_manifest(folder))
+
+
+def load_parties(path: str | os.PathLike[str], table: str) -> pd.DataFrame:
+    """The rows of all sellers or nodes of a sweep that was run with `--parties`.
+
+    Args:
+        path: the results folder.
+        table: "sellers" or "nodes".
+
+    Returns:
+        One row per run and party, sorted by key; empty where the sweep kept none.
+
+    Raises:
+        StorageError: a part cannot be read.
+        ValueError: there is no such table.
+    """
+    lookup(dict.fromkeys(PARTIES), table, "table of parties")
+    folder, done = given_path(path), finished(path)
+    rows = read_parts(folder, table)
+    rows = rows[rows["key"].isin(done)]
+    if not len(rows):
+        return rows.reset_index(drop=True)
+    party = table.removesuffix("s")
+    rows = rows.sort_values(["key", party]).drop_duplicates(["key", party])
+    return rows.reset_index(drop=True)

@@ -4,16 +4,20 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 import d2m_jax
+from d2m_jax import incentives
 from d2m_jax.cone import Behaviour
 from d2m_jax.core.choices import is_own, label
-from d2m_jax.ledger import Layout, wealth
+from d2m_jax.core.money import BPS
+from d2m_jax.ledger import Layout, Phase, wealth
 from d2m_jax.market.state import JOB, MarketOutcome
 from d2m_jax.report.folder import config_tree
-from d2m_jax.report.tables import phase_name, round_columns
+from d2m_jax.report.tables import nodes_table, phase_name, round_columns, sellers_table
 from d2m_jax.sweep.plan import Run
 
 
@@ -24,12 +28,15 @@ def _mean(values: np.ndarray, who: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray]:
+def runs_columns(
+    outcome: MarketOutcome, layout: Layout, values: np.ndarray
+) -> dict[str, np.ndarray]:
     """The results of W worlds, a column of W values each.
 
     Args:
         outcome: every leaf [W, ...].
         layout: accounts.
+        values: [W, U] what a good model is worth to each buyer, money units.
     """
     rounds, roles, closing = outcome.rounds, outcome.roles, outcome.closing
     job = outcome.ledger.jobs
@@ -50,7 +57,12 @@ def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray
     paid = np.asarray(job.seller_paid, np.int64)[:, JOB]
     weights = np.asarray(closing.weights, np.float64)
     to_bad = np.where(bad, weights, 0).sum(1) / np.maximum(weights.sum(1), 1)
+    delivered = is_delivered(outcome)
+    found, blamed = detection(outcome)
+    success = np.asarray(outcome.attack_success)
     return {
+        "delivered": delivered,
+        "welfare": welfare(outcome, delivered, values),
         "test_metric": accuracy[:, -1],
         "best_metric": accuracy.max(1),
         "test_loss": outcome.evaluations.test_loss[:, -1],
@@ -67,6 +79,9 @@ def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray
         "treasury_change": gained["treasury"].sum(1),
         "burned": outcome.ledger.burned,
         "num_byzantine": byzantine.sum(1),
+        "detection_rate": found,
+        "false_positive_rate": blamed,
+        "attack_success": np.where(success < 0, np.nan, success),
         "slashed_bad": (closing.slashed & bad).sum(1),
         "slashed_honest": (closing.slashed & ~bad).sum(1),
         "wrong_rounds": (digest > 0).sum(1),
@@ -86,6 +101,47 @@ def runs_columns(outcome: MarketOutcome, layout: Layout) -> dict[str, np.ndarray
         "byzantine_mass": rounds.byzantine_mass[:, -1],
         "num_rounds": np.full(len(paid), rounds.round.shape[1]),
     }
+
+
+def is_delivered(outcome: MarketOutcome) -> np.ndarray:
+    """[W] bool: the buyer has a model for its price whose true metric reaches the threshold."""
+    reached = np.floor(np.asarray(outcome.closing.metric, np.float64) * BPS + 0.5)
+    wanted = np.asarray(outcome.ledger.jobs.tau_bps)[:, JOB]
+    return (np.asarray(outcome.phase) == Phase.SETTLED) & (reached >= wanted)
+
+
+def welfare(outcome: MarketOutcome, delivered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """[W] units: what the model is worth to the winner, less what training and votes cost.
+
+    Payments only move money and do not count. A training costs `TRAINING_COST`, an execution
+    `EXECUTION_COST`; a model that misses the threshold is worth nothing (our choices).
+    """
+    rounds = outcome.rounds
+    winner = np.maximum(np.asarray(outcome.ledger.jobs.buyer)[:, JOB], 0)
+    worth = np.where(delivered, np.asarray(values)[np.arange(len(winner)), winner], 0)
+    trained = np.asarray(rounds.present).sum((1, 2))
+    executed = np.asarray(rounds.executions, np.int64).sum(1)
+    return worth - incentives.TRAINING_COST * trained - incentives.EXECUTION_COST * executed
+
+
+def detection(outcome: MarketOutcome) -> tuple[np.ndarray, np.ndarray]:
+    """[W] shares of the updates that were flagged: of bad sellers, and of all others.
+
+    Only updates that arrived in a round whose right result was accepted count; NaN where there is
+    none. A rule that leaves updates out without a word flags nobody.
+    """
+    rounds = outcome.rounds
+    applied = (np.asarray(rounds.accepted_digest) == 0)[..., None]
+    arrived, worlds = np.asarray(rounds.present) & applied, np.arange(len(applied))
+    bad = np.asarray(outcome.roles.bad_seller)[worlds[:, None, None], np.asarray(rounds.sellers)]
+    flagged = np.asarray(rounds.flagged, np.float64)
+    found, blamed = (_mean(flat(flagged), flat(arrived & who)) for who in (bad, ~bad))
+    return found, blamed
+
+
+def flat(values: np.ndarray) -> np.ndarray:
+    """[W, R, S] as [W, R S]."""
+    return values.reshape(len(values), -1)
 
 
 def runs_table(
@@ -132,3 +188,22 @@ def rounds_table(runs: Sequence[Run], outcome: MarketOutcome) -> pa.Table:
     facts = round_columns(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
     table = {"key": np.repeat([run.key for run in runs], facts["round"].shape[1])}
     return pa.table({**table, **{name: v[:count].reshape(-1) for name, v in facts.items()}})
+
+
+def party_tables(
+    runs: Sequence[Run], outcome: MarketOutcome, layout: Layout
+) -> dict[str, pa.Table]:
+    """One row per run and seller, and one per run and node, with the columns of a single run.
+
+    Args:
+        runs: V of them.
+        outcome: every leaf [W, ...], W at least V.
+        layout: accounts.
+    """
+    makers = {"sellers": sellers_table, "nodes": nodes_table}
+    worlds = [jax.tree.map(lambda leaf, w=w: leaf[w], outcome) for w in range(len(runs))]
+    found = {}
+    for name, make in makers.items():
+        frames = [make(world, layout).assign(key=run.key) for run, world in zip(runs, worlds)]
+        found[name] = pa.Table.from_pandas(pd.concat(frames), preserve_index=False)
+    return found

@@ -41,6 +41,7 @@ class Model(NamedTuple):
     mixtures: Callable[..., jax.Array] | None = None  # see `mixtures.py`
     units: Callable[[], tuple[jax.Array, int]] | None = None  # groups [D] of parameters that are
     # of use alone, and how many: what partial models cut
+    layers: tuple[int, ...] = ()  # sizes of the parameter arrays, in the order of theta
 
 
 def flatten(task: Task) -> Model:
@@ -87,6 +88,7 @@ def flatten(task: Task) -> Model:
         prepare=task.prepare or (lambda batch, stats: batch),
         of_outputs=loss,
         units=task.units,
+        layers=tuple(sizes),
         **of_apply(apply, loss, task.map_sellers),
     )
     return task.fast(model) if task.fast else model

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import aggregation as agg
+from d2m_jax.aggregation.curvature import hessian_times
 from tests.aggregation import oracles
 from tests.aggregation.test_rules import D, N, rows
 
@@ -73,6 +74,106 @@ def test_clipped_clustering_clips_at_the_median_of_all_norms():
         np.testing.assert_allclose(got, kept.mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
+def test_martfl_takes_the_best_seller_of_the_round_before_as_its_baseline():
+    xs, roots = updates(), np.random.default_rng(3).normal(1, 0.3, size=(4, D))
+    rule = agg.make_aggregator("martfl")
+    losses = np.random.default_rng(4).random((4, 6)).astype(np.float32)
+    losses[1] = np.nan  # nobody can be judged: the buyer's own update is the next baseline
+
+    @jax.jit
+    def one(state, x, indices, root, losses):
+        given = {"indices": indices, "root": root, "losses": losses}
+        return rule.apply(state, x, 1, jnp.asarray(MASK), **given)
+
+    state, baseline, used = rule.init(N, D), -1, []
+    for x, indices, root, loss in zip(xs, ROUNDS, roots, losses):
+        here, y = list(indices[MASK]), x[MASK].astype(np.float64)
+        row = here.index(baseline) if baseline in here else None
+        w, top = oracles.martfl_weights(y, root if row is None else y[row], row)
+        got, state = one(state, x, indices, root.astype(np.float32), loss)
+        want = w @ oracles.clipped(y, np.median(np.linalg.norm(y, axis=1))) / w.sum()
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        worth = np.where(top & np.isfinite(loss[MASK]), loss[MASK], np.inf)
+        baseline = here[np.argmin(worth)] if np.isfinite(worth).any() else -1
+        assert int(state) == baseline
+        used.append(row is not None)
+    assert any(used) and not all(used)
+
+
+def curved_rounds(num_rounds, bad, seed=0):
+    """Honest gradients of a bowl at a model that follows `answer`, and liars that change."""
+    rng = np.random.default_rng(seed)
+    bowl, theta = np.diag(rng.uniform(0.5, 2, D)), rng.normal(3, 1, D)
+    for _ in range(num_rounds):
+        indices = rng.permutation(N)[:8]
+        x = (bowl @ theta + rng.normal(0, 0.05, (8, D))).astype(np.float32)
+        lies = np.isin(indices, bad)
+        x[lies] = rng.normal(0, 3, (lies.sum(), D))
+        answer = yield x, indices
+        theta = theta - 0.1 * answer
+
+
+def test_fldetector_predicts_and_finds_those_it_cannot_predict():
+    rule, bad = agg.make_aggregator("fldetector"), [2, 5]
+    given = {"warmup": 6.0}
+
+    @jax.jit
+    def one(state, x, mask, indices):
+        return rule.apply(state, x, 2, mask, indices=indices, **given)
+
+    state = rule.init(N, D)
+    last, moved, scores = {}, np.zeros((N, D)), {i: [] for i in range(N)}
+    steps, bends, previous, found = [], [], None, []
+    rounds = curved_rounds(14, bad)
+    x, indices = next(rounds)
+    for t in range(14):
+        mask = np.arange(8) != t % 8
+        here, y = indices[mask], x[mask].astype(np.float64)
+        b = (
+            oracles.bfgs(np.array(steps[-10:]), np.array(bends[-10:]))
+            if steps
+            else np.zeros((D, D))
+        )
+        known = [k for k, i in enumerate(here) if i in last]
+        gaps = {k: np.linalg.norm(y[k] - last[here[k]] - b @ moved[here[k]]) for k in known}
+        for k in known:
+            scores[here[k]].append(gaps[k] / sum(gaps.values()))
+        good, scored = np.ones(len(here), bool), [k for k, i in enumerate(here) if scores[i]]
+        if t >= 6:
+            mean = np.array([np.mean(scores[here[k]][-10:]) for k in scored])
+            if oracles.gap_groups(mean) > 1:
+                good[scored] = ~oracles.top_group(mean, 2)
+        got, state = one(state, x, mask, indices)
+        want = np.median(y[good], axis=0)
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
+        found.append(set(here[~good]))
+        if previous is not None:
+            steps.append(-previous)
+            bends.append(want - previous)
+        last.update(zip(here, y))
+        moved[here] = 0
+        moved, previous = moved - want, want
+        if t < 13:
+            x, indices = rounds.send(want)
+    assert set().union(*found) == set(bad)
+
+
+def test_bfgs_products_are_those_of_the_matrix():
+    rng = np.random.default_rng(1)
+    half = rng.normal(size=(D, D))
+    steps = rng.normal(size=(4, D))
+    bends = steps @ (half @ half.T)
+    bends[2] *= -1  # against the curvature: left out
+    rows_ = rng.normal(size=(3, D))
+    for scale in (1.0, 1e-20):
+        got = hessian_times(
+            *(jnp.asarray(scale * a, jnp.float32) for a in (steps, bends)),
+            jnp.asarray(rows_, jnp.float32),
+        )
+        want = rows_ @ oracles.bfgs(steps, bends)
+        np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-3 * np.abs(want).max())
+
+
 def test_the_ring_of_norms_forgets_the_oldest(monkeypatch):
     from d2m_jax.aggregation import history
 
@@ -105,6 +206,7 @@ def test_what_a_rule_uses_is_declared_and_demanded():
     assert agg.make_aggregator("fltrust").uses == ("root",)
     assert agg.make_aggregator("zeno").uses == ("losses",)
     assert agg.make_aggregator("foolsgold").uses == ("indices",)
+    assert agg.make_aggregator("martfl").uses == ("root", "losses", "indices")
     for name, word in (("fltrust", "root"), ("zeno", "losses")):
         rule = agg.make_aggregator(name)
         with pytest.raises(ValueError, match=f"{name} needs {word}="):
@@ -211,6 +313,8 @@ def test_every_number_of_a_rule_may_be_traced(name):
             "key": jax.random.key(0),
             "root": updates[0],
             "losses": jnp.zeros(N),
+            "losses_of": oracles.loss,
+            "layers": (3, 30),
         }
         given = {what: inputs[what] for what in ("indices", *rule.uses)}
         return rule.apply(rule.init(N, 33), updates, f, mask, **given)[0]

@@ -22,7 +22,8 @@ def play(name, updates, key, rounds=2, f=F):
     def one(memory, xs):
         number, key = xs
         mask = jnp.arange(S) != number
-        every = {"indices": jnp.arange(S), "root": root, "losses": losses}
+        every = {"indices": jnp.arange(S), "root": root, "losses": losses, "layers": (2, 3)}
+        every["losses_of"] = lambda u: jnp.sum((u - 1) ** 2, axis=-1)
         given = {use: every[use] for use in rule.uses if use != "key"}
         out, memory = rule.apply(memory, updates, f, mask, key=key, **given)
         return memory, out

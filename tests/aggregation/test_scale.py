@@ -14,8 +14,13 @@ from tests.aggregation import oracles
 S, D, F = 9, 7, 2
 ABSOLUTE = {  # numbers of these are in the unit of the updates
     "geometric_median",  # smoothing
+    "projected",
+    "projected_nnm",
     "centered_clipping",  # radius
     "clipping",  # radius
+    "sequential_clipping",  # radius
+    "learnt_weights",  # the loss of the tests is no cone
+    "skymask",  # rate of the masks, per unit of loss
 }
 NAMES = [n for n in (*agg.AGGREGATORS, *agg.PRE_AGGREGATORS) if n not in ABSOLUTE]
 
@@ -33,6 +38,7 @@ def rule(name):
 
     def run(x, mask):
         inputs = {"indices": jnp.arange(S), "root": x[3] + x[4], "losses": jnp.arange(S) % 4.0}
+        inputs["layers"] = (3, 4)
         given = {use: inputs[use] for use in made.uses if use != "key"}
         key = jax.random.key(0)
         return made.apply(made.init(S, D), x, F, mask, key=key, **given)[0]

@@ -37,6 +37,9 @@ def play(name, updates, key, rounds=2):
             tolerated_f=jnp.int32(2),
             state=memory,
             defence=clipped_mean,
+            damage=lambda step: jnp.sum((step - 2) ** 2),
+            mass=jnp.ones(S, updates.dtype),
+            reputation=jnp.ones(S, updates.dtype),
         )
         bad, out, batch = jnp.asarray(TWO), updates, (images, labels)
         if attack.observe is not None:

@@ -1,6 +1,8 @@
 """Real rounds of a market decided literally, beside the vote model on the same world."""
 
+import dataclasses
 import functools
+import types
 
 import jax
 import numpy as np
@@ -12,6 +14,9 @@ from d2m_jax.attacks import Attack
 from d2m_jax.audit.literal import literal_round
 from d2m_jax.cone import Outcome
 from d2m_jax.cone.hashing import result_digest
+from d2m_jax.ledger import wealth
+from d2m_jax.ledger.contents import verification_content
+from d2m_jax.market.closing import open_examples
 from d2m_jax.market.round import learn
 from d2m_jax.market.step import scene_of
 from d2m_jax.market.variants import stages_of
@@ -56,11 +61,12 @@ def test_literal_votes_on_real_rounds_accept_what_the_vote_model_accepts(name):
         assert vote.digest == result_digest(0, index, vote.theta)
         models.append(vote.digest)
         # the same nodes are paid and slashed, to the unit
-        settled, _ = books.settle_round(
-            state.ledger, market.parts.rules(hparams), actor=market.layout.treasury, job=0,
-            outcomes=vote.outcome,
-        )  # fmt: skip
-        for field in ("earned", "pledged", "held", "compute_pool"):
+        decision = literal_decision(state.ledger, vote)
+        settled, receipt = books.book_round(
+            state.ledger, market.parts.rules(hparams), actor=5, job=0, decision=decision
+        )
+        assert receipt == books.Reason.OK
+        for field in ("earned", "pledged", "held", "compute_pool", "round", "serial"):
             expected = np.asarray(getattr(after.ledger.jobs, field))
             np.testing.assert_array_equal(getattr(settled.jobs, field), expected, err_msg=field)
         state = after
@@ -89,14 +95,47 @@ def test_a_seller_with_two_faces_is_dropped_by_all_and_named():
     expected = without_row(market, state, hparams, data, 2)
     np.testing.assert_allclose(literal.vote.theta, expected, rtol=1e-5, atol=1e-5)
     assert np.abs(literal.vote.theta - fair.vote.theta).max() > 1e-3
-    # the caller bans it: it trains no more
-    ledger, receipt = books.ban(
-        state.ledger, market.parts.rules(hparams), actor=market.layout.treasury,
-        target=market.layout.seller(int(literal.sellers[2])),
+    # whoever verifies says so: it has no weight, and loses its deposit and its place
+    assert_banned_in_the_end(market, state, hparams, literal.caught)
+
+
+def literal_decision(ledger, vote):
+    """What the ledger sees of a literal vote: any number may stand for a digest."""
+    drawn = vote.outcome != Outcome.NOT_DRAWN
+    papers = np.select([vote.outcome == Outcome.MATCHED, vote.outcome == Outcome.WRONG], [7, 9], 0)
+    return books.Decision(
+        serial=ledger.jobs.serial[0], is_over=np.bool_(True), accepted=np.int32(7),
+        is_open=np.bool_(True), since=ledger.block, drawn=drawn, papers=papers.astype(np.int32),
+        content=np.zeros(2 * ledger.tags.shape[0] + 4, np.int32),
     )  # fmt: skip
+
+
+def assert_banned_in_the_end(market, state, hparams, caught):
+    """The job is verified with evidence of harm against these sellers, and settled."""
+    rules = dataclasses.replace(market.parts.rules(hparams), num_rounds=np.int32(1))
+    ledger, job = open_examples(state.ledger, rules, 0), {"actor": 5, "job": 0}
+    nobody = np.zeros(market.spec.num_nodes, np.int32)
+    vote = literal_vote(nobody)
+    ledger, _ = books.book_round(ledger, rules, **job, decision=literal_decision(ledger, vote))
+    content = verification_content(
+        np.int32(9_000), np.int32(0), ledger.jobs.model[0], ledger.jobs.metric[0],
+        np.where(caught, 0, 100), caught,
+    )  # fmt: skip
+    decision = literal_decision(ledger, vote).replace(content=content)
+    ledger, _ = books.book_verification(ledger, rules, **job, decision=decision)
+    ledger, _ = books.advance(ledger, rules, blocks=rules.challenge_window)
+    ledger, receipt = books.settle(ledger, rules, **job)
     assert receipt == books.Reason.OK
-    later = play(state._replace(ledger=ledger), hparams, data)
-    assert literal.sellers[2] not in later.sellers[: market.spec.num_sampled]
+    span = market.layout.sellers
+    np.testing.assert_array_equal(ledger.banned[span], caught)
+    lost = np.asarray(wealth(state.opening) - wealth(ledger))[span]
+    np.testing.assert_array_equal(lost > 0, caught)
+    assert lost[caught] == hparams.rules["seller_deposit"]
+
+
+def literal_vote(outcome):
+    """Of a vote only how it ended for the nodes."""
+    return types.SimpleNamespace(outcome=outcome)
 
 
 def without_row(market, state, hparams, data, row):

@@ -27,7 +27,7 @@ def program():
     return lambda hparams: jax.device_get(run(keys, market.numbers(hparams)))
 
 
-def play(num_blocking, capacity, ask=0):
+def play(num_blocking, capacity, ask=0, node_capacity=JOBS):
     """So many of the blocker's accounts bid; the last two buyers want the rival's job."""
     values = [*(300_000 if i < num_blocking else 0 for i in range(JOBS - 1)), 900_000, 800_000]
     money = Money(
@@ -36,6 +36,8 @@ def play(num_blocking, capacity, ask=0):
         seller_stake=DEPOSIT * capacity,
         seller_funds=DEPOSIT * JOBS,
         seller_ask=ask,
+        node_stake=20_000 * node_capacity,
+        node_funds=20_000 * JOBS,
     )
     wants = (*range(JOBS), JOBS - 1)
     return program()(HParams(money=money, requests=Requests(wants=wants)))
@@ -57,3 +59,10 @@ def test_deposits_for_all_jobs_or_an_ask_above_the_reserve_leave_nothing_to_bloc
     for found in (many, choosy):
         assert not found.starved.any()
     assert (many.won == 5).all() and (choosy.won == 0).all() and (choosy.tied_up == 0).all()
+
+
+def test_nodes_with_one_stake_are_used_up_like_sellers_with_one_deposit():
+    """A job that finds no node is not held: its buyer has the price back."""
+    found, share = play(5, JOBS, node_capacity=1), starved_share(5, 1)
+    assert abs(found.starved.mean() - share) < 4 * np.sqrt(share * (1 - share) / WORLDS)
+    assert (found.won[found.starved] == 1).all()

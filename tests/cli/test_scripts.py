@@ -43,7 +43,7 @@ def test_elsewhere_in_ascii_and_without_home(foreign):
     done = start(foreign, "gas_report", "--out=a[red]b[/x]", "--num_rounds=3", **env)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert (foreign / "a[red]b[/x]" / "gas.png").exists()
-    assert "Tables and plot: a[red]b[/x]/" in done.stdout
+    assert "Tables and plots: a[red]b[/x]/" in done.stdout
 
 
 def test_without_the_device_that_was_asked_for(foreign):

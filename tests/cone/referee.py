@@ -7,7 +7,7 @@ HONEST, COLLUDE, LONE, SILENT, COPY, ADAPTIVE = range(6)
 
 
 def referee(sets, behaviour, group, pool, params, rule, *, rice, redrawn, lots=None):
-    """Returns (accepted, attempts, executions, outcome, lead); lone liars are accepted as "lone".
+    """Returns (accepted, attempts, executions, outcome, lead, last votes); "lone": a lone liar's.
 
     `sets` is the list of execution sets (lists of node indices) of all attempts; `lots[attempt]`
     are the votes of each node in a set, None for one each; then `pool` counts lots.
@@ -79,8 +79,10 @@ def referee(sets, behaviour, group, pool, params, rule, *, rice, redrawn, lots=N
             outcome[node] = 3
         elif accepted != -1:
             outcome[node] = 1 if vote == accepted else 2
-    accepted = "lone" if isinstance(accepted, tuple) else accepted
-    return accepted, attempts, used, outcome, lead
+    is_lone = isinstance(accepted, tuple)
+    votes = [last_vote.get(node) for node in range(len(behaviour))]
+    votes = ["lone" if is_lone and vote == accepted else vote for vote in votes]
+    return "lone" if is_lone else accepted, attempts, used, outcome, lead, votes
 
 
 def stop(rule, all_sets, total, pool, params, redrawn):

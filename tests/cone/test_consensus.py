@@ -93,10 +93,12 @@ def test_every_vote_is_that_of_the_literal_referee(schedule, rule, sortition, ri
         np.asarray, run(keys, behaviour, eligible, params, stake, group)
     )
     seen = set()
+    judged = judged_by_digest(votes)
+    np.testing.assert_array_equal(judged, votes.outcome)
     for w in range(worlds):
         sets = [np.flatnonzero((seats[w] == i).any(axis=0)).tolist() for i in range(attempts)]
         numbers = {k: float(getattr(params, k)[w]) for k in ("f_max", "beta", "q")}
-        accepted, used, executions, outcome, lead = referee(
+        accepted, used, executions, outcome, lead, last = referee(
             sets, behaviour[w], group[w], int(pool[w]), numbers, rule,
             rice=rice, redrawn=schedule == "independent", lots=None if lots is None else lots[w],
         )  # fmt: skip
@@ -105,9 +107,27 @@ def test_every_vote_is_that_of_the_literal_referee(schedule, rule, sortition, ri
         assert int(votes.executions[w]) == executions, w
         assert votes.outcome[w].tolist() == outcome, w
         assert int(votes.lead[w]) == lead, w
+        assert_numbered(votes.digests[w], last)
         assert votes.latency[w] == used * 13.0
         seen.add(accepted)
     assert {-1, 0, 1} <= seen  # the worlds are varied enough to mean something
+
+
+def judged_by_digest(votes):
+    """What a ledger makes of digests and seats: codes of `Outcome`, [W, C]."""
+    accepted = votes.accepted[:, None] + 1
+    right = np.where(votes.digests == accepted, Outcome.MATCHED, Outcome.WRONG)
+    judged = np.where(accepted == 0, Outcome.NOT_DRAWN, right)
+    judged = np.where(votes.digests == 0, Outcome.SILENT, judged)
+    return np.where(votes.drawn, judged, Outcome.NOT_DRAWN)
+
+
+def assert_numbered(digests, votes):
+    """The right one 1, a group's 1 + g, an accepted lone liar's 4; all others apart, 0 for none."""
+    known = {None: 0, 0: 1, 1: 2, 2: 3, "lone": 4}
+    apart = [digests[n] for n, v in enumerate(votes) if v not in known]
+    assert all(digests[n] == known[v] for n, v in enumerate(votes) if v in known)
+    assert len(set(apart)) == len(apart) and min(apart, default=5) > 4
 
 
 fast = jax.jit(decide, static_argnames=("schedule", "stop_rule", "sortition"))
@@ -261,5 +281,6 @@ def test_every_registered_name_keeps_the_contract_under_strict_types(schedule, r
     scalar = ((), "int32")
     assert shapes == {
         "accepted": scalar, "attempts": scalar, "executions": scalar, "lead": scalar,
-        "outcome": ((20,), "int32"), "latency": ((), "float32"),
+        "outcome": ((20,), "int32"), "digests": ((20,), "int32"), "latency": ((), "float32"),
+        "seat": ((20,), "int32"),
     }  # fmt: skip

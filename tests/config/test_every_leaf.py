@@ -84,6 +84,7 @@ OTHER = {  # values that are not the usual step away
     "defence.start_deviations": 60.0,
     "money.buyer_funds": 750_000,
     "rules.min_sellers": 9,
+    "rules.min_nodes": 17,
     "rules.refund_fee": 0,
     "rules.partial_payment": 1,
     "rules.min_reputation_bps": 9_999,
@@ -96,6 +97,7 @@ OTHER = {  # values that are not the usual step away
 REFUSED = {  # they follow from the spec: the value, and the sentence
     "defence.horizon": (77.0, "defence.horizon follows from spec[.]"),
     "rules.num_rounds": (5, "rules.num_rounds follows from spec[.]"),
+    "rules.by_stake": (1, "rules.by_stake follows from spec[.]sortition"),
     "rules.sealed": (0, "rules.sealed follows from spec[.]"),
     "rules.second_price": (0, "rules.second_price follows from spec[.]"),
     "population.breadth": (2, "population.breadth = 2 must lie in"),
@@ -104,14 +106,19 @@ ELSEWHERE = {
     "privacy.delta",  # of the epsilon that is reported: tests/privacy
     "defence.readmission",  # of sellers that come back: tests/sampling, test_pinned.py
 }
-TIME = {"rules.timeout", "rules.challenge_window", "rules.withdrawal_delay"}  # of the ledger alone
+TIME = {  # of the ledger alone
+    *("rules.timeout", "rules.challenge_window", "rules.withdrawal_delay"),
+    "rules.content_window",  # contents are told at once
+}
 
 
 def hparams_of(world):
     _, people, learning, conduct = WORLDS[world]
     base = HParams()
     attack = {} if WORLDS[world][0].get("attack", "alie") == "alie" else {"scale": 8.0}
+    majority = 0.0 if world == "harmed" else base.defence.majority  # so that harm is punished
     return base.replace(
+        defence=base.defence._replace(majority=majority),
         population=Population(**people),
         learning=base.learning.replace(**learning),
         conduct=base.conduct.replace(**conduct),

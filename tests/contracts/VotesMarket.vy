@@ -6,15 +6,17 @@
 
 units: public(HashMap[uint256, uint256[2]])
 seeds: public(HashMap[uint256, bytes32])
-stakes: HashMap[uint256, uint256[128]]  # eight to the word
-NODES: immutable(uint256)
+stakes: HashMap[uint256, uint256[256]]  # four to the word
+SIZES: immutable(uint256[5])
+VOTES: immutable(address)
 enrolled: uint256
 node_of: public(HashMap[address, uint256])
 
 
 @deploy
-def __init__(num_nodes: uint256):
-    NODES = num_nodes
+def __init__(votes: address, sizes: uint256[5]):
+    VOTES = votes
+    SIZES = sizes
 
 
 @external
@@ -30,7 +32,7 @@ def want(job: uint256, serial: uint256, unit: uint256, seed: bytes32):
 
 
 @external
-def pledge(job: uint256, stakes: DynArray[uint256, 128]):
+def pledge(job: uint256, stakes: DynArray[uint256, 256]):
     i: uint256 = 0
     for word: uint256 in stakes:
         self.stakes[job][i] = word
@@ -45,11 +47,14 @@ def wanted(job: uint256) -> (uint256, uint256, bytes32):
 
 @external
 @view
-def electorate(job: uint256) -> DynArray[uint256, 1024]:
-    found: DynArray[uint256, 1024] = []
-    word: uint256 = 0
-    for i: uint256 in range(NODES, bound=1024):
-        if i % 8 == 0:
-            word = self.stakes[job][i // 8]
-        found.append((word >> 32 * (i % 8)) & (2**32 - 1))
+def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256):
+    return VOTES, SIZES[0], SIZES[1], SIZES[2], SIZES[3], SIZES[4]
+
+
+@external
+@view
+def electorate(job: uint256) -> DynArray[uint256, 256]:
+    found: DynArray[uint256, 256] = []
+    for i: uint256 in range((SIZES[1] + 3) // 4, bound=256):
+        found.append(self.stakes[job][i])
     return found

@@ -2,9 +2,10 @@
 
 import functools
 
+from contracts.compiler import compile_text
 from contracts.court import CourtContract, compile_court, numbers
 from contracts.evm import Evm
-from contracts.market import compile_market, encode
+from contracts.market import encode
 
 POOL = """# pragma version 0.4.3
 accepted: public(HashMap[bytes32, bytes32])
@@ -23,7 +24,7 @@ def court_artifact():
 
 @functools.cache
 def pool_artifact():
-    return compile_market(POOL)
+    return compile_text(POOL)
 
 
 def court_with_pool(terms, answers, artifact=None):

@@ -5,9 +5,9 @@ import re
 import jax
 import pytest
 
+from contracts.compiler import compile_text
 from contracts.court import SOURCE, CourtContract, numbers
 from contracts.evm import Evm
-from contracts.market import compile_market
 from d2m_jax.court import game
 from d2m_jax.court.steps import MAX_READS, ONE, Memory, Op, Step, Witness, Work, run
 from d2m_jax.court.tournament import hold_trial
@@ -64,7 +64,7 @@ def test_a_contract_with_a_fault_is_caught(name):
     old, new = MUTANTS[name]
     text = SOURCE.read_text()
     assert text.count(old) == 1
-    broken = compile_market(text.replace(old, new))
+    broken = compile_text(text.replace(old, new))
     make = lambda terms, known: court_with_pool(terms, known, broken)
     with pytest.raises((AssertionError, ValueError)):
         play(range(40), make)

@@ -1,9 +1,11 @@
 """The generator of the random traces as a hypothesis state machine: a disagreement shrinks.
 
 Hypothesis makes a seed per action, which `tests/ledger/traces.py` turns into what somebody might do
-now, as one seed does for a whole trace of the 2,000. The contract and the slow model play, and in
-the search for disagreements the functional ledger with them.
+now, as one seed does for a whole trace. Contracts and slow model play, and in the search for
+disagreements the functional chain with them.
 """
+
+import functools
 
 import hypothesis
 import hypothesis.strategies as st
@@ -12,66 +14,76 @@ import numpy as np
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from contracts.market import Market, state
+from contracts.reading import comparable
 from d2m_jax import ledger as L
 from d2m_jax.ledger import Kind
-from tests.contracts.both import apply, shared_market
-from tests.contracts.machines import as_dict, by_name, comparable, disagreement, legal_world
-from tests.contracts.test_conformance import HASTY, mutant
-from tests.ledger.traces import LAYOUT, genesis, random_action, seeded_draw
+from tests.contracts.machines import (
+    as_dict,
+    begin,
+    by_name,
+    disagreement,
+    new_chain,
+    next_row,
+    without_blocks,
+)
+from tests.contracts.mutants import HASTY, mutant
+from tests.ledger.traces import LAYOUT, genesis, laws_of, seeded_draw
 
 SEEDS = st.integers(0, 9_999)
+
+apply = jax.jit(L.apply)
+
+
+@functools.cache
+def shared_chain():
+    """Contracts that are started over."""
+    return new_chain()
 
 
 class Machines(RuleBasedStateMachine):
     """One rule: the next action of the generator, done by all."""
 
-    def market(self):
-        return shared_market()
+    def chain(self):
+        return shared_chain()
 
     @initialize(seed=SEEDS)
     def begin(self, seed):
         self.trace = type(self).latest = []
-        self.model, self.funds = legal_world(seeded_draw(seed))
-        self.contract = self.market()
-        self.contract.start_over(self.model.rules, self.funds)
+        self.evm = self.chain()
+        _, self.model, self.funds = begin(self.evm, seed)
 
     @rule(seed=SEEDS)
     def act(self, seed):
-        row = random_action(seeded_draw(seed), self.model)
+        row = next_row(seeded_draw(seed), self.model, self.evm)
         hypothesis.note(f"{len(self.trace) + 1}: {as_dict(row)}")
         self.trace.append(row)
-        self.compare(row, self.contract.act(as_dict(row)), state(self.contract.words(), LAYOUT))
+        self.compare(row, self.evm.act(as_dict(row)), self.evm.state())
 
     def compare(self, row, receipt, words):
         assert receipt == self.model.act(*row)
-        expected = {name: np.asarray(x) for name, x in self.model.everything().items()}
-        expected = comparable(expected)
-        differs = disagreement(
-            {name: words[name] for name in expected.keys() & words.keys()}, expected
-        )
+        expected = comparable(without_blocks(self.model.everything()))
+        differs = disagreement(words, expected)
         assert differs is None, differs
 
 
 class AllThree(Machines):
-    """The functional ledger too, which is slower step by step."""
+    """The functional chain too, which is slower step by step."""
 
     @initialize(seed=SEEDS)
     def begin(self, seed):
         super().begin(seed)
-        self.rules = L.make_rules(**self.model.rules)
-        self.ledger = genesis(np.asarray(self.funds, np.int32))
+        self.laws = jax.tree.map(lambda x: x[0], laws_of([self.model]))
+        self.state = genesis(np.asarray(self.funds, np.int32))
 
     def compare(self, row, receipt, words):
         super().compare(row, receipt, words)
         fields = {k: v for k, v in as_dict(row).items() if k != "kind"}
-        action = L.make_action(LAYOUT, row[0], **fields)
-        after, reason = apply(self.ledger, self.rules, action)
+        after, reason = apply(self.state, self.laws, L.make_action(LAYOUT, row[0], **fields))
         assert reason == receipt
-        L.assert_valid(after, self.ledger)
+        L.assert_valid(after.ledger, self.state.ledger)
         differs = disagreement(words, by_name(jax.device_get(after)))
         assert differs is None, differs
-        self.ledger = after
+        self.state = after
 
 
 def settings(examples, steps, **options):
@@ -87,22 +99,21 @@ def settings(examples, steps, **options):
 
 def test_hypothesis_finds_no_disagreement():
     """Other actions in every run; what fails is printed with the code that repeats it."""
-    run_state_machine_as_test(AllThree, settings=settings(25, 25, print_blob=True))
+    run_state_machine_as_test(AllThree, settings=settings(15, 25, print_blob=True))
 
 
 def test_a_disagreement_shrinks_to_a_few_actions():
     """The contract closes auctions at once: a bid, and who closes it, are what it takes."""
-    compiled = mutant(HASTY)
-    broken = Market(compiled, LAYOUT, L.DEFAULT_RULES, [0] * LAYOUT.num_accounts)
+    broken = new_chain(mutant(HASTY))
 
     class Broken(Machines):
-        def market(self):
+        def chain(self):
             return broken
 
     phases = (hypothesis.Phase.generate, hypothesis.Phase.shrink)
-    options = settings(200, 20, derandomize=True, phases=phases)  # it must find it, so no luck
+    options = settings(100, 20, derandomize=True, phases=phases)  # it must find it, so no luck
     with pytest.raises(AssertionError):
         run_state_machine_as_test(Broken, settings=options)
     kinds = [row[0] for row in Broken.latest]
     assert {Kind.BID, Kind.SEAL} & set(kinds) and Kind.CLOSE_AUCTION in kinds
-    assert len(kinds) <= 5  # of up to 20
+    assert len(kinds) <= 6  # of up to 20

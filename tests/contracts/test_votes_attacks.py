@@ -144,6 +144,31 @@ def test_a_seat_is_needed_and_one_of_this_set():
 # Time
 
 
+@pytest.mark.parametrize("window", [1, 2])
+def test_with_one_block_for_commitments_who_draws_last_in_a_block_votes_alone(window):
+    """It draws and commits in one transaction; all others see the draw when it is too late."""
+    both = AllThree(dataclasses.replace(EASY, commit_window=window))
+    both("OPEN_UNIT", amount=1, payload=STAKES)
+    ours = None
+    while both.model.slots[0].stage == Stage.OPEN:
+        both("DRAW")
+        nodes = seated(both)
+        ours = nodes[0] if ours is None else ours
+        if ours in nodes:
+            commit(both, ours, FALSE)
+        both("WAIT", amount=1)
+        for node in nodes:
+            if node != ours:
+                commit(both, node, expect=R.OK if window > 1 else R.TOO_LATE)
+        both("WAIT", amount=window - 1)
+        for node in nodes:
+            if node == ours or window > 1:
+                reveal(both, node, FALSE if node == ours else RIGHT)
+        both("WAIT", amount=both.how.reveal_window)("TALLY")
+    accepted = both.chain.state()["accepted"][0]
+    assert accepted == (RIGHT if window > 1 else FALSE)
+
+
 def test_stalling_the_count_costs_two_windows_and_the_staller_its_stake():
     both = voting(LARGER)
     nodes = seated(both)
@@ -195,7 +220,7 @@ def test_the_last_revealer_chooses_among_as_many_seeds_as_it_pays_for():
             if node not in silent:
                 mixed = stirred(mixed, node, word_of(salt_of(node)))
         assert both.chain.mixed(0) == mixed
-        both("OPEN_UNIT", amount=2, payload=STAKES)
+        both("OPEN_UNIT", amount=2, value=1, payload=STAKES)
         seed = seed_of(both.chain.address, 0, 2, JOB_SEED, mixed)
         assert both.chain.seed(0) == seed
         seeds[withheld], silent_of[withheld] = seed, len(silent)
@@ -369,6 +394,23 @@ def test_a_unit_that_the_market_no_longer_asks_for_gives_way():
         reveal(both, node, expect=R.BAD_VALUE)
 
 
+def test_a_vote_that_a_dead_job_left_open_chooses_no_seats_of_the_next_job():
+    """Nobody is slashed for it any more: k nodes could pick the best of 2^k seeds for nothing."""
+    seeds = set()
+    for withheld in itertools.product((0, 1), repeat=2):
+        both = voting()  # of a job that is timed out; the next one begins while reveals are open
+        nodes = seated(both)
+        for node in nodes:
+            commit(both, node)
+        both("WAIT", amount=2)
+        for node, hides in zip(nodes, withheld):
+            if not hides:
+                reveal(both, node)
+        both("OPEN_UNIT", amount=2, value=0, payload=STAKES)
+        seeds.add(both.chain.seed(0))
+    assert len(seeds) == 1
+
+
 # Nobody special
 
 
@@ -386,7 +428,7 @@ def test_no_function_looks_for_a_privileged_caller():
         chain.anybody = address_of(-5)
     source = chain.artifact.selectors
     writing = {"open_unit", "draw", "commit_vote", "reveal_vote", "tally", "open_content"}
-    reading = {"unit", "ballot", "result", "content_of", "outcomes", "seeds", "mixed"}
+    reading = {"unit", "ballot", "decision", "content_of", "papers_of", "seeds", "mixed"}
     reading |= {"MARKET", "JOBS", "NODES", "SELLERS", "__default__"}
     assert set(source) == writing | reading
     for name in ("commit_vote", "reveal_vote"):
@@ -399,7 +441,8 @@ def test_no_function_looks_for_a_privileged_caller():
 def test_content_is_what_the_digest_says_and_nonsense_is_not_told():
     both = AllThree()
     content, nonsense = [0, 0, 5, 0, 1, 2, 0, 0, 0, 0], [0, 0, 5, 0, 3, 2, 0, 0, 0, 0]
-    for serial, said in ((1, content), (2, nonsense)):
+    beyond = [10_001, *content[1:]]  # a metric above one
+    for serial, said in ((1, content), (2, nonsense), (5, beyond)):
         digest = both.model.hash(said)
         hold(drawn(both, serial=serial), lambda node, digest=digest: digest)
         both("OPEN_CONTENT", R.BAD_VALUE, payload=[0, 0, 6, 0, 1, 2, 0, 0, 0, 0])

@@ -12,13 +12,15 @@ import jax
 import numpy as np
 import pytest
 
-from contracts.market import line_of, reason_text
-from contracts.votes import SOURCE, compile_votes
+from contracts.compiler import place_of, source_of
+from contracts.market import hash_papers
+from contracts.votes import compile_votes
+from d2m_jax.core.outcomes import Outcome
 from d2m_jax.ledger import counting, votes
 from d2m_jax.ledger.codes import Reason
 from d2m_jax.ledger.votes_machine import VoteKind
 from d2m_jax.ledger.votes_state import Stage
-from tests.contracts.test_conformance import swap
+from tests.contracts.mutants import swap
 from tests.contracts.votes_both import (
     EASY,
     AllThree,
@@ -26,6 +28,7 @@ from tests.contracts.votes_both import (
     compiled,
     disagreement,
     new_chain,
+    shared_chain,
 )
 from tests.contracts.votes_machines import (
     NUM_STEPS,
@@ -87,27 +90,23 @@ def test_the_traces_reach_every_stage_and_every_documented_refusal():
 
 
 def test_the_traces_hit_every_refusal_of_the_contract():
-    """But those of its creation, of a market that gives nonsense, and of a view.
+    """But those of its creation, and of a market that gives nonsense.
 
     Where the compiler joins two ways of calling nothing, it names the function instead.
     """
     artifact = compiled()[0]
-    hit = {line_of(artifact, pc) for games in played()["refused_at"] for pc, _ in games}
-    lines = SOURCE.read_text().splitlines()
+    hit = {place_of(artifact, pc)[1] for games in played()["refused_at"] for pc, _ in games}
+    lines = source_of("D2MVotes").splitlines()
     written = {i + 1 for i, line in enumerate(lines) if re.match(r"\s+(assert|raise) ", line)}
     start = next(i for i, line in enumerate(lines) if line.startswith("def __init__"))
     end = next(i for i in range(start, len(lines)) if lines[i].startswith("@"))
     missed = {lines[i - 1].strip() for i in written - set(range(start, end + 1)) - hit}
     assert missed - {"def __default__():"} == {
-        'assert len(stakes) == NODES, "LAYOUT"',
-        'assert u.stage >= DECIDED, "WRONG_PHASE"',
+        'assert len(stakes) == (NODES + 3) // 4, "LAYOUT"',
     }
 
 
-def test_outcomes_are_not_read_before_the_end_and_are_those_of_the_ledger():
-    both = AllThree()
-    too_early = both.chain.call(both.chain.anybody, "outcomes", 0)
-    assert reason_text(too_early.output) == "WRONG_PHASE"
+def test_outcomes_are_those_of_the_ledger():
     for seed in range(12):
         draw = seeded_draw(seed)
         how = random_election(draw)
@@ -124,19 +123,62 @@ def test_outcomes_are_not_read_before_the_end_and_are_those_of_the_ledger():
 
 def told(chain, job):
     """The outcome of every node, as the contract tells it."""
-    sent = chain.call(chain.anybody, "outcomes", job)
-    words = [
-        int.from_bytes(sent.output[i : i + 32], "big") for i in range(64, len(sent.output), 32)
-    ]
-    found = {word // 4: word % 4 for word in words}
-    assert len(found) == len(words)
-    return [found.get(node, 0) for node in range(chain.num_nodes)]
+    sent = chain.call(chain.anybody, "decision", job)
+    sets = {Outcome.MATCHED: 6, Outcome.WRONG: 10, Outcome.SILENT: 14}  # four words each
+    words = [int.from_bytes(sent.output[i : i + 32], "big") for i in range(0, 32 * 18, 32)]
+    found = [Outcome.NOT_DRAWN] * chain.num_nodes
+    for outcome, start in sets.items():
+        for node in range(chain.num_nodes):
+            if words[start + node // 256] >> node % 256 & 1:
+                assert found[node] == Outcome.NOT_DRAWN
+                found[node] = outcome
+    return found
+
+
+def test_before_the_end_nobody_is_right_or_wrong():
+    both = AllThree()
+    both("OPEN_UNIT", amount=1, payload=[100] * 7)("DRAW")
+    assert Outcome.MATCHED not in told(both.chain, 0) and Outcome.WRONG not in told(both.chain, 0)
+
+
+def test_the_papers_that_are_told_are_those_revealed_and_hash_to_what_the_market_keeps():
+    game = played()
+    some = [i for i, states in enumerate(game["states"]) if any(states[-1]["digests"][0])][:6]
+    assert len(some) == 6
+    for index in some:
+        chain = replayed(index)
+        sent = chain.call(chain.anybody, "papers_of", 0)
+        words = [sent.output[i : i + 32] for i in range(64, len(sent.output), 32)]
+        papers = [(int.from_bytes(n, "big"), d) for n, d in zip(words[::2], words[1::2])]
+        assert papers == chain.papers_of(0) and papers
+        digests = {node: chain.number(digest) for node, digest in papers}
+        assert [digests.get(n, 0) for n in range(chain.num_nodes)] == chain.state()["digests"][0]
+        kept = chain.call(chain.anybody, "decision", 0).output[160:192]
+        assert kept == hash_papers(papers)
+
+
+def replayed(index):
+    """The contract after one of the traces."""
+    draw, game = seeded_draw(index), played()
+    chain = shared_chain()
+    chain.start_over(terms_of(game["hows"][index]))
+    model = HashingModel(random_election(draw), chain)
+    player = Player(draw, model, model.seats)
+    for row in game["rows"][index]:
+        assert model.fair(player.action()) == row
+        model.act(*row)
+        chain.act(dict(zip(FIELDS, row, strict=True)))
+    return chain
 
 
 IN_CONTRACT = {
     "the seed forgets what was revealed": (
-        "abi_encode(self, slot, serial, seed, self.mixed[slot])",
+        "abi_encode(self, slot, serial, seed, salts)",
         "abi_encode(self, slot, serial, seed, empty(bytes32))",
+    ),
+    "what an earlier job left open chooses the seats": (
+        "self.mixed[slot] if unit > 0 else empty(bytes32)",
+        "self.mixed[slot]",
     ),
     "lots are put back": (
         "                self.urns[slot][w] -= got[w]\n",
@@ -162,7 +204,7 @@ def suspects():
 
 @pytest.mark.parametrize("name", IN_CONTRACT)
 def test_a_fault_in_the_contract_is_caught(name):
-    broken = new_chain(EASY, compile_votes(swap(SOURCE.read_text(), *IN_CONTRACT[name])))
+    broken = new_chain(EASY, compile_votes(swap(source_of("D2MVotes"), *IN_CONTRACT[name])))
     assert any(faulty(broken, *game) for game in suspects())
 
 

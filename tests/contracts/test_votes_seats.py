@@ -31,7 +31,7 @@ def drawn_on_chain(num_nodes, stakes, **how):
     tables = vote_tables(num_nodes, params, max_attempts=2, **how)
     size = {"num_jobs": 1, "num_nodes": num_nodes, "num_sellers": 1}
     chain = VotesChain(*compiled(), make_terms(tables, num_rounds=1), **size)
-    chain.tell_market("pledge", 0, pack(stakes))
+    chain.tell_market("pledge", 0, pack(stakes, 64))
     chain.tell_market("want", 0, 1, 0, int.from_bytes(JOB_SEED, "big"))
     assert chain.call(chain.anybody, "open_unit", 0).ok
     urn = chain.state()["urn"][0]

@@ -7,15 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from contracts.market import compile_market
+from contracts.compiler import compile_text
 from contracts.votes import (
     JOB_SEED,
     VotesChain,
     compile_votes,
     drawn_by_chance,
     drawn_lots,
-    encode_content,
-    hashed,
     seed_of,
     stirred,
     word_of,
@@ -64,7 +62,7 @@ ended = jax.jit(jax.vmap(outcomes))
 @functools.cache
 def compiled():
     """The contract and the stand-in for the market."""
-    return compile_votes(), compile_market(STUB.read_text())
+    return compile_votes(), compile_text(STUB.read_text())
 
 
 def new_chain(how, artifact=None):
@@ -81,40 +79,35 @@ def shared_chain():
 
 
 class HashingModel(VotesModel):
-    """The slow model with the hashes of a contract beside its own, and the chance of it.
+    """The slow model beside the seeds of a contract, derived on their own, and the chance of it.
 
     Args:
         election: how.
-        chain: whose papers learn which hash stands for which number.
+        chain: whose driver learns what the numbers stand for.
     """
 
     def __init__(self, election, chain):
         super().__init__(election)
-        self.chain, self.papers = chain, chain.papers
+        self.chain = chain
         self.seeds, self.mixed = [b""] * election.num_jobs, [bytes(32)] * election.num_jobs
 
     def promise_of(self, job, node, digest, salt):
         u, number = self.slots[job], super().promise_of(job, node, digest, salt)
-        paper = hashed(self.seeds[job], len(u.sets), node, self.papers.hash(digest), word_of(salt))
-        self.papers.learn(number, paper)
+        if u.serial:
+            self.chain.learn_promise(number, job, len(u.sets), node, digest, salt)
         return number
 
     def hash(self, words):
         number = super().hash(words)
         if len(words) == LENGTH:
-            for is_verification in (False, True):
-                content = encode_content(words, is_verification)
-                if content:
-                    self.papers.learn(number, hashed(*(
-                        content[i : i + 32] for i in range(0, len(content), 32)
-                    )))  # fmt: skip
-                    break
+            self.chain.learn_content(number, words)
         return number
 
     def act(self, kind, node, job, amount, value, salt, payload):
         reason = super().act(kind, node, job, amount, value, salt, payload)
         if reason == Reason.OK and kind == VoteKind.OPEN_UNIT:
-            where = self.chain.address, job, amount, JOB_SEED, self.mixed[job]
+            salts = self.mixed[job] if value else bytes(32)  # the first unit has those of the job
+            where = self.chain.address, job, amount, JOB_SEED, salts
             self.seeds[job] = seed_of(*where)
         if reason == Reason.OK and kind == VoteKind.REVEAL_VOTE:
             self.mixed[job] = stirred(self.mixed[job], node, word_of(salt))

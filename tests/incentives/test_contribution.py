@@ -29,6 +29,8 @@ EVIDENCE = Evidence(
         ("similarity", [1 / 3, 1 / 3, 0, 1 / 3]),
         ("path", [0.75, 0.25, 0, 0]),
         ("fresh", [1, 0, 0, 0]),
+        ("discounted", [0.75, 0.25, 0, 0]),
+        ("quotient", [43 / 59, 16 / 59, 0, 0]),
         ("leave_one_out", [5 / 7, 2 / 7, 0, 0]),
         ("round_shapley", [43 / 59, 16 / 59, 0, 0]),
     ],
@@ -73,7 +75,9 @@ def test_an_update_that_helps_only_beside_others_is_paid_by_shapley_not_by_gain(
     np.testing.assert_allclose(paid, np.ones(3) / 3, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["leave_one_out", "round_shapley", "path", "fresh"])
+@pytest.mark.parametrize(
+    "name", ["leave_one_out", "round_shapley", "path", "fresh", "discounted", "quotient"]
+)
 def test_without_validation_examples_nobody_is_credited(name):
     blind = EVIDENCE._replace(losses_of=None, gradient_at=None)
     np.testing.assert_array_equal(CONTRIBUTIONS[name](blind), np.zeros(4))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from d2m_jax import incentives
-from d2m_jax.incentives import dynamics, federated, sampled, values
+from d2m_jax.incentives import clusters, dynamics, federated, peers, sampled, validators, values
 from tests.under_flags import FLAGS, WORDS, assert_same
 
 KEY = jax.random.key(3)
@@ -50,7 +50,19 @@ CALLS = {
         f"contribution {name}": (lambda x, fn=fn: fn(evidence(x)), UPDATES)
         for name, fn in incentives.CONTRIBUTIONS.items()
     },
-    **{f"payment {name}": (fn, SCORES) for name, fn in incentives.PAYMENTS.items()},
+    **{
+        f"payment {name}": (lambda x, view, name=name: incentives.pay(name, x, view), SCORES, VIEW)
+        for name in incentives.PAYMENTS
+    },
+    "clusters": (clusters.clusters, UPDATES, ALIVE, 0.3),
+    "discount": (clusters.replication_discount, UPDATES, ALIVE, 0.5),
+    "units of owners": (lambda x: clusters.of_owner(x, CODES, 4), SCORES),
+    "agreement": (peers.agreement_pay, CODES, CODES[::-1], jnp.eye(4, dtype=bool)),
+    "agreement table": (peers.agreement_table, UPDATES @ UPDATES.T),
+    "determinant": (lambda a, b: peers.determinant_pay(a, b, 4), CODES, CODES[::-1]),
+    "judges": (validators.judged, jnp.abs(UPDATES), SCORES, 0.4),
+    "unique work": (validators.uniqueness, SHARES, SCORES, PAYOFFS, 0.1),
+    "marginal pay": (validators.marginal_pay, SCORES, jnp.int32(3), jnp.int32(10)),
     "capped by a number": (lambda x, most: incentives.pay("capped", x, most=most), SCORES, 1.5),
     "own payment": (lambda x, view: incentives.pay(by_size, x, view, power=1.0), SCORES, VIEW),
     "report": (

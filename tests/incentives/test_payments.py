@@ -16,6 +16,8 @@ from d2m_jax.report.results import payments_dict
 from tests.worlds import SPEC, market, numbers, play
 
 SCORES = jnp.array([9.0, 1.0, 0.0, -2.0, jnp.nan])
+SIZES = jnp.array([10, 30, 50, 10, 10], jnp.int32)
+VIEW = incentives.PaymentView(SCORES, SIZES, SIZES, SIZES)
 
 
 @pytest.mark.parametrize(
@@ -25,10 +27,11 @@ SCORES = jnp.array([9.0, 1.0, 0.0, -2.0, jnp.nan])
         ("equal", [100, 100]),
         ("tempered", [100, 33]),
         ("capped", [100, 11]),
+        ("sized", [100, 33]),
     ],
 )
 def test_weights_by_hand(name, expected):
-    weights = np.asarray(PAYMENTS[name](SCORES))
+    weights = np.asarray(incentives.pay(name, SCORES, VIEW))
     np.testing.assert_array_equal(weights, [*expected, 0, 0, 0])
 
 
@@ -41,7 +44,7 @@ def test_nobody_counts_for_more_than_the_cap():
 @pytest.mark.parametrize("name", PAYMENTS)
 @pytest.mark.parametrize("pot", [0, 1, 999_983, 2**31 - 1])
 def test_every_rule_splits_every_pot_exactly(name, pot):
-    weights = PAYMENTS[name](SCORES)
+    weights = incentives.pay(name, SCORES, VIEW)
     pay = split_pot(jnp.int32(pot), weights)
     report = payment_report(jnp.int32(pot), pay, jnp.int32(0), jnp.ones(5, bool))
     assert int(report.unbalanced) == 0
@@ -50,7 +53,8 @@ def test_every_rule_splits_every_pot_exactly(name, pot):
 
 @pytest.mark.parametrize("name", PAYMENTS)
 def test_nothing_scored_nothing_weighed(name):
-    np.testing.assert_array_equal(PAYMENTS[name](jnp.zeros(4)), np.zeros(4))
+    zeros = jnp.zeros(5)
+    np.testing.assert_array_equal(incentives.pay(name, zeros, VIEW), np.zeros(5))
 
 
 def test_a_payment_tells_its_numbers_and_takes_them():

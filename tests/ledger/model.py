@@ -1,15 +1,35 @@
 """The ledger again, slow and obvious: Python integers, dictionaries, early returns.
 
 Written from the documents, not from the JAX code, and sharing with it only the names of phases,
-kinds and receipts. `act` returns the first reason for refusal or OK.
+kinds and receipts. The votes are those of `votes_model.py`. `act` returns the first reason for
+refusal or OK.
 """
 
 import dataclasses
 
-from d2m_jax.ledger import Finding, Kind, Outcome, Phase, Reason, Ruling, Verdict
+from d2m_jax.core.outcomes import Outcome
+from d2m_jax.ledger.codes import Kind, Phase, Reason, Verdict
+from d2m_jax.ledger.votes_machine import VoteKind
+from d2m_jax.ledger.votes_state import Stage
+from tests.ledger.votes_model import VotesModel
 
 BLOCK_MAX = 2**31 - 1
 DONE = (Phase.SETTLED, Phase.REFUNDED, Phase.ABORTED)
+IN_AUCTION = {Kind.BID: 0, Kind.SEAL: 1, Kind.REVEAL: 1}  # and whether bids have to be sealed
+PHASES = {
+    Kind.BID: (Phase.IDLE, Phase.AUCTION),
+    Kind.SEAL: (Phase.IDLE, Phase.AUCTION),
+    Kind.REVEAL: (Phase.AUCTION,),
+    Kind.CLOSE_AUCTION: (Phase.AUCTION,),
+    Kind.BOOK_ROUND: (Phase.MATCHED, Phase.TRAINING),
+    Kind.BOOK_VERIFICATION: (Phase.VERIFY,),
+    Kind.OPEN_DISPUTE: (Phase.CHALLENGE,),
+    Kind.BOOK_DISPUTE: (Phase.DISPUTED,),
+    Kind.SETTLE: (Phase.CHALLENGE,),
+    Kind.OPEN_METRIC: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY),
+    Kind.TAKE: (Phase.CHALLENGE,),
+    Kind.TIME_OUT: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED),
+}
 
 
 def part(amount, bps):
@@ -33,6 +53,7 @@ def mix(*words):
 class Job:
     phase: Phase = Phase.IDLE
     since: int = 0
+    serial: int = 0
     tags: int = 0
     buyer: int = -1
     tau_bps: int = 0
@@ -45,22 +66,22 @@ class Job:
     model: int = 0
     metric: int = 0
     price: int = 0
-    pot: dict = dataclasses.field(default_factory=dict)  # seller, compute, fee, bond
+    pot: dict = dataclasses.field(default_factory=dict)  # seller, compute, fee, bond, forfeited
     locked: dict = dataclasses.field(default_factory=dict)  # seller account -> deposit
-    out: set = dataclasses.field(default_factory=set)  # seller accounts that forfeit
+    out: set = dataclasses.field(default_factory=set)  # seller accounts with evidence of harm
     weights: dict = dataclasses.field(default_factory=dict)
+    offered: dict = dataclasses.field(default_factory=dict)  # node account -> what it will pledge
+    frozen: bool = False
     pledged: dict = dataclasses.field(default_factory=dict)  # node account -> what is left of it
     held: dict = dataclasses.field(default_factory=dict)  # node account -> slashed, not spent
     earned: dict = dataclasses.field(default_factory=dict)  # node account -> not paid yet
-    missed: dict = dataclasses.field(
-        default_factory=dict
-    )  # node account -> not earned, being wrong
+    results: dict = dataclasses.field(default_factory=dict)  # unit -> digest
+    papers: dict = dataclasses.field(default_factory=dict)  # unit -> {node account: digest}
     round: int = 0
-    rated: int = 0
-    opened: int = 0
+    opened: bool = False
+    spoilt: bool = False
     disputer: int = -1
-    accused: int = -1
-    disputed_round: int = -1
+    disputed_unit: int = -1
     joined: int = 0
     to_nodes: int = 0
     to_sellers: int = 0
@@ -68,18 +89,30 @@ class Job:
     to_buyer: int = 0
 
     def __post_init__(self):
-        self.pot = {name: 0 for name in ("seller", "compute", "fee", "bond")}
+        self.pot = dict.fromkeys(("seller", "compute", "fee", "bond", "forfeited"), 0)
+
+
+@dataclasses.dataclass
+class Found:
+    """What the vote on a unit came to."""
+
+    result: int  # digest, 0 none
+    outcomes: dict  # node account -> Outcome
+    papers: dict  # node account -> digest revealed
+    content: list | None
 
 
 class Model:
-    def __init__(self, layout, rules, funds):
+    def __init__(self, layout, rules, funds, election):
         self.layout, self.rules = layout, rules
+        self.rounds = min(rules["num_rounds"], layout.num_units - 1)
+        self.votes = VotesModel(election)
         accounts = range(layout.num_accounts)
         self.everyone = accounts
         self.buyers = [a for a in accounts][layout.buyers]
         self.sellers = [a for a in accounts][layout.sellers]
         self.nodes = [a for a in accounts][layout.nodes]
-        self.arbiter = layout.num_accounts - 1
+        self.treasury = layout.num_accounts - 1
         self.money = dict(zip(accounts, funds))
         self.stake = dict.fromkeys(accounts, 0)
         self.exit = dict.fromkeys(accounts, (0, 0))
@@ -102,52 +135,78 @@ class Model:
         if actor not in self.everyone:
             return Reason.UNKNOWN_PARTY
         name = Kind(kind).name.lower()
+        if kind >= Kind.OPEN_UNIT:
+            return self.vote(kind, actor, job, value, extra, payload)
         if kind <= Kind.SET_ASK:
             return getattr(self, name)(actor, target, amount, tags, value, extra)
         if not 0 <= job < len(self.jobs):
             return Reason.UNKNOWN_JOB
-        for_arbiter = (
-            Kind.SETTLE_ROUND,
-            Kind.RATE_SELLERS,
-            Kind.SLASH_SELLER,
-            Kind.REPORT_METRIC,
-            Kind.RESOLVE_DISPUTE,
-        )
-        if kind in for_arbiter and actor != self.arbiter:
+        if kind in IN_AUCTION and actor not in self.buyers:
             return Reason.NOT_AUTHORISED
-        formats = {Kind.BID: 0, Kind.SEAL: 1, Kind.REVEAL: 1}
-        if kind in formats and actor not in self.buyers:
-            return Reason.NOT_AUTHORISED
-        if kind in formats and self.rules["sealed"] != formats[kind]:
+        if kind in IN_AUCTION and self.rules["sealed"] != IN_AUCTION[kind]:
             return Reason.WRONG_FORMAT
         j = self.jobs[job]
         if kind == Kind.RESET_JOB:
             if j.phase not in DONE:
                 return Reason.WRONG_PHASE
-            self.jobs[job] = Job()
+            self.jobs[job] = Job(serial=j.serial)
             return Reason.OK
         if j.phase in DONE:
             return Reason.ALREADY_DONE
-        allowed = {
-            Kind.BID: (Phase.IDLE, Phase.AUCTION),
-            Kind.SEAL: (Phase.IDLE, Phase.AUCTION),
-            Kind.REVEAL: (Phase.AUCTION,),
-            Kind.CLOSE_AUCTION: (Phase.AUCTION,),
-            Kind.SETTLE_ROUND: (Phase.MATCHED, Phase.TRAINING),
-            Kind.RATE_SELLERS: (Phase.TRAINING, Phase.VERIFY),
-            Kind.SLASH_SELLER: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.CHALLENGE),
-            Kind.REPORT_METRIC: (Phase.TRAINING, Phase.VERIFY),
-            Kind.OPEN_DISPUTE: (Phase.CHALLENGE,),
-            Kind.RESOLVE_DISPUTE: (Phase.DISPUTED,),
-            Kind.SETTLE: (Phase.CHALLENGE,),
-            Kind.OPEN_METRIC: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY),
-            Kind.TAKE: (Phase.CHALLENGE,),
-            Kind.TIME_OUT: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED),
-        }
-        if j.phase not in allowed[Kind(kind)]:
+        if j.phase not in PHASES[Kind(kind)]:
             return Reason.WRONG_PHASE
-        rest = extra if kind in (Kind.BID, Kind.REVEAL, Kind.OPEN_METRIC) else payload
-        return getattr(self, name)(j, actor, target, amount, tags, value, rest)
+        return getattr(self, name)(j, actor, amount, tags, value, extra)
+
+    # votes
+
+    def wanted(self, job):
+        """(serial, unit) of the vote that the job asks for; (0, 0) if it asks for none."""
+        j = self.jobs[job]
+        if j.phase in (Phase.MATCHED, Phase.TRAINING):
+            return j.serial, j.round
+        if j.phase == Phase.VERIFY and j.opened:
+            return j.serial, self.rounds
+        if j.phase == Phase.DISPUTED:
+            return j.serial, self.rounds + 1 + j.disputed_unit
+        return 0, 0
+
+    def electorate(self, job):
+        """What each node has at risk in the job, in order; 0 for who does not vote."""
+        pledged = self.jobs[job].pledged
+        return [
+            pledged.get(n, 0) if n in self.here and n not in self.barred else 0 for n in self.nodes
+        ]
+
+    def vote(self, kind, actor, job, value, extra, payload):
+        self.votes.block = self.block
+        node = self.nodes.index(actor) if actor in self.nodes else -1
+        if kind == Kind.OPEN_UNIT:
+            if not 0 <= job < len(self.jobs):
+                return Reason.UNKNOWN_JOB
+            wanted = self.wanted(job)
+            return self.votes.act(VoteKind.OPEN_UNIT, 0, job, *wanted, 0, self.electorate(job))
+        kind = VoteKind[Kind(kind).name]
+        return self.votes.act(kind, node, job, 0, value, extra[0], payload)
+
+    def found(self, j, task):
+        """What the vote on the unit came to; None while it is not known."""
+        job = self.jobs.index(j)
+        u = self.votes.slots[job]
+        if u.serial != j.serial or u.stage not in (Stage.DECIDED, Stage.FAILED):
+            return None
+        waited = self.block - u.since >= self.rules["content_window"]
+        if u.accepted and u.content is None and not waited:
+            return None
+        result = u.accepted
+        outcomes = dict(zip(self.nodes, self.votes.outcomes(job)))
+        asked = [j.model, j.metric]
+        misfit = task == self.rounds and u.content is not None and u.content[2:4] != asked
+        if result and (u.content is None or misfit):  # void: who agreed on it was wrong
+            result = 0
+            new = {Outcome.MATCHED: Outcome.WRONG, Outcome.WRONG: Outcome.NOT_DRAWN}
+            outcomes = {n: new.get(o, o) for n, o in outcomes.items()}
+        papers = {n: u.digest.get(i, 0) for i, n in enumerate(self.nodes)}
+        return Found(result, outcomes, papers, u.content)
 
     # registry
 
@@ -240,19 +299,6 @@ class Model:
             self.here.discard(actor)
         return Reason.OK
 
-    def ban(self, actor, target, amount, tags, value, extra):
-        if actor != self.arbiter:
-            return Reason.NOT_AUTHORISED
-        if target not in self.sellers and target not in self.nodes:
-            return Reason.UNKNOWN_PARTY
-        if (target in self.barred) == (amount != 0):
-            return Reason.ALREADY_DONE
-        if amount != 0:
-            self.barred.add(target)
-        else:
-            self.barred.discard(target)
-        return Reason.OK
-
     # auction
 
     def _may_bid(self, j, tags, is_good):
@@ -267,7 +313,7 @@ class Model:
             return Reason.TAGS_TAKEN
         return Reason.OK
 
-    def bid(self, j, actor, target, amount, tags, value, extra):
+    def bid(self, j, actor, amount, tags, value, extra):
         refused = self._may_bid(j, tags, 0 <= value <= 10_000)
         if refused:
             return refused
@@ -285,7 +331,7 @@ class Model:
         j.phase, j.tags, j.since = Phase.AUCTION, tags, self.block
         return Reason.OK
 
-    def seal(self, j, actor, target, amount, tags, value, payload):
+    def seal(self, j, actor, amount, tags, value, extra):
         refused = self._may_bid(j, tags, value != 0)
         if refused:
             return refused
@@ -302,7 +348,7 @@ class Model:
         j.phase, j.tags = Phase.AUCTION, tags
         return Reason.OK
 
-    def reveal(self, j, actor, target, amount, tags, value, extra):
+    def reveal(self, j, actor, amount, tags, value, extra):
         opens = j.since + self.rules["auction_window"]
         if self.block < opens:
             return Reason.TOO_EARLY
@@ -317,10 +363,12 @@ class Model:
             return Reason.NOT_ENOUGH_MONEY
         if actor in j.bids:
             return Reason.ALREADY_DONE
+        if not j.frozen:
+            j.frozen, j.offered = True, self._offers(j.since)
         j.bids[actor], j.asked[actor] = amount, (value, extra[0], extra[1])
         return Reason.OK
 
-    def close_auction(self, j, actor, target, amount, tags, value, payload):
+    def close_auction(self, j, actor, amount, tags, value, extra):
         sealed = self.rules["sealed"]
         ends = j.since + self.rules["auction_window"] + sealed * self.rules["reveal_window"]
         if self.block < ends:
@@ -328,6 +376,8 @@ class Model:
         if sealed:
             best = max(j.bids.values(), default=0)
             j.buyer = min((u for u, b in j.bids.items() if b == best), default=-1)
+        else:
+            j.offered = self._offers(j.since)
         for u, deposit in j.paid_in.items():
             forfeit = 0 if u in j.bids else part(deposit, self.rules["unrevealed_bps"])
             self.burned += forfeit
@@ -342,27 +392,39 @@ class Model:
             self.money[j.buyer] -= j.price
         seller, fee = part(j.price, self.rules["seller_bps"]), part(j.price, self.rules["fee_bps"])
         j.pot.update(seller=seller, fee=fee, compute=j.price - seller - fee)
-        found = [s for s in self.sellers if self._works_for(s, j)]
-        if j.buyer < 0 or len(found) < max(1, self.rules["min_sellers"]):
+        sellers = [s for s in self.sellers if self._works_for(s, j)]
+        nodes = [n for n, o in j.offered.items() if o and self._can_pledge(n, o, j.since)]
+        too_few = len(sellers) < max(1, self.rules["min_sellers"])
+        if j.buyer < 0 or too_few or len(nodes) < max(1, self.rules["min_nodes"]):
             return self._close(j, Phase.ABORTED, {}, 0)
-        for s in found:
+        for s in sellers:
             self.stake[s] -= self.rules["seller_deposit"]
             j.locked[s] = self.rules["seller_deposit"]
-        for node in self.nodes:
-            if self._can_pledge(node, self.rules["node_stake"], j.since):
-                self.stake[node] -= self.rules["node_stake"]
-                j.pledged[node] = self.rules["node_stake"]
+        for n in nodes:
+            self.stake[n] -= j.offered[n]
+            j.pledged[n] = j.offered[n]
         j.phase, j.since = Phase.MATCHED, self.block
+        j.serial += 1
         return Reason.OK
+
+    def _offers(self, since):
+        """What each node that can would pledge now."""
+        least, found = self.rules["node_stake"], {}
+        for n in self.nodes:
+            if self._can_pledge(n, least, since):
+                found[n] = self._free(n, since) if self.rules["by_stake"] else least
+        return found
 
     # escrow
 
-    def _can_pledge(self, who, amount, since):
-        """Who asked its money back before the auction has left."""
+    def _free(self, who, since):
+        """Its stake, less what it asked back before the auction."""
         asked, when = self.exit[who]
-        gone = asked if when < since else 0
+        return self.stake[who] - (asked if when < since else 0)
+
+    def _can_pledge(self, who, amount, since):
         is_in = who in self.here and who not in self.barred
-        return is_in and self.stake[who] - gone >= amount
+        return is_in and self._free(who, since) >= amount
 
     def _works_for(self, s, j):
         """Fits and has consented."""
@@ -379,10 +441,11 @@ class Model:
     def _close(self, j, phase, pay, fee):
         for seller, amount in pay.items():
             self.money[seller] += amount
-        self.money[self.arbiter] += fee
+        self.money[self.treasury] += fee
         held = sum(j.held.values())
-        j.joined = self._burn(held)
-        bonus = self._share(j.joined, j.earned)
+        kept = min(held - part(held, self.rules["burn_bps"]), sum(j.earned.values()))
+        self.burned += held - kept
+        bonus = self._share(kept, j.earned)
         for node in self.nodes:
             self.money[node] += j.earned.get(node, 0) + bonus.get(node, 0)
             self.stake[node] += j.pledged.get(node, 0)
@@ -390,9 +453,14 @@ class Model:
             self.stake[seller] += amount
             j.locked[seller] = 0
         j.to_sellers, j.to_treasury = sum(pay.values()), fee
-        j.to_nodes = sum(j.earned.values()) + sum(bonus.values())
-        j.to_buyer = sum(j.pot[name] for name in ("seller", "compute", "fee")) - j.to_sellers - fee
-        j.to_buyer += j.joined - sum(bonus.values())
+        j.to_nodes += sum(j.earned.values()) + sum(bonus.values())
+        rest = j.pot["forfeited"] - (j.to_sellers if j.spoilt else 0)
+        burned = min(rest, part(j.joined, self.rules["burn_bps"]))
+        self.burned += burned
+        j.to_buyer = sum(j.pot[name] for name in ("seller", "compute", "fee")) - fee
+        j.to_buyer += rest - burned + kept - sum(bonus.values())
+        j.to_buyer -= 0 if j.spoilt else j.to_sellers
+        j.joined += kept - burned
         if j.buyer >= 0:
             self.money[j.buyer] += j.to_buyer
         j.pledged, j.held, j.earned = {}, {}, {}
@@ -402,28 +470,35 @@ class Model:
         j.phase, j.since = phase, self.block
         return Reason.OK
 
-    def time_out(self, j, actor, target, amount, tags, value, payload):
+    def time_out(self, j, actor, amount, tags, value, extra):
         if self.block < j.since + self.rules["timeout"]:
             return Reason.TOO_EARLY
         if j.phase == Phase.VERIFY and not j.opened:
             pay = self._share(j.pot["seller"], {s: 1 for s in j.locked if s not in j.out})
             return self._close(j, Phase.SETTLED, pay, j.pot["fee"])
-        return self._close(j, Phase.REFUNDED, {}, 0)
+        return self._close(j, Phase.REFUNDED, self._for_spoilt_work(j), 0)
 
-    def open_metric(self, j, actor, target, amount, tags, value, extra):
+    def _for_spoilt_work(self, j):
+        """What the sellers get of a job of which a round was overturned: money of the guilty."""
+        if not j.spoilt:
+            return {}
+        weights = j.weights if sum(j.weights.values()) else dict.fromkeys(j.locked, 1)
+        return self._share(min(j.pot["forfeited"], j.pot["seller"]), weights)
+
+    def open_metric(self, j, actor, amount, tags, value, extra):
         if actor != j.buyer:
             return Reason.NOT_AUTHORISED
         if j.opened:
             return Reason.ALREADY_DONE
         if mix(value, extra[0]) != j.metric:
             return Reason.BAD_VALUE
-        j.opened, j.since = 1, self.block
+        j.opened, j.since = True, self.block
         return Reason.OK
 
-    def take(self, j, actor, target, amount, tags, value, payload):
+    def take(self, j, actor, amount, tags, value, extra):
         if actor != j.buyer:
             return Reason.NOT_AUTHORISED
-        if j.metric_bps >= j.tau_bps:
+        if j.metric_bps >= j.tau_bps or j.spoilt:
             return Reason.ALREADY_DONE
         if self.block >= j.since + self.rules["challenge_window"]:
             return Reason.TOO_LATE
@@ -432,71 +507,90 @@ class Model:
 
     # settlement
 
-    def settle_round(self, j, actor, target, amount, tags, value, payload):
-        outcomes = dict(zip(self.nodes, payload))
-        if any(o not in list(Outcome) for o in outcomes.values()):
-            return Reason.BAD_VALUE
-        able = {n: o for n, o in outcomes.items() if j.pledged.get(n, 0) and n not in self.barred}
-        for mark, book in ((Outcome.MATCHED, j.earned), (Outcome.WRONG, j.missed)):
-            nodes = [n for n, o in able.items() if o == mark]
-            for node in nodes:
-                part_of_it = min(self.rules["reward_cap"], self._round_money(j) // len(nodes))
-                book[node] = book.get(node, 0) + part_of_it
-                if book is j.earned:
-                    j.pot["compute"] -= part_of_it
-        for node, outcome in outcomes.items():
-            self._hold(j, node, outcome)
+    def book_round(self, j, actor, amount, tags, value, extra):
+        found = self.found(j, j.round)
+        if found is None:
+            return Reason.TOO_EARLY
+        self._reward_and_slash(j, found.outcomes)
+        j.results[j.round], j.papers[j.round] = found.result, found.papers
+        reached = 0
+        if found.result:
+            self._rate(j, found.content[4 : 4 + len(self.sellers)])
+            reached = j.opened and 0 < found.content[0] >= j.tau_bps
         j.round += 1
-        j.phase = Phase.VERIFY if j.round >= self.rules["num_rounds"] else Phase.TRAINING
+        j.phase = Phase.VERIFY if j.round >= self.rounds or reached else Phase.TRAINING
         j.since = self.block
+        j.serial += 1
         return Reason.OK
 
-    def _hold(self, j, node, outcome):
-        rule = {Outcome.WRONG: "slash_wrong_bps", Outcome.SILENT: "slash_silent_bps"}.get(outcome)
-        if rule and node in j.pledged:
-            fine = part(j.pledged[node], self.rules[rule])
-            j.pledged[node] -= fine
-            j.held[node] = j.held.get(node, 0) + fine
+    def book_verification(self, j, actor, amount, tags, value, extra):
+        found = self.found(j, self.rounds)
+        if found is None:
+            return Reason.TOO_EARLY
+        self._reward_and_slash(j, found.outcomes)
+        j.serial += 1
+        if found.result:
+            j.results[self.rounds], j.papers[self.rounds] = found.result, found.papers
+            self._measure(j, found.content)
+            j.phase, j.since = Phase.CHALLENGE, self.block
+        return Reason.OK
+
+    def _measure(self, j, content):
+        """The metric, the first metric, what each seller's work is worth, who did harm."""
+        number = len(self.sellers)
+        weights = dict(zip(self.sellers, content[4 : 4 + number]))
+        harm = dict(zip(self.sellers, content[4 + number :]))
+        j.metric_bps, j.base_bps = content[:2]
+        j.weights = {s: weights[s] for s in j.locked}
+        j.out = {s for s in j.locked if harm[s]}
+
+    def _reward_and_slash(self, j, outcomes):
+        workers = self._workers(j, outcomes)
+        self._slash(j, outcomes)
+        for node, pay in self._wages(j, workers, j.pot["compute"]).items():
+            j.earned[node] = j.earned.get(node, 0) + pay
+            j.pot["compute"] -= pay
+
+    def _workers(self, j, outcomes):
+        """Who is paid for a unit: matching, with a pledge, in good standing."""
+        able = [n for n in self.nodes if j.pledged.get(n, 0) and n not in self.barred]
+        return [n for n in able if outcomes[n] == Outcome.MATCHED]
+
+    def _wages(self, j, workers, purse):
+        """The money of a unit in equal parts, capped."""
+        money = min(self._round_money(j), purse) // max(len(workers), 1)
+        return dict.fromkeys(workers, min(self.rules["reward_cap"], money))
+
+    def _slash(self, j, outcomes):
+        names = {Outcome.WRONG: "slash_wrong_bps", Outcome.SILENT: "slash_silent_bps"}
+        for node, outcome in outcomes.items():
+            if outcome in names:
+                fine = self._fine(j, node, self.rules[names[outcome]])
+                j.pledged[node] = j.pledged.get(node, 0) - fine
+                j.held[node] = j.held.get(node, 0) + fine
+
+    def _fine(self, j, node, bps):
+        """A share of the pledge as it was made, or what is left of it."""
+        left = j.pledged.get(node, 0)
+        return min(left, part(left + j.held.get(node, 0), bps))
 
     def _round_money(self, j):
         shares = self.rules["seller_bps"], self.rules["fee_bps"]
         compute = j.price - sum(part(j.price, share) for share in shares)
-        return compute // self.rules["num_rounds"]
+        return compute // (self.rounds + 1)
 
     def _burn(self, lost):
         burned = part(lost, self.rules["burn_bps"])
         self.burned += burned
         return lost - burned
 
-    def rate_sellers(self, j, actor, target, amount, tags, value, payload):
-        verdicts = dict(zip(self.sellers, payload))
-        if j.rated >= j.round:
-            return Reason.ALREADY_DONE
-        if any(v not in list(Verdict) for v in verdicts.values()):
-            return Reason.BAD_VALUE
-        j.rated = j.round
+    def _rate(self, j, verdicts):
         gain, floor = self.rules["reputation_gain_bps"], self.rules["reputation_floor_bps"]
-        for seller in j.locked:
-            if verdicts[seller] != Verdict.NOT_SAMPLED:
-                good = gain if verdicts[seller] == Verdict.ACCEPTED else 0
+        for seller, verdict in zip(self.sellers, verdicts):
+            if seller in j.locked and verdict != Verdict.NOT_SAMPLED:
+                good = gain if verdict == Verdict.ACCEPTED else 0
                 new = part(self.reputation[seller], 10_000 - gain) + good
                 self.reputation[seller] = min(10_000, max(floor, new))
-        return Reason.OK
-
-    def slash_seller(self, j, actor, target, amount, tags, value, payload):
-        if target not in j.locked:
-            return Reason.UNKNOWN_PARTY
-        if target in j.out:
-            return Reason.ALREADY_DONE
-        self.money[j.buyer] += self._burn(self._fine_seller(j, target))
-        return Reason.OK
-
-    def _fine_seller(self, j, seller):
-        fine = part(j.locked[seller], self.rules["slash_harm_bps"])
-        j.locked[seller] -= fine
-        j.out.add(seller)
-        self.barred.add(seller)
-        return fine
 
     def _split(self, j, pot):
         return self._share(pot, {s: 0 if s in j.out else w for s, w in j.weights.items()})
@@ -512,125 +606,114 @@ class Model:
             before = after
         return pay
 
-    def report_metric(self, j, actor, target, amount, tags, value, payload):
-        weights = dict(zip(self.sellers, payload))
-        if not 0 <= amount <= 10_000 or not 0 <= value <= 10_000:
-            return Reason.BAD_VALUE
-        if any(not 0 <= w <= 2**15 for w in weights.values()):
-            return Reason.BAD_VALUE
-        if not j.opened or (j.phase == Phase.TRAINING and amount < j.tau_bps):
-            return Reason.TOO_EARLY
-        j.metric_bps, j.base_bps = amount, value
-        j.weights = {s: w for s, w in weights.items() if s in j.locked}
-        j.phase, j.since = Phase.CHALLENGE, self.block
-        return Reason.OK
-
-    def settle(self, j, actor, target, amount, tags, value, payload):
+    def settle(self, j, actor, amount, tags, value, extra):
         if self.block < j.since + self.rules["challenge_window"]:
             return Reason.TOO_EARLY
+        if j.spoilt:
+            return self._close(j, Phase.REFUNDED, self._for_spoilt_work(j), 0)
+        for seller in j.out:
+            fine = part(j.locked[seller], self.rules["slash_harm_bps"])
+            j.locked[seller] -= fine
+            self.money[j.buyer] += self._burn(fine)
+            self.barred.add(seller)
         if j.metric_bps >= j.tau_bps:
             return self._close(j, Phase.SETTLED, self._split(j, j.pot["seller"]), j.pot["fee"])
         work, way = part(j.pot["seller"], self.rules["work_bps"]), j.metric_bps - j.base_bps
         if self.rules["partial_payment"] and way > 0:
             work = max(work, j.pot["seller"] * way // (j.tau_bps - j.base_bps))
-        pay = self._split(j, work)
         fee = 0 if self.rules["refund_fee"] else j.pot["fee"]
-        return self._close(j, Phase.REFUNDED, pay, fee)
+        return self._close(j, Phase.REFUNDED, self._split(j, work), fee)
 
     # disputes
 
-    def open_dispute(self, j, actor, target, amount, tags, value, payload):
-        workers = set(j.locked) | (self.here & set(self.nodes))
-        if actor != j.buyer and actor not in workers:
-            return Reason.NOT_AUTHORISED
+    def open_dispute(self, j, actor, amount, tags, value, extra):
         if self.block >= j.since + self.rules["challenge_window"]:
             return Reason.TOO_LATE
-        if target not in workers or target == actor:
-            return Reason.UNKNOWN_PARTY
-        if not 0 <= value < j.round:
+        if not j.results.get(value, 0):
             return Reason.BAD_VALUE
         bond = max(1, part(j.price, self.rules["bond_bps"]))
         if self.money[actor] < bond:
             return Reason.NOT_ENOUGH_MONEY
         self.money[actor] -= bond
         j.pot["bond"] = bond
-        j.disputer, j.accused, j.disputed_round = actor, target, value
+        j.disputer, j.disputed_unit = actor, value
         j.phase, j.since = Phase.DISPUTED, self.block
+        j.serial += 1
         return Reason.OK
 
-    def resolve_dispute(self, j, actor, target, amount, tags, value, payload):
-        found = dict(zip(self.nodes, payload))
-        if amount not in list(Ruling) or any(f not in list(Finding) for f in found.values()):
-            return Reason.BAD_VALUE
-        against = amount != Ruling.REJECTED
-        lost, forfeited, outvoted, again = 0, 0, {}, []
-        for node, finding in found.items():
-            guilty = against and (finding == Finding.GUILTY or node == j.accused)
-            if guilty and node in self.here:
-                fine = part(j.pledged.get(node, 0), self.rules["slash_wrong_bps"])
-                j.pledged[node] = j.pledged.get(node, 0) - fine
-                lost += fine
-                forfeited += j.earned.pop(node, 0)
-                self.barred.add(node)
-            elif finding in (Finding.WRONG, Finding.SILENT):
-                self._hold(j, node, finding)
-            elif finding == Finding.OUTVOTED and against:
-                j.pledged[node] = j.pledged.get(node, 0) + j.held.pop(node, 0)
-                outvoted[node] = j.missed.pop(node, 0)
-            elif finding == Finding.MATCHED and node in self.here and node not in self.barred:
-                again.append(node)
-        if against and j.accused in j.locked:
-            lost += self._fine_seller(j, j.accused)
-        owed = min(forfeited, sum(outvoted.values()))
-        for node, given in self._share(owed, outvoted).items():
-            j.earned[node] = j.earned.get(node, 0) + given
-        j.pot["compute"] += forfeited - owed
-        pot = lost if against else j.pot["bond"]
-        if again:
-            each = min(self.rules["reward_cap"], min(pot, self._round_money(j)) // len(again))
-            for node in again:
-                self.money[node] += each
-                pot -= each
-        if amount == Ruling.UPHELD:
-            work = min(pot, part(j.pot["seller"], self.rules["work_bps"]))
-            for seller, pay in self._split(j, work).items():
-                self.money[seller] += pay
-                pot -= pay
-        burned = min(pot, part(lost, self.rules["burn_bps"])) if against else pot
-        self.burned += burned
-        pot -= burned
-        if not against:
-            return self._go_on(j, Phase.CHALLENGE)
-        prize = min(pot, j.pot["bond"])
-        self.money[j.disputer] += prize
-        self.money[j.buyer] += pot - prize
-        if amount == Ruling.UPHELD:
-            return self._close(j, Phase.REFUNDED, {}, 0)
-        self.money[j.disputer] += j.pot["bond"]
-        return self._go_on(j, Phase.VERIFY)
-
-    def _go_on(self, j, phase):
+    def book_dispute(self, j, actor, amount, tags, value, extra):
+        found = self.found(j, j.disputed_unit)
+        if found is None:
+            return Reason.TOO_EARLY
+        j.serial += 1
+        if not found.result:
+            self._slash(j, found.outcomes)
+            return Reason.OK
+        if found.result == j.results[j.disputed_unit]:
+            self._reject(j, found)
+        else:
+            self._overturn(j, found)
         j.pot["bond"] = 0
-        j.disputer = j.accused = j.disputed_round = -1
-        j.phase, j.since = phase, self.block
+        j.disputer = j.disputed_unit = -1
+        j.phase, j.since = Phase.CHALLENGE, self.block
         return Reason.OK
+
+    def _reject(self, j, found):
+        """The bond is lost: it pays who executed again, the rest is burned."""
+        wages = self._wages(j, self._workers(j, found.outcomes), j.pot["bond"])
+        self._slash(j, found.outcomes)
+        for node, pay in wages.items():
+            self.money[node] += pay
+        self.burned += j.pot["bond"] - sum(wages.values())
+
+    def _overturn(self, j, found):
+        """Who voted for the old result pays those who did not, who worked, who disputed."""
+        unit, bps = j.disputed_unit, self.rules["slash_wrong_bps"]
+        before = j.papers[unit]
+        guilty = [n for n in self.nodes if before[n] == j.results[unit]]
+        right = [n for n in self.nodes if before[n] == found.result]
+        for node in right:
+            held = j.held.get(node, 0)
+            back = min(held, part(held + j.pledged.get(node, 0), bps))
+            j.held[node] = held - back
+            j.pledged[node] = j.pledged.get(node, 0) + back
+        pledges, purse = 0, j.pot["forfeited"]  # what earlier falls have left
+        for node in guilty:
+            fine = self._fine(j, node, bps)
+            j.pledged[node] = j.pledged.get(node, 0) - fine
+            pledges += fine
+            purse += fine + j.earned.pop(node, 0)
+        honest = [n for n in right if n not in self.barred]
+        if honest:
+            each = min(self.rules["reward_cap"], self._round_money(j) // len(honest))
+            missed = min(each * len(honest), purse)
+            for node, pay in self._share(missed, dict.fromkeys(honest, 1)).items():
+                j.earned[node] = j.earned.get(node, 0) + pay
+                purse -= pay
+        again = {n: o for n, o in found.outcomes.items() if n not in guilty}
+        workers = self._workers(j, {**dict.fromkeys(guilty, Outcome.NOT_DRAWN), **again})
+        self._slash(j, again)
+        for node, pay in self._wages(j, workers, purse).items():
+            j.earned[node] = j.earned.get(node, 0) + pay
+            purse -= pay
+        prize = min(purse, j.pot["bond"])
+        self.money[j.disputer] += j.pot["bond"] + prize
+        j.to_nodes += prize
+        j.joined += pledges
+        j.pot["forfeited"] = purse - prize
+        self.barred |= set(guilty)
+        j.results[unit], j.papers[unit] = found.result, found.papers
+        if unit == self.rounds:
+            self._measure(j, found.content)
+        else:
+            j.spoilt = True
 
     # to compare
 
-    def money_now(self):
-        """Balances, stakes, burned, block and phases as one list."""
-        return [
-            *self.money.values(),
-            *self.stake.values(),
-            self.burned,
-            self.block,
-            *(int(j.phase) for j in self.jobs),
-        ]
-
     def everything(self):
-        """The whole state under the names of the JAX ledger."""
+        """The whole state under the names of the JAX ledger and votes; all but `votes.points`."""
         listing = [self.listing.get(s, (0, 0, 0)) for s in self.sellers]
-        jobs = self.jobs
+        jobs, units = self.jobs, range(self.layout.num_units)
         seller_of = [[s in j.locked for s in self.sellers] for j in jobs]
         return {
             "balances": list(self.money.values()),
@@ -672,19 +755,26 @@ class Model:
             "jobs.excluded": [[s in j.out for s in self.sellers] for j in jobs],
             "jobs.weights": [[j.weights.get(s, 0) for s in self.sellers] for j in jobs],
             "jobs.pledged": [[j.pledged.get(n, 0) for n in self.nodes] for j in jobs],
-            "jobs.missed": [[j.missed.get(n, 0) for n in self.nodes] for j in jobs],
             "jobs.released": [j.phase == Phase.SETTLED for j in jobs],
             "jobs.held": [[j.held.get(n, 0) for n in self.nodes] for j in jobs],
             "jobs.earned": [[j.earned.get(n, 0) for n in self.nodes] for j in jobs],
             "jobs.round": [j.round for j in jobs],
-            "jobs.rated": [j.rated for j in jobs],
             "jobs.opened": [j.opened for j in jobs],
             "jobs.disputer": [j.disputer for j in jobs],
-            "jobs.accused": [j.accused for j in jobs],
-            "jobs.disputed_round": [j.disputed_round for j in jobs],
+            "jobs.disputed_unit": [j.disputed_unit for j in jobs],
+            "jobs.spoilt": [j.spoilt for j in jobs],
+            "jobs.forfeited": [j.pot["forfeited"] for j in jobs],
+            "jobs.serial": [j.serial for j in jobs],
+            "jobs.results": [[j.results.get(u, 0) for u in units] for j in jobs],
+            "jobs.papers": [
+                [[j.papers.get(u, {}).get(n, 0) for n in self.nodes] for u in units] for j in jobs
+            ],
+            "jobs.offered": [[j.offered.get(n, 0) for n in self.nodes] for j in jobs],
+            "jobs.frozen": [j.frozen for j in jobs],
             "jobs.compensation": [j.joined for j in jobs],
             "jobs.compute_paid": [j.to_nodes for j in jobs],
             "jobs.seller_paid": [j.to_sellers for j in jobs],
             "jobs.fee_paid": [j.to_treasury for j in jobs],
             "jobs.refunded": [j.to_buyer for j in jobs],
+            **{f"votes.{name}": values for name, values in self.votes.everything().items()},
         }

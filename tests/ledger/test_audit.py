@@ -44,10 +44,14 @@ def test_a_good_ledger_has_no_faults(good):
         ({"weights": 2**15 + 1}, {"locks_are_matched"}),
         ({"buyer": 3}, {"leader_is_buyer"}),
         ({"price": 899}, {"pools_equal_price"}),
-        ({"round": -1}, {"not_negative", "rated_once"}),
+        ({"round": -1}, {"not_negative"}),
         ({"pledged": 5}, {"conserved"}),
         ({"held": 5}, {"conserved"}),
+        ({"forfeited": 5}, {"conserved", "pools_equal_price"}),
+        ({"serial": 0}, {"serials_start"}),
+        ({"offered": -1}, {"not_negative"}),
         ({"released": True}, {"paid_is_released"}),
+        ({"disputer": 3, "bond": 0, "phase": int(L.Phase.DISPUTED)}, {"bond_is_disputed"}),
         ({"phase": int(L.Phase.DISPUTED)}, {"bond_is_disputed"}),
     ],
 )
@@ -68,6 +72,12 @@ def test_illegal_steps_are_found():
     earlier = with_job(before, phase=int(L.Phase.AUCTION), deposits=before.jobs.bids[0])
     assert "legal_phases" not in broken(before, earlier)
     assert broken(change(before, block=before.block - 1), before) == {"one_way"}
+    assert broken(with_job(before, serial=0), before) == {"serials_start", "one_way"}
+
+
+def test_a_spoilt_model_that_was_released_is_found():
+    settled = challenged().end().ledger
+    assert broken(with_job(settled, spoilt=True)) == {"paid_is_released"}
 
 
 def test_every_phase_can_be_reached_and_left():

@@ -6,14 +6,13 @@ import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import matched, same
+from tests.ledger.worlds import same
 
 LAYOUT = L.Layout(num_buyers=2, num_sellers=6, num_nodes=7, num_jobs=2)
 WORLDS = 200
-RULES = L.make_rules(seller_deposit=3, node_stake=3, slash_harm_bps=3_333, burn_bps=3_333)
+RULES = L.make_rules(seller_deposit=3, node_stake=3)
 LOOPS = {"scan", "while", "sort"}
 
 
@@ -79,48 +78,6 @@ def test_registration_at_once_is_the_fold_of_single_registrations():
     assert {reason.name for reason in reached} == set(listed)
 
 
-@pytest.mark.parametrize("phase", [L.Phase.TRAINING, L.Phase.SETTLED])
-@pytest.mark.parametrize("actor", [LAYOUT.treasury, 0])
-def test_slashing_at_once_is_the_fold_of_single_slashes(phase, actor):
-    def both(key):
-        chance = jax.random.uniform(key, (3, 2, 6))
-        ledger = random_ledger(key)
-        jobs = replace(
-            ledger.jobs,
-            phase=jnp.full(2, int(phase), jnp.int32),
-            buyer=jnp.array([1, 0]),
-            locked=jax.random.randint(key, (2, 6), 0, 10),
-            matched=chance[0] < 0.7,
-            excluded=chance[1] < 0.3,
-        )
-        ledger, guilty = replace(ledger, jobs=jobs), chance[2, 0] < 0.5
-        one, slashed = ledger, []
-        for i in range(6):
-            new, receipt = L.slash_seller(one, RULES, actor=actor, job=1, target=LAYOUT.seller(i))
-            one = jax.tree.map(lambda a, b, c=guilty[i]: jnp.where(c, a, b), new, one)
-            slashed.append(receipt)
-        return (one, jnp.stack(slashed)), L.slash_sellers(
-            ledger, RULES, actor=actor, job=1, guilty=guilty
-        )
-
-    one, other = jax.jit(jax.vmap(both))(jax.random.split(jax.random.key(1), WORLDS))
-    assert same(one, other)
-    assert (one[1] == L.Reason.OK).any() == (phase == L.Phase.TRAINING and actor != 0)
-
-
-def test_a_matched_job_slashes_two_sellers_and_its_invariants_hold():
-    world = matched()
-    before = world.ledger
-    guilty = np.array([True, False, True, False])
-    world.ledger, receipts = L.slash_sellers(
-        before, world.rules, actor=world.layout.treasury, job=0, guilty=guilty
-    )
-    L.assert_valid(world.ledger, before)
-    assert (np.asarray(receipts) == L.Reason.OK).all()
-    lost = np.asarray(before.jobs.locked[0] - world.ledger.jobs.locked[0])
-    assert (lost > 0).tolist() == guilty.tolist()
-
-
 def primitives(jaxpr):
     """The names of all operations of a program, those of inner ones too."""
     for equation in jaxpr.eqns:
@@ -140,9 +97,6 @@ def test_the_largest_ledger_enrols_without_a_loop():
             ledger, rules, tags=index % 7, sizes=index + 1, commitments=index, deposits=5_000
         )
         ledger, joined = L.register_nodes(ledger, rules, stakes=3_000)
-        ledger, _ = L.slash_sellers(
-            ledger, rules, actor=layout.treasury, job=0, guilty=index % 2 == 0
-        )
         return ledger, sold, joined
 
     ledger = L.new_ledger(layout, buyer_funds=1_000, seller_funds=10_000, node_funds=10_000)

@@ -7,10 +7,12 @@ import pytest
 
 from d2m_jax import ledger as L
 from d2m_jax.core import money
-from tests.ledger.worlds import LAYOUT, RULES, challenged
+from tests.ledger.test_machine import LAWS
+from tests.ledger.worlds import LAYOUT, RULES, challenged, decided, matched, trained
 from tests.under_flags import FLAGS, assert_same, run, under
 
 WORLD = challenged().ledger
+CHAIN = L.Chain(WORLD, L.new_chain(LAYOUT, buyer_funds=1, seller_funds=1, node_funds=1).votes)
 AMOUNTS = jnp.array([0, 9_999, 10_001, 2**31 - 1], jnp.int32)
 BPS = jnp.array([1, 10_000, 123, 9_999], jnp.int32)
 
@@ -18,11 +20,11 @@ BPS = jnp.array([1, 10_000, 123, 9_999], jnp.int32)
 def transition(kind):
     """One action of a kind with a payload, on a job whose metric is reported."""
 
-    def act(ledger, amount):
+    def act(chain, amount):
         action = L.make_action(
-            LAYOUT, kind, actor=LAYOUT.treasury, amount=amount, tags=3, value=1, payload=[1, 0, 1]
+            LAYOUT, kind, actor=LAYOUT.node(0), amount=amount, tags=3, value=1, payload=[1, 0, 1]
         )
-        return L.apply(ledger, RULES, action)
+        return L.apply(chain, LAWS, action)
 
     return act
 
@@ -31,6 +33,11 @@ def direct(name, **options):
     return lambda ledger, amount: L.TRANSITIONS[name](ledger, RULES, **options)
 
 
+BOOKED = {
+    "book_round": matched(),
+    "book_verification": trained(),
+    "book_dispute": challenged().dispute(0),
+}
 CALLS = {
     "mul_bps": (money.mul_bps, AMOUNTS, BPS),
     "mul_div": (money.mul_div, AMOUNTS, BPS, jnp.full(4, 2**31 - 1, jnp.int32)),
@@ -64,9 +71,17 @@ CALLS = {
         L.new_ledger(LAYOUT, buyer_funds=9, seller_funds=2_000, node_funds=9),
         jnp.int32(0),
     ),
-    "open_dispute": (
-        direct("open_dispute", actor=2, job=0, accused=8, disputed_round=1), WORLD, jnp.int32(0),
-    ),
+    "open_dispute": (direct("open_dispute", actor=2, job=0, unit=1), WORLD, jnp.int32(0)),
+    **{
+        name: (
+            lambda ledger, decision, name=name: L.TRANSITIONS[name](
+                ledger, RULES, actor=0, job=0, decision=decision
+            ),
+            world.ledger,
+            decided(world, [11, 22, 0, None, 22], accepted=22, metric=7),
+        )
+        for name, world in BOOKED.items()
+    },
 }  # fmt: skip
 
 
@@ -81,23 +96,23 @@ def test_a_flag_changes_nothing(call, flag):
 def test_a_trace_of_every_kind_keeps_its_types(flag):
     """Traced only: every branch of the machine, with gas read off its receipts."""
 
-    def play(ledger):
+    def play(chain):
         kinds = jnp.arange(len(L.Kind), dtype=jnp.int32)
         actions = jax.vmap(lambda kind: L.make_action(LAYOUT, kind, actor=2, payload=[1]))(kinds)
-        after, receipts = L.run_trace(ledger, RULES, actions)
+        after, receipts = L.run_trace(chain, LAWS, actions)
         return after, receipts, L.gas_spent(LAYOUT, actions, receipts)
 
     with under(flag):
-        after, receipts, gas = jax.eval_shape(play, WORLD)
+        after, receipts, gas = jax.eval_shape(play, CHAIN)
     assert receipts.dtype == jnp.int32 and gas.dtype == jnp.float32
-    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(WORLD), strict=True):
+    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(CHAIN), strict=True):
         assert (new.shape, new.dtype) == (old.shape, old.dtype)
 
 
-@pytest.mark.parametrize("kind", [L.Kind.SETTLE, L.Kind.WAIT, L.Kind.RESOLVE_DISPUTE])
+@pytest.mark.parametrize("kind", [L.Kind.SETTLE, L.Kind.WAIT, L.Kind.BOOK_DISPUTE, L.Kind.DRAW])
 def test_the_machine_runs_without_compilation(kind):
     act = transition(kind)
-    plain, eager = (run(flag, act, WORLD, jnp.int32(3)) for flag in ("plain", "eager"))
+    plain, eager = (run(flag, act, CHAIN, jnp.int32(3)) for flag in ("plain", "eager"))
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(eager), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -131,8 +146,3 @@ def test_votes_and_books_speak_of_the_same_outcomes():
     from d2m_jax import cone
 
     assert L.Outcome is cone.Outcome
-    assert {finding.name: int(finding) for finding in L.Finding} == {
-        **{outcome.name: int(outcome) for outcome in L.Outcome},
-        "GUILTY": 4,
-        "OUTVOTED": 5,
-    }

@@ -10,8 +10,20 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
-from d2m_jax.ledger.gas import FEATURES, FIRST_DRAWN, OPENING_SEAL, REFUSED, gas_of_refusal
-from tests.ledger.worlds import ARBITER, LAYOUT, RULES
+from d2m_jax.cli import gas_report
+from d2m_jax.ledger.gas import (
+    CALLDATA,
+    FEATURES,
+    FREEZE,
+    NEW_DIGEST,
+    OPENING_SEAL,
+    PAPER,
+    REFUSED,
+    gas_of_refusal,
+    gas_of_vote_on_unit,
+)
+from tests.ledger.test_machine import LAWS
+from tests.ledger.worlds import LAYOUT
 
 SIZE = {"num_sellers": 7, "num_matched": 5, "num_nodes": 11, "num_drawn": 3}
 SIZE |= {"num_buyers": 6, "num_bidders": 4}
@@ -36,34 +48,44 @@ def test_gas_is_the_linear_form_of_its_row():
     # by default all sellers are matched and all nodes drawn
     everybody = {**SIZE, "num_matched": 7, "num_drawn": 11, "num_bidders": 6}
     some = {name: SIZE[name] for name in ("num_sellers", "num_nodes", "num_buyers")}
-    for kind in (L.Kind.CLOSE_AUCTION, L.Kind.SETTLE_ROUND):
+    for kind in (L.Kind.CLOSE_AUCTION, L.Kind.BOOK_ROUND):
         assert int(L.gas_of(kind, **some)) == int(L.gas_of(kind, **everybody))
 
 
-def test_a_refusal_grows_with_the_vector_it_carries():
-    kinds, size = jnp.asarray(list(L.Kind)), {"num_sellers": 100, "num_nodes": 256}
-    got = gas_of_refusal(kinds, **size)
+def test_a_refusal_grows_with_the_papers_it_carries():
+    """Which a dispute has to show; nothing else carries more than it is worth."""
+    kinds = jnp.asarray(list(L.Kind))
+    got = gas_of_refusal(kinds, num_drawn=100)
     for kind, gas in zip(L.Kind, got.tolist(), strict=True):
-        entries = {"SETTLE_ROUND": 256, "RESOLVE_DISPUTE": 256}.get(kind.name, 0)
-        entries = {"RATE_SELLERS": 100, "REPORT_METRIC": 100}.get(kind.name, entries)
-        assert gas == (22_180 + 350 * entries if entries else REFUSED)
-    assert int(gas_of_refusal(L.Kind.SETTLE_ROUND, num_nodes=4)) == REFUSED
+        shows = kind == L.Kind.BOOK_DISPUTE
+        assert gas == (CALLDATA + 100 * PAPER if shows else REFUSED) >= REFUSED
+    assert int(gas_of_refusal(L.Kind.BOOK_DISPUTE, num_drawn=1)) == REFUSED
 
 
 def test_sizes_broadcast():
     nodes = np.asarray([16, 64, 256])
-    got = L.gas_of(L.Kind.SETTLE_ROUND, num_nodes=nodes, num_drawn=16)
+    got = L.gas_of(L.Kind.BOOK_ROUND, num_nodes=nodes, num_drawn=16)
     assert got.tolist() == [
-        int(L.gas_of(L.Kind.SETTLE_ROUND, num_nodes=int(n), num_drawn=16)) for n in nodes
+        int(L.gas_of(L.Kind.BOOK_ROUND, num_nodes=int(n), num_drawn=16)) for n in nodes
     ]
 
 
+def a_vote():
+    """All drawn nodes agree in one set."""
+    once = ("OPEN_UNIT", "DRAW", "TALLY", "OPEN_CONTENT")
+    each = by_hand(L.Kind.COMMIT_VOTE) + by_hand(L.Kind.REVEAL_VOTE)
+    return sum(by_hand(L.Kind[k]) for k in once) + SIZE["num_drawn"] * each + NEW_DIGEST
+
+
 def test_a_job_is_the_sum_of_its_actions():
-    one_round = by_hand(L.Kind.SETTLE_ROUND) + by_hand(L.Kind.RATE_SELLERS)
+    """Five rounds and the verification are voted on; four bids are sealed and revealed."""
+    one_round = a_vote() + by_hand(L.Kind.BOOK_ROUND)
+    assert int(gas_of_vote_on_unit(**SIZE)) == a_vote()
     assert int(L.gas_of_round(**SIZE)) == one_round
-    once = ("CLOSE_AUCTION", "REPORT_METRIC", "SETTLE", "RESET_JOB")
-    expected = FIRST_DRAWN * 11 + 5 * one_round + sum(by_hand(L.Kind[k]) for k in once)
+    once = ("CLOSE_AUCTION", "OPEN_METRIC", "BOOK_VERIFICATION", "SETTLE", "RESET_JOB")
+    expected = 5 * one_round + a_vote() + sum(by_hand(L.Kind[k]) for k in once)
     expected += 4 * (by_hand(L.Kind.SEAL) + by_hand(L.Kind.REVEAL)) + OPENING_SEAL
+    expected += FREEZE[0] + 11 * FREEZE[1]
     size = {name: value for name, value in SIZE.items() if name != "num_bidders"}
     assert int(L.gas_of_job(5, num_bids=4, **size)) == expected
     alone = L.gas_of_job(5, num_bids=4, **{**size, "num_buyers": 4})
@@ -76,24 +98,41 @@ def test_who_acts_pays_also_for_what_is_refused():
         L.make_action(LAYOUT, L.Kind.REGISTER_NODE, actor=LAYOUT.node(0), amount=1_000),
         L.make_action(LAYOUT, L.Kind.WAIT, actor=1, amount=3),
         L.make_action(LAYOUT, L.Kind.BID, actor=2, tags=1, amount=500, value=1),
-        L.make_action(LAYOUT, L.Kind.SETTLE_ROUND, actor=ARBITER, payload=[1, 1, 0, 2]),
+        L.make_action(LAYOUT, L.Kind.DRAW, actor=1, payload=[1, 1, 0, 2]),
         L.make_action(LAYOUT, L.Kind.SETTLE, actor=-1),
     ]
     actions = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one)
-    ledger = L.new_ledger(LAYOUT, buyer_funds=1_000, seller_funds=0, node_funds=1_000)
-    _, receipts = jax.jit(L.run_trace)(ledger, RULES, actions)
+    chain = L.new_chain(LAYOUT, buyer_funds=1_000, seller_funds=0, node_funds=1_000)
+    _, receipts = jax.jit(L.run_trace)(chain, LAWS, actions)
     spent = np.asarray(jax.jit(L.gas_spent, static_argnums=0)(LAYOUT, actions, receipts))
     expected = np.zeros(LAYOUT.num_accounts)
     expected[LAYOUT.node(0)] = int(L.gas_of(L.Kind.REGISTER_NODE)) + REFUSED
     expected[2] = int(L.gas_of(L.Kind.BID))
-    expected[ARBITER] = REFUSED  # no job is in training
+    expected[1] = REFUSED  # no unit is open
     assert receipts.tolist()[:4] == [0, int(L.Reason.ALREADY_DONE), 0, 0]
     np.testing.assert_array_equal(spent, expected)
-    # had the round been settled, three of the five nodes would have been drawn
+    # had there been a unit, three of the five nodes would have been drawn
     accepted = receipts.at[4].set(int(L.Reason.OK))
     size = {"num_sellers": LAYOUT.num_sellers, "num_nodes": LAYOUT.num_nodes, "num_drawn": 3}
-    paid = L.gas_spent(LAYOUT, actions, accepted)[ARBITER]
-    assert float(paid) == pytest.approx(int(L.gas_of(L.Kind.SETTLE_ROUND, **size)))
+    paid = L.gas_spent(LAYOUT, actions, accepted)[1]
+    assert float(paid) == pytest.approx(int(L.gas_of(L.Kind.DRAW, **size)))
+
+
+def test_a_batch_votes_once_on_its_rounds():
+    market = gas_report.Market(32, 64, 16, 20, 3)
+    size = {**market.size(), "num_bidders": 3}
+    alone = gas_report.job_gas(market)
+    assert alone == int(L.gas_of_job(20, num_bids=3, **market.size()))
+    for batch, units in ((1, 20), (2, 10), (5, 4), (10, 2), (20, 1), (7, 3)):
+        assert gas_report.num_units(market, batch) == units
+        saved = (20 - units) * int(L.gas_of_round(**size))
+        assert gas_report.job_gas(market, batch) == alone - saved
+    table = gas_report.batches(market)
+    assert table["job"].tolist() == [gas_report.job_gas(market, k) for k in gas_report.BATCHES]
+    per_round = int(L.gas_of_round(**size)) / 20
+    assert table["gas per round"].iloc[-1] == pytest.approx(per_round, abs=1)
+    prices = gas_report.prices(market)
+    assert prices["K = 5"].iloc[2] == pytest.approx(gas_report.job_gas(market, 5) * 1e-9)
 
 
 def test_the_report_prints_and_plots(tmp_path):
@@ -103,4 +142,5 @@ def test_the_report_prints_and_plots(tmp_path):
     size = {"num_sellers": 32, "num_nodes": 64, "num_drawn": 16}
     job = int(L.gas_of_job(3, num_bids=3, **size))
     assert f"{int(L.gas_of_round(**size)):,} gas a round; {job:,} gas a job" in done.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"actions.csv", "growth.csv", "gas.png"}
+    tables = {"actions.csv", "growth.csv", "batches.csv", "prices.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == tables | {"gas.png", "gas_batches.png"}

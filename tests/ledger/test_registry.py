@@ -3,7 +3,15 @@
 import numpy as np
 
 from d2m_jax import ledger as L
-from tests.ledger.worlds import ARBITER, LAYOUT, World, challenged, open_rules, registered
+from tests.ledger.worlds import (
+    BAD,
+    GOOD,
+    LAYOUT,
+    World,
+    challenged,
+    open_rules,
+    registered,
+)
 
 SELLER, NODE = LAYOUT.seller(0), LAYOUT.node(0)
 LISTING = {"tags": 3, "size": 10, "commitment": 77}
@@ -54,7 +62,7 @@ def test_who_leaves_after_the_close_stays_in_the_job():
             world("bid", buyer=0, job=0, tags=3, amount=1_000, tau_bps=9_000)
     world("wait", blocks=20)("close_auction", actor=0, job=0)
     assert world.row()["pledged"] == [1_000, 0, 1_000, 1_000, 1_000]  # node 1 had left in time
-    world("settle_round", actor=ARBITER, job=0, outcomes=np.array([2, 0, 0, 0, 0]))
+    world.round([BAD, None, None, None, None])
     assert (world.row()["pledged"][0], world.row()["held"][0]) == (400, 600)
     world("request_withdrawal", L.Reason.NOT_ENOUGH_MONEY, actor=NODE, amount=501)
     world("wait", blocks=300)("withdraw", actor=NODE)
@@ -69,8 +77,8 @@ def test_a_node_that_left_cannot_block_the_round():
     world("withdraw", actor=NODE)
     world("bid", buyer=0, job=0, tags=3, amount=1_000, tau_bps=9_000)("wait", blocks=20)
     world("close_auction", actor=0, job=0)
-    world("settle_round", actor=ARBITER, job=0, outcomes=np.array([1, 1, 0, 0, 0]))
-    assert world.row()["earned"][:2] == [0, 12]
+    world.round([GOOD, GOOD, None, None, None])  # price 100: 25 for compute, 8 a unit
+    assert world.row()["earned"][:2] == [0, 8]
 
 
 def test_a_seller_with_a_locked_deposit_stays_registered():
@@ -87,18 +95,15 @@ def test_a_seller_with_a_locked_deposit_stays_registered():
 
 
 def test_coming_back_does_not_wash_off_reputation_or_ban():
-    world = challenged()
-    world("settle", L.Reason.TOO_EARLY, actor=0, job=0)
-    world("slash_seller", actor=ARBITER, job=0, target=SELLER)("wait", blocks=10)
-    world("settle", actor=0, job=0)
+    """Nothing lifts a ban: who did harm, or voted for what fell, is out for good."""
+    world = challenged(harm=[1, 0, 0, 0])
+    world.dispute(2, [None, None, None, BAD, None], accepted=BAD, metric=9_100, harm=[1, 0, 0, 0])
+    world.end()
+    assert world.banned == [SELLER, *(LAYOUT.node(i) for i in (0, 1, 4))]
     world("register_seller", L.Reason.BANNED, actor=SELLER, deposit=1_000, **LISTING)
-    world("top_up", L.Reason.BANNED, actor=SELLER, amount=10)
-    world("ban", L.Reason.NOT_AUTHORISED, actor=SELLER, target=SELLER, banned=0)
-    world("ban", actor=ARBITER, target=SELLER, banned=0)
-    world("top_up", actor=SELLER, amount=10)
-    world("ban", L.Reason.ALREADY_DONE, actor=ARBITER, target=SELLER, banned=0)
-    for target in (0, ARBITER, -1, 13):
-        world("ban", L.Reason.UNKNOWN_PARTY, actor=ARBITER, target=target)
+    world("register_node", L.Reason.BANNED, actor=NODE, stake=1_000)
+    for who in (SELLER, NODE):
+        world("top_up", L.Reason.BANNED, actor=who, amount=10)
 
 
 def eligible(world, tags, rules=None, pool=0, tau_bps=0):

@@ -1,7 +1,9 @@
 """Random worlds and random traces, mostly legal, that reach every phase and every refusal.
 
 All randomness comes through `draw(low, high)` (both included): of one seed, for thousands of
-traces, or of one seed per action, so that hypothesis can leave actions out.
+traces, or of one seed per action, so that hypothesis can leave actions out. A trace is made up
+action by action beside a slow model; what has to be remembered is in the model's `notes`. Jobs and
+registrations are here, votes in `ballots.py`.
 """
 
 import random
@@ -10,9 +12,13 @@ import jax
 import numpy as np
 
 from d2m_jax.ledger import DEFAULT_RULES, Action, Kind, Layout, Phase, Rules, new_ledger
+from d2m_jax.ledger.machine import Chain, Laws
+from d2m_jax.ledger.votes_state import new_votes
+from tests.ledger.ballots import vote
 from tests.ledger.model import Model, mix
+from tests.ledger.vote_traces import fair_seats, pick, random_election, terms_of
 
-LAYOUT = Layout(num_buyers=3, num_sellers=3, num_nodes=4, num_jobs=2)
+LAYOUT = Layout(num_buyers=3, num_sellers=3, num_nodes=4, num_jobs=2, num_units=4)
 FIELDS = ("kind", "actor", "job", "target", "amount", "tags", "value", "extra", "payload")
 INT_MAX = 2**31 - 1
 RUNNING = range(Phase.MATCHED, Phase.SETTLED)
@@ -25,7 +31,7 @@ def seeded_draw(seed):
 
 def random_rules(draw, scale):
     """Rules with short windows and random shares; money in units of `scale`."""
-    seller_bps = draw(0, 10_000)
+    seller_bps, timeout = draw(0, 10_000), draw(1, 6)
     return {
         **DEFAULT_RULES,
         "sealed": draw(0, 1),
@@ -33,24 +39,26 @@ def random_rules(draw, scale):
         "reserve": draw(1, max(1, scale // 10)),
         "min_increment_bps": draw(0, 2_000),
         "auction_window": draw(0, 3),
-        "reveal_window": draw(0, 5),
+        "reveal_window": pick(draw, (0, 2, 3, 4, 5)),
         "unrevealed_bps": draw(0, 10_000),
         "seller_bps": seller_bps,
         "fee_bps": draw(0, 10_000 - seller_bps),
         "seller_deposit": draw(0, scale // 4),
         "min_sellers": draw(0, 2),
-        "min_reputation_bps": draw(0, 1) * draw(0, 6_000),
-        "num_rounds": draw(1, 3),
+        "min_nodes": pick(draw, (1, 1, 1, 2, 3)),
+        "min_reputation_bps": pick(draw, (0, 0, draw(0, 6_000))),
+        "num_rounds": pick(draw, (1, 1, 1, 2, 2, 3, 4)),
         "node_stake": draw(1, max(1, scale // 4)),
+        "by_stake": draw(0, 1),
         "reward_cap": INT_MAX if draw(0, 2) else draw(0, scale // 20),
         "slash_wrong_bps": draw(0, 10_000),
         "slash_silent_bps": draw(0, 3_000),
         "slash_harm_bps": draw(0, 10_000),
         "burn_bps": draw(0, 10_000),
         "bond_bps": draw(0, 2_000),
-        "challenge_window": draw(0, 3),
-        "timeout": draw(1, 6),
-        "withdrawal_delay": draw(0, 6),
+        "challenge_window": pick(draw, (0, 1, 2, 3, 3)),
+        "timeout": timeout,
+        "withdrawal_delay": timeout + draw(0, 3),
         "partial_payment": draw(0, 1),
         "refund_fee": draw(0, 1),
         "work_bps": draw(0, 1) * draw(0, 10_000),
@@ -65,17 +73,24 @@ def random_world(draw):
     funds = [draw(scale // 2, scale) for _ in range(LAYOUT.num_accounts)]
     if scale > 10_000:
         funds[draw(0, LAYOUT.num_buyers - 1)] += INT_MAX - sum(funds)
-    return Model(LAYOUT, random_rules(draw, scale), funds), funds
+    rules = random_rules(draw, scale)
+    rounds = min(rules["num_rounds"], LAYOUT.num_units - 1)
+    how = random_election(draw, LAYOUT.num_nodes, LAYOUT.num_sellers, LAYOUT.num_jobs, rounds)
+    rules["content_window"] = how.commit_window + how.reveal_window + draw(1, 3)
+    return Model(LAYOUT, rules, funds, how), funds
 
 
-def pick(draw, options):
-    return options[draw(0, len(options) - 1)]
+def random_action(draw, model, seats=None):
+    """A sensible action; one time in six, one field of it replaced by something wild.
 
-
-def random_action(draw, model):
-    """A sensible action; one time in four, one field of it replaced by something wild."""
-    action = sensible(draw, model)
-    if draw(0, 3) == 0:
+    Args:
+        draw: the dice.
+        model: of the market; it is asked, not moved.
+        seats: `job -> [C]`, what chance gives at a draw; by default the dice do.
+    """
+    seats = seats or (lambda job: fair_seats(draw, model.votes, model.votes.slots[job]))
+    action = sensible(draw, model, seats)
+    if draw(0, 5) == 0:
         # What is hashed, the contract's driver is told in fields that are none of the action's.
         told = {Kind.BID: 1, Kind.REVEAL: 1, Kind.SEAL: 2}.get(action["kind"], 0)
         name = pick(draw, FIELDS[: len(FIELDS) - told])
@@ -98,47 +113,64 @@ def wild(draw, name, old):
     return pick(draw, (-1, 0, 1, old - 1, min(old, INT_MAX - 1) + 1, 10_001, INT_MAX, -INT_MAX - 1))
 
 
-def sensible(draw, model):
+def sensible(draw, model, seats):
     """What somebody might do now, with the right actor and amounts near the limits."""
     anybody = draw(0, LAYOUT.num_accounts - 1)
     slot = draw(0, LAYOUT.num_jobs - 1)
     running = [i for i, job in enumerate(model.jobs) if job.phase in RUNNING]
-    if running and draw(0, 2):
-        slot = pick(draw, running)
-    size = LAYOUT.payload_size
+    if running and draw(0, 5):
+        slot = running[0] if draw(0, 2) else pick(draw, running)
     action = {
         **dict.fromkeys(FIELDS, 0),
         **{"actor": anybody, "job": slot, "target": draw(0, LAYOUT.num_accounts - 1)},
-        **{"tags": pick(draw, (1, 1, 2, 3)), "payload": [draw(0, 1) for _ in range(size)]},
-        "extra": [0, 0, 0],
+        **{"tags": pick(draw, (1, 1, 2, 3)), "extra": [0, 0, 0], "payload": []},
     }
-    joins, newcomer = draw(0, 3), pick(draw, model.sellers + model.nodes)
-    if joins and newcomer not in model.here:
-        return {**action, **_register(draw, model, newcomer)}
-    dice = draw(0, 19)
-    if dice < 2:
-        return {**action, "kind": Kind.WAIT, "amount": draw(0, 3)}
-    if dice < 4 and draw(0, 2) == 0:
-        return {**action, "kind": Kind.BAN, "actor": model.arbiter, "amount": draw(0, 1)}
-    if dice < 4:
+    action |= _step(draw, model, slot, seats)
+    missing = LAYOUT.payload_size - len(action["payload"])
+    return {**action, "payload": [*action["payload"], *[0] * missing]}
+
+
+def _step(draw, model, slot, seats):
+    """The fields of a newcomer, of a stray action, or of what the job in the slot waits for."""
+    newcomer = pick(draw, model.sellers + model.nodes)
+    if draw(0, 2) and newcomer not in model.here and newcomer not in model.barred:
+        return _register(draw, model, newcomer)
+    dice = draw(0, 39)
+    if dice == 0:
+        return {"kind": Kind.WAIT, "amount": draw(0, 3)}
+    if dice == 1:
         ask, tau = _terms(draw, model)
         who = pick(draw, model.sellers)
-        return {**action, "kind": Kind.SET_ASK, "actor": who, "amount": ask, "value": tau}
-    if dice < 7:
-        kind = pick(draw, (Kind.TOP_UP, Kind.REQUEST_WITHDRAWAL, Kind.WITHDRAW))
-        asked = [a for a, (amount, _) in model.exit.items() if amount]
-        waiting = kind == Kind.WITHDRAW and asked and draw(0, 4)
-        someone = pick(draw, asked if waiting else model.sellers + model.nodes)
-        has = model.money if kind == Kind.TOP_UP else model.stake
-        amount = pick(draw, (1, has[someone] // 3, has[someone], has[someone], has[someone] + 1))
-        return {**action, "kind": kind, "actor": someone, "amount": min(amount, INT_MAX)}
-    return {**action, **_for_job(draw, model, model.jobs[slot])}
+        return {"kind": Kind.SET_ASK, "actor": who, "amount": ask, "value": tau}
+    if dice < 5:
+        return _stake(draw, model)
+    if dice == 5:
+        kind = draw(Kind.OPEN_UNIT, len(Kind) - 1)
+        return {"kind": kind, "actor": pick(draw, model.nodes), "value": draw(0, 9)}
+    if dice == 6:
+        return {"kind": draw(Kind.CLOSE_AUCTION, Kind.OPEN_METRIC), "value": draw(0, 2)}
+    return _for_job(draw, model, slot, seats)
+
+
+def _stake(draw, model):
+    """More of it, or less; or who is banned wants to come back."""
+    kind = pick(draw, (Kind.TOP_UP, Kind.REQUEST_WITHDRAWAL, Kind.WITHDRAW))
+    asked = [a for a, (amount, _) in model.exit.items() if amount]
+    someone = pick(draw, model.sellers + model.nodes)
+    if kind == Kind.WITHDRAW and asked and draw(0, 4):
+        someone = pick(draw, asked)
+    if model.barred and draw(0, 2) == 0:
+        someone = pick(draw, sorted(model.barred))
+        kind = pick(draw, (kind, Kind.REGISTER_NODE, Kind.REGISTER_SELLER))
+    has = model.money if kind == Kind.TOP_UP else model.stake
+    amount = pick(draw, (1, has[someone] // 3, has[someone], has[someone], has[someone] + 1))
+    return {"kind": kind, "actor": someone, "amount": min(amount, INT_MAX)}
 
 
 def _register(draw, model, actor):
     is_seller = actor in model.sellers
     least = model.rules["seller_deposit" if is_seller else "node_stake"]
-    amount = pick(draw, (least, least, least * 2, model.money[actor], least - 1))
+    amount = pick(draw, (least, least * 2, least * 2, least * 3, model.money[actor], least - 1))
     kind = Kind.REGISTER_SELLER if is_seller else Kind.REGISTER_NODE
     tags = pick(draw, (3, 3, 3, 1))
     joins = {"kind": kind, "actor": actor, "amount": amount, "tags": tags, "value": draw(0, 9)}
@@ -152,35 +184,9 @@ def _terms(draw, model):
     return ask, pick(draw, (*[10_000] * 5, draw(0, 10_000)))
 
 
-def _for_job(draw, model, job):
+def _for_job(draw, model, slot, seats):
     """By phase, something that fits it; only what is picked draws its numbers."""
-    arbiter, rules = model.arbiter, model.rules
-
-    def vector(*options):
-        return [pick(draw, options) for _ in range(LAYOUT.payload_size)]
-
-    def settle_round():
-        payload = vector(0, 1, 1, 1, 2, 3)
-        return {"kind": Kind.SETTLE_ROUND, "actor": arbiter, "payload": payload}
-
-    def rate():
-        return {"kind": Kind.RATE_SELLERS, "actor": arbiter, "payload": vector(0, 1, 2)}
-
-    def slash():
-        target = pick(draw, model.sellers)
-        return {"kind": Kind.SLASH_SELLER, "actor": arbiter, "target": target}
-
-    def report():
-        some = draw(0, 2**15)
-        return {
-            "kind": Kind.REPORT_METRIC,
-            "actor": arbiter,
-            "amount": draw(0, 10_000),
-            "value": draw(0, 10_000),
-            "payload": vector(0, 1, 2**15, some, some // 3),
-        }
-
-    slot = model.jobs.index(job)
+    rules, job = model.rules, model.jobs[slot]
     known = {"tags": job.tags} if job.phase == Phase.AUCTION and draw(0, 3) else {}
 
     def bid():
@@ -225,22 +231,14 @@ def _for_job(draw, model, job):
         return {"kind": Kind.REVEAL, **said}
 
     def dispute():
-        return {
-            "kind": Kind.OPEN_DISPUTE,
-            "actor": pick(draw, [job.buyer, *job.locked, *model.nodes]),
-            "target": pick(draw, [*job.locked, *model.nodes, *sorted(job.pledged) * 2]),
-            "value": draw(0, job.round - 1),
-        }
-
-    def resolve():
-        ruling, payload = draw(0, 2), vector(0, 1, 1, 2, 3, 4, 5, 5)
-        action = {"kind": Kind.RESOLVE_DISPUTE, "actor": arbiter, "amount": ruling}
-        return {**action, "payload": payload}
+        units = [unit for unit, result in job.results.items() if result]
+        split = [u for u in units if len({d for d in job.papers[u].values() if d}) > 1]
+        unit = pick(draw, (split or units) if draw(0, 2) else [*units, draw(-1, 4)])
+        return {"kind": Kind.OPEN_DISPUTE, "value": unit}
 
     def again():
-        # Not the time for it; ask as the one who would have been allowed to.
-        kind = draw(Kind.BID, Kind.TIME_OUT)
-        return {"kind": kind, "actor": model.buyers[0] if kind <= Kind.REVEAL else arbiter}
+        # Not the time for it; ask as one who would have been allowed to.
+        return {"kind": draw(Kind.BID, Kind.TIME_OUT), "actor": pick(draw, model.buyers)}
 
     def opening():
         content, salt = model.notes.get(job.metric, (0, 0))
@@ -254,21 +252,29 @@ def _for_job(draw, model, job):
         return lambda: {"kind": kind}
 
     def wait():
-        return {"kind": Kind.WAIT, "amount": draw(0, 1) + max(1, ends - model.block)}
+        return {"kind": Kind.WAIT, "amount": int(draw(0, 4) == 0) + max(1, ends - model.block)}
 
     def auction():
         """What the windows allow, mostly."""
-        if draw(0, 7) == 0:
+        if draw(0, 11) == 0:
             return pick(draw, (bid, seal, reveal, close))()
         if model.block < opens:
             return pick(draw, (enter, enter, wait))()
         hidden = len(job.seals) - len(job.bids)
-        return (close if model.block >= ends else reveal if hidden and draw(0, 5) else wait)()
+        return (close if model.block >= ends else reveal if hidden and draw(0, 7) else wait)()
 
     def time_out():
         rest = job.since + rules["timeout"] - model.block
         waits = rest > 0 and draw(0, 2)
         return {"kind": Kind.WAIT, "amount": rest} if waits else {"kind": Kind.TIME_OUT}
+
+    def ballot():
+        return vote(draw, model, slot, seats)
+
+    def settle():
+        rest = job.since + rules["challenge_window"] - model.block
+        waits = rest > 0 and draw(0, 2)
+        return {"kind": Kind.WAIT, "amount": rest} if waits else {"kind": Kind.SETTLE}
 
     close = plain(Kind.CLOSE_AUCTION)
     enter = seal if rules["sealed"] else bid
@@ -278,14 +284,13 @@ def _for_job(draw, model, job):
         ends = opens
     missed = (take,) * (2 * (job.metric_bps < job.tau_bps))
     fitting = {
-        Phase.IDLE: (*[enter] * 8, seal, bid),
+        Phase.IDLE: (*[enter] * 16, seal, bid),
         Phase.AUCTION: (auction,),
-        Phase.MATCHED: (settle_round,) * 6 + (slash, time_out, opening),
-        Phase.TRAINING: (settle_round,) * 5 + (rate, slash, report, time_out, opening),
-        Phase.VERIFY: (report if job.opened else opening,) * 5
-        + (rate, slash, time_out, report, again),
-        Phase.CHALLENGE: (dispute,) * 3 + (plain(Kind.SETTLE),) * 2 + (slash, take, *missed),
-        Phase.DISPUTED: (resolve,) * 5 + (time_out,),
+        Phase.MATCHED: (*[ballot] * 60, time_out, opening, opening, opening),
+        Phase.TRAINING: (*[ballot] * 60, time_out, opening, opening, opening),
+        Phase.VERIFY: (*[ballot if job.opened else opening] * 40, time_out, again),
+        Phase.CHALLENGE: (*[dispute] * 4, settle, settle, take, *missed),
+        Phase.DISPUTED: (*[ballot] * 60, time_out),
     }
     ended = (plain(Kind.RESET_JOB), again, again)
     return pick(draw, fitting.get(job.phase, ended))()
@@ -293,14 +298,21 @@ def _for_job(draw, model, job):
 
 @jax.jit
 def genesis(funds):
-    """A ledger from the funds of all accounts [A]."""
-    return new_ledger(
+    """A chain from the funds of all accounts [A]."""
+    ledger = new_ledger(
         LAYOUT,
         buyer_funds=funds[LAYOUT.buyers],
         seller_funds=funds[LAYOUT.sellers],
         node_funds=funds[LAYOUT.nodes],
         treasury_funds=funds[-1],
     )
+    return Chain(ledger, new_votes(LAYOUT.num_jobs, LAYOUT.num_nodes, LAYOUT.num_sellers))
+
+
+def laws_of(models):
+    """The laws of many models as one Laws with leaves [T]."""
+    terms = jax.tree.map(lambda *x: np.stack(x), *(terms_of(model.votes.how) for model in models))
+    return Laws(typed([model.rules for model in models]), terms)
 
 
 def typed(rules):

@@ -9,7 +9,6 @@ from d2m_jax.cone.params import ConeParams
 from d2m_jax.cone.tables import vote_tables
 from d2m_jax.ledger.votes_machine import VoteAction, VoteKind
 from d2m_jax.ledger.votes_state import Stage, make_terms
-from tests.ledger.traces import pick
 from tests.ledger.votes_model import Election, VotesModel
 
 NODES, SELLERS, JOBS, ROUNDS, SETS = 7, 3, 2, 2, 4
@@ -22,15 +21,20 @@ WAYS = [("exponential", 0), ("exponential", 1), ("fixed", 0), ("independent", 0)
 WAYS += [("independent", 1), ("fixed", 1)]
 
 
-def random_election(draw):
+def pick(draw, options):
+    """One of them."""
+    return options[draw(0, len(options) - 1)]
+
+
+def random_election(draw, nodes=NODES, sellers=SELLERS, jobs=JOBS, rounds=ROUNDS):
     """Rules, schedules and sortitions of all kinds, with bounds that few votes reach."""
     schedule, by_stake = pick(draw, WAYS)
     large = 100 if by_stake and schedule != "independent" else 1
     return Election(
-        num_nodes=NODES,
-        num_sellers=SELLERS,
-        num_jobs=JOBS,
-        num_rounds=ROUNDS,
+        num_nodes=nodes,
+        num_sellers=sellers,
+        num_jobs=jobs,
+        num_rounds=rounds,
         rule=pick(draw, RULES),
         schedule=schedule,
         by_stake=bool(by_stake),
@@ -65,6 +69,18 @@ def terms_of(how):
         commit_window=how.commit_window,
         reveal_window=how.reveal_window,
     )
+
+
+def fair_seats(draw, model, u):
+    """Seats of the next set of a unit, by the dice."""
+    how, nodes = model.how, range(model.how.num_nodes)
+    if how.schedule == "independent":
+        return [int(draw(0, 2**31 - 2) < u.urn.get(node, 0)) for node in nodes]
+    left = [node for node in nodes for _ in range(u.urn.get(node, 0))]
+    got = [0] * how.num_nodes
+    for _ in range(max(model.next_size(u), 0)):
+        got[left.pop(draw(0, len(left) - 1))] += 1
+    return got
 
 
 class Player:
@@ -136,13 +152,7 @@ class Player:
         return {"kind": VoteKind.DRAW, "payload": self.seats(job, u)}
 
     def fair_seats(self, job, u):
-        how, got = self.model.how, [0] * NODES
-        if how.schedule == "independent":
-            return [int(self.draw(0, 2**31 - 2) < u.urn.get(node, 0)) for node in range(NODES)]
-        left = [node for node in range(NODES) for _ in range(u.urn.get(node, 0))]
-        for _ in range(max(self.model.next_size(u), 0)):
-            got[left.pop(self.draw(0, len(left) - 1))] += 1
-        return got
+        return fair_seats(self.draw, self.model, u)
 
     def vote(self, job, u):
         age, how = self.model.block - u.since, self.model.how
@@ -173,7 +183,7 @@ class Player:
     def digest(self, u):
         """Of the content that is true of a unit."""
         task = u.unit - ROUNDS - 1 if u.unit > ROUNDS else u.unit
-        content = [0, 0, 77 + u.serial % 1_000, 0, 1, 2, 0, 0, 0, 0]
+        content = [u.serial % 3 * 5_000, 0, 77 + u.serial % 1_000, 0, 1, 2, 0, 0, 0, 0]
         odd = self.draw(0, 5) == 0  # a digest of nonsense
         if task == ROUNDS:
             content = [9_000, 1_000, 77, 88, 3, 2**15 + odd, 0, 0, 1, 1]

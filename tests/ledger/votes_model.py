@@ -230,7 +230,7 @@ class VotesModel:
             good = all(0 <= m <= 10_000 for m in metrics)
             good &= all(0 <= w <= 2**15 for w in one) and all(h in (0, 1) for h in two)
         else:
-            good = metrics == [0, 0] and metric == 0 and not any(two)
+            good = 0 <= metrics[0] <= 10_000 and metrics[1] == metric == 0 and not any(two)
             good &= all(v in (0, 1, 2) for v in one)
         if not good or self.hash(content) != u.accepted:
             return Reason.BAD_VALUE

@@ -1,6 +1,7 @@
 """How a job ends when the nodes lie about the metric, or lied about a round: votes by hand."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from d2m_jax import ledger as books
 from d2m_jax.cone import Consensus
 from d2m_jax.ledger import Outcome, Phase, wealth
 from d2m_jax.market.closing import close_job, settle_or_refund
+from d2m_jax.market.decisions import as_decision
 from d2m_jax.market.jobs import in_turn
 from tests.worlds import digits, market, numbers
 
@@ -20,35 +22,59 @@ VOTERS, TAU = 5, 0.6
 HIGH, LOW = 0.8, 0.3  # metrics that are true in these worlds
 
 
+ROUND, VERIFICATION = 0, 1  # units of a job of one round
+RULES = {"num_rounds": 1}
+
+
 @functools.cache
-def start(**population):
-    """A matched job whose next unit of work is the verification."""
+def start(liars=0, **population):
+    """A matched job of one round, in which so many nodes from number 10 on got a lie accepted."""
     hparams = as_arrays(numbers(tau=TAU, population=population))
     state = jax.jit(market().init)(jax.random.key(0), hparams, digits()[1])
-    return state._replace(scores=jnp.ones(LAYOUT.num_sellers))
+    who = jnp.arange(LAYOUT.num_nodes) - 10
+    paper = jnp.where((who >= 0) & (who < liars), 2, 0)
+    spoken = paper > 0
+    outcome = jnp.where(spoken, Outcome.MATCHED, Outcome.NOT_DRAWN).astype(jnp.int32)
+    one = jnp.int32(1)
+    seat = jnp.where(outcome != Outcome.NOT_DRAWN, 0, -1)
+    vote = Consensus(jnp.int32(liars > 0), one, one, outcome, paper, one, jnp.float32(1), seat)
+    content = jnp.zeros(2 * LAYOUT.num_sellers + 4, jnp.int32)
+    ledger, receipt = books.book_round(
+        state.ledger, books.make_rules(**{**hparams.rules, **RULES}), actor=0, job=0,
+        decision=as_decision(state.ledger, 0, vote, content),
+    )  # fmt: skip
+    assert receipt == books.Reason.OK
+    return state._replace(scores=jnp.ones(LAYOUT.num_sellers), ledger=ledger)
 
 
 @jax.jit
 def close(state, metric, claim, vigilance, false_dispute, withheld, first, second):
-    """`close_job` where CONE accepts `first` as the metric and `second` on the dispute."""
+    """`close_job` where CONE accepts `first` as the metric and `second` in disputes."""
     conduct = {"vigilance": vigilance, "false_dispute": false_dispute, "false_metric": claim}
     conduct["withheld_metric"] = withheld
     hparams = as_arrays(numbers(tau=TAU, conduct=conduct))
-    answers, asked = iter((first, second)), []
+    answers, asked = itertools.chain([first], itertools.repeat(second)), []
     voters = jnp.arange(LAYOUT.num_nodes) < VOTERS
-    outcome = jnp.where(voters, Outcome.MATCHED, Outcome.NOT_DRAWN).astype(jnp.int32)
 
     def vote(key, state, hparams):
         del key, state
         asked.append(hparams.cone)
-        one = jnp.int32(1)
-        return Consensus(next(answers), one, one * VOTERS, outcome, one, jnp.float32(1))
+        return voted(next(answers), voters)
 
-    rules = books.make_rules(**{**hparams.rules, "num_rounds": 1})
+    rules = books.make_rules(**{**hparams.rules, **RULES})
     key = jax.random.key(1)
     ledger, closing = close_job(key, state, hparams, rules, metric, vote=vote, job=0)
     ledger = settle_or_refund(ledger, rules, functools.partial(in_turn, 1))
-    return (ledger, closing), asked
+    return (ledger, closing), asked[:2]
+
+
+def voted(accepted, voters):
+    """A vote in which those who sat were of one mind."""
+    outcome = jnp.where(voters & (accepted >= 0), Outcome.MATCHED, Outcome.NOT_DRAWN)
+    digests = jnp.where(voters, accepted + 1, 0)
+    one, seat = jnp.int32(1), jnp.where(voters, 0, -1)
+    outcome = outcome.astype(jnp.int32)
+    return Consensus(accepted, one, one * VOTERS, outcome, digests, one, jnp.float32(1), seat)
 
 
 def end(
@@ -131,23 +157,50 @@ def test_only_an_honest_seller_disputes_for_the_sellers():
     assert not closing.disputed and guilty == [] and gained[LAYOUT.sellers].max() == work
 
 
+UNIT = 700_000 // 4 // 2  # what the price holds for the round, and for the verification
+
+
 @pytest.mark.parametrize("metric", [HIGH, LOW])
-def test_nodes_that_spoilt_a_round_pay_although_the_metric_is_true(metric):
-    """Also when tau is missed because of them: before, they could not even be accused."""
-    spoilt = start()._replace(
-        wrong_round=jnp.int32(0), wrong_nodes=jnp.arange(LAYOUT.num_nodes) == 20
-    )
-    ledger, closing, gained, guilty = end(metric, first=0, state=spoilt)
-    assert closing.upheld and not closing.corrected and guilty == [20]
-    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED and int(ledger.jobs.seller_paid[0]) == 0
-    assert gained[LAYOUT.node(20)] == -20_000
-    # Its pledge pays who executed again, as for a round at most, the voters of the verification as
-    # well: each 1/5 of it. Nothing is left for the sellers, the fire or a prize.
-    prize, buyer, spent = 0, int(ledger.jobs.buyer[0]), int(ledger.jobs.compute_paid[0])
-    again = gained[LAYOUT.nodes][:VOTERS] - spent // VOTERS
-    assert again.tolist() == [20_000 // VOTERS] * VOTERS
-    assert gained[buyer] == (prize if metric > TAU else 0) - spent
-    assert gained[LAYOUT.seller(0)] == (0 if metric > TAU else prize)
+@pytest.mark.parametrize("liars", [1, 5, 12])
+def test_nodes_that_spoilt_a_round_pay_although_the_metric_is_true(metric, liars):
+    """Also when tau is missed because of them."""
+    state = start(liars)
+    ledger, closing, gained, guilty = end(metric, first=0, state=state)
+    assert closing.upheld and closing.was_true and not closing.corrected
+    assert guilty == list(range(10, 10 + liars)) and bool(ledger.jobs.spoilt[0])
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED
+    assert (gained[LAYOUT.nodes][guilty] == -20_000).all()  # and what they had earned is gone
+    # Both go to who executed again, as for a round at most, the voters of the verification as well;
+    # to the disputer, at most the size of its bond; to the sellers; to the fire, half of what was
+    # pledged at most, and to the buyer.
+    left = liars * 20_000 + UNIT // liars * liars
+    assert gained[LAYOUT.nodes][:VOTERS].tolist() == [2 * (UNIT // VOTERS)] * VOTERS
+    left -= UNIT // VOTERS * VOTERS
+    prize = min(left, bond_of(ledger))
+    work = min(left - prize, seller_pool(ledger))
+    assert int(ledger.jobs.seller_paid[0]) == work
+    left -= prize + work
+    burned = min(left, liars * 10_000)
+    assert int(ledger.burned) == burned
+    spent = UNIT // VOTERS * VOTERS + UNIT // liars * liars  # of the price
+    buyer, first = int(ledger.jobs.buyer[0]), LAYOUT.seller(0)
+    by = buyer if metric > TAU else first
+    of_sellers = gained[LAYOUT.sellers].sum()
+    assert of_sellers == work + (prize if by == first else 0)
+    assert gained[buyer] == left - burned - spent + (prize if by == buyer else 0)
+
+
+def test_every_wrong_result_of_a_job_is_disputed_in_turn():
+    """A spoilt round and a false metric: all who lied pay, once, and the model stays spoilt."""
+    both = end(HIGH, first=1, claim=0.0, state=start(4))
+    ledger, closing, gained, guilty = both
+    assert closing.upheld and not closing.corrected and int(closing.reported_bps) == 0
+    assert guilty == [*range(VOTERS), *range(10, 14)]
+    assert (gained[LAYOUT.nodes][guilty] == -20_000).all()
+    assert ledger.jobs.results[0].tolist()[:2] == [1, 1]
+    assert int(ledger.jobs.phase[0]) == Phase.REFUNDED
+    once = end(HIGH, first=1, claim=0.0)[1]
+    assert closing.messages == 2 * once.messages and closing.delay == 2 * once.delay
 
 
 def test_a_second_set_that_lies_as_well_costs_the_disputer_its_bond():

@@ -14,7 +14,7 @@ from d2m_jax import ledger as books
 from d2m_jax.attacks import Attack
 from d2m_jax.cone import ConeParams
 from d2m_jax.ledger import Phase, wealth
-from d2m_jax.ledger.gas import FIRST_DRAWN
+from d2m_jax.ledger.gas import NEW_NODE
 from d2m_jax.market.bidding import Bidding
 from d2m_jax.report.tables import gas_of_rounds, money_table
 from tests.worlds import SPEC, compiled, digits, market, numbers, play
@@ -78,7 +78,8 @@ def test_a_wrong_result_is_disputed_and_made_good():
             # A spoilt model is not paid for; a false verdict alone gives way to the true one.
             assert bool(outcome.closing.corrected) == (count == 0)
             assert is_paid == (count == 0 and float(outcome.closing.metric) >= 0.6)
-            assert int(outcome.ledger.jobs.seller_paid[0] > 0) == is_paid
+            # The sellers of a spoilt one have what the guilty lost, as far as it goes.
+            assert int(outcome.ledger.jobs.seller_paid[0]) <= 490_000
             assert bool((outcome.ledger.banned[LAYOUT.nodes]).any())
     assert any(bool(o.closing.upheld) for o in outcomes)
 
@@ -236,10 +237,9 @@ def test_money_of_a_fixed_world_by_hand():
     assert table.loc["total", "before"] == table.loc["total", "after"] == 9_400_000 + 600_000
     assert table.loc["sellers, honest", "change"] == 140_000
     # 11 of 24 nodes have an outcome, 8 of 8 sellers a verdict
-    rows = [books.GAS[kind] for kind in (books.Kind.SETTLE_ROUND, books.Kind.RATE_SELLERS)]
-    once = sum(a * b for row in rows for a, b in zip(row, (1, 8, 8, 24, 11, 0, 0), strict=True))
+    once = int(books.gas_of_round(num_sellers=8, num_matched=8, num_nodes=24, num_drawn=11))
     gas = gas_of_rounds(np.asarray(outcome.rounds.executions), outcome.ledger)
-    assert gas.tolist() == [once + FIRST_DRAWN * new for new in (11, 11, 2, *[0] * 9)]
+    assert gas.tolist() == [once + NEW_NODE * new for new in (11, 11, 2, *[0] * 9)]
 
 
 @pytest.fixture(scope="module")

@@ -83,12 +83,22 @@ def ledger_of(outcome, market):
     return json.loads(json.dumps(ledger_dict(outcome.ledger, market.layout)))
 
 
+LATER = 8  # blocks: since then the four sets of the verification take two each
+GONE = {"accused", "disputed_round", "missed", "rated"}  # fields of a job that an arbiter filled
+THEN = {"kinship": 0.0, "growth": 0.0, "majority": 0.0}  # rows weigh by trust alone
 FIRST_DEFENCE = {"readmission": 100.0, "trust_floor": -100.0}  # trust moves as it did then
+
+
+def by_trust_alone(config):
+    """The configuration with the weights of the defence of then."""
+    now = config.hparams
+    return config._replace(hparams=now.replace(defence=now.defence._replace(**THEN)))
 
 
 def test_digits_market_ends_with_the_same_ledger():
     nested = as_then(importlib.import_module("configs.digits").get_config())
     config = parse_config(ConfigDict(nested))
+    config = by_trust_alone(config)
     raw, data = load_world(config.data, config.spec.num_sellers)
     market = make_market(config.spec, raw)
     play, now = in_parts(market), config.hparams
@@ -104,13 +114,17 @@ def test_digits_market_ends_with_the_same_ledger():
         np.testing.assert_allclose(got, old, atol=most, err_msg=name)
         assert abs(got.sum() - old.sum()) <= 500
         assert ledgers[0][name]["stake"] == was.pop(name)["stake"]
+    assert ledgers[0]["block"] == was.pop("block") + LATER
     assert {name: ledgers[0][name] for name in was} == was
     for name in ("compute_paid", "refunded"):
         assert jobs[name] == pytest.approx(jobs_then.pop(name), abs=500)
     assert jobs["phase"] == [Phase.SETTLED] and jobs_then.pop("phase") == [8]
     assert jobs["bids"][0][:2] == [*jobs_then.pop("best_bid"), *jobs_then.pop("second_bid")]
     assert jobs_then.pop("escrow") == [sum(jobs["deposits"][0])] == [0]
-    assert {name: jobs[name] for name in jobs_then} == jobs_then
+    assert jobs["since"] == [block + LATER for block in jobs_then.pop("since")]
+    assert jobs["round"][0] == jobs_then.pop("round")[0] - 1  # the verification is none now
+    left = jobs_then.keys() - GONE
+    assert {name: jobs[name] for name in left} == {name: jobs_then[name] for name in left}
     assert float(outcomes[0].test_metric) == pytest.approx(0.9493, abs=TOLERANCE)
     assert float(outcomes[1].test_metric) == pytest.approx(0.9549, abs=TOLERANCE)
     bad, earned = outcomes[0].roles.bad_seller, [x["jobs"]["weights"][0] for x in ledgers]
@@ -119,9 +133,16 @@ def test_digits_market_ends_with_the_same_ledger():
 
 
 def test_digits_market_ends_with_the_same_ledger_since_auctions_are_sealed():
-    config = parse_config(importlib.import_module("configs.digits").get_config())
+    config = by_trust_alone(parse_config(importlib.import_module("configs.digits").get_config()))
     market, outcome = play_config(config)
-    assert ledger_of(outcome, market) == json.loads((HERE / "digits_sealed.json").read_text())
+    now, was = ledger_of(outcome, market), json.loads((HERE / "digits_sealed.json").read_text())
+    jobs, then = now.pop("jobs"), was.pop("jobs")
+    assert now.pop("block") == was.pop("block") + LATER and now == was
+    assert jobs.pop("since") == [block + LATER for block in then.pop("since")]
+    assert jobs.pop("round")[0] == then.pop("round")[0] - 1
+    left = then.keys() - GONE
+    assert {name: jobs[name] for name in left} == {name: then[name] for name in left}
+    assert then.keys() - jobs.keys() == GONE and set(jobs["results"][0]) == {1}
     assert float(outcome.test_metric) == pytest.approx(0.9549, abs=TOLERANCE)
 
 

@@ -116,8 +116,8 @@ def test_a_run_is_unfinished_until_its_ledger_is_written(tmp_path):
 def test_the_configuration_says_what_the_ledger_uses():
     config = parse_config(default_config(spec={"num_rounds": 100}))
     tree = config_tree(config)
-    assert tree["hparams"]["rules"]["num_rounds"] == 101  # the rounds and the verification
-    assert config.hparams.rules["num_rounds"] != 101  # what was given is left alone
+    assert tree["hparams"]["rules"]["num_rounds"] == 100  # those of the spec
+    assert config.hparams.rules["num_rounds"] != 100  # what was given is left alone
     assert json.loads(json.dumps(tree)) == tree
     assert tree_digest(tree) == tree_digest(config_tree(config))
     other = config_tree(config._replace(seed=1))

@@ -27,7 +27,7 @@ from d2m_jax.report.folder import LEFT_FILES
 from tests.report.runs import config, outcome
 from tests.worlds import digits
 
-TABLES = ("rounds", "evaluations", "sellers", "nodes", "money")
+TABLES = ("rounds", "evaluations", "sellers", "nodes", "money", "auction")
 PNG = b"\x89PNG"
 
 
@@ -44,8 +44,8 @@ def folder(tmp_path_factory):
 
 def test_every_file_is_there_and_known_to_the_folder(folder):
     wanted = {f"{name}.csv" for name in TABLES}
-    wanted |= {"config.json", "ledger.json", "payments.json", "visibility.txt"}
-    wanted |= {"model.safetensors"}
+    wanted |= {"config.json", "ledger.json", "payments.json", "closing.json", "visibility.txt"}
+    wanted |= {"model.safetensors", "work.parquet", "votes.parquet"}
     wanted |= {f"{name}.png" for name in ("quality", "sampling_mass", "income", "execution_sets")}
     assert set(os.listdir(folder)) == wanted
     assert wanted - {"config.json"} <= set(LEFT_FILES)  # so that `overwrite` removes them

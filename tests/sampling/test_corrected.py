@@ -10,7 +10,7 @@ from scipy import stats
 
 from d2m_jax import sampling
 from d2m_jax.sampling import Context, DefenceParams, Selection
-from d2m_jax.sampling.corrected import Rows, _level, _trust, agreement_of, log_odds
+from d2m_jax.sampling.corrected import Rows, _kin, _level, _trust, agreement_of, log_odds
 from d2m_jax.sampling.robust import weighted_quantile
 
 N, S, D = 12, 8, 40
@@ -31,16 +31,18 @@ def context(gradient=None):
 
 
 @jax.jit
-def one_round(updates, gradient, valid):
+def one_round(updates, gradient, valid, params):
     state = DEFENCE.init(N, D, EQUAL)
     return DEFENCE.aggregate(
-        jax.random.key(0), state, EVERYBODY, updates, valid, context(gradient), PARAMS
+        jax.random.key(0), state, EVERYBODY, updates, valid, context(gradient), params
     )
 
 
-def play(updates, gradient, valid=None):
+def play(updates, gradient, valid=None, **numbers):
     valid = jnp.ones(S, bool) if valid is None else valid
-    return one_round(jnp.asarray(updates, jnp.float32), jnp.asarray(gradient, jnp.float32), valid)
+    params = jax.tree.map(jnp.float32, PARAMS._replace(**numbers))
+    rows, gradient = (jnp.asarray(x, jnp.float32) for x in (updates, gradient))
+    return one_round(rows, gradient, valid, params)
 
 
 def crowd(seed=0):
@@ -91,10 +93,24 @@ def test_agreement_without_validation_is_the_cosine_with_the_weighted_others():
     assert not gain.any()
 
 
-def test_the_first_aggregate_is_the_trust_weighted_mean_of_clipped_updates():
+def merit_of(rows, gradient, trust, kinship, growth):
+    """What each row counts for, from its part across the gradient itself."""
+    axis = gradient / np.linalg.norm(gradient)
+    z = rows @ axis / np.linalg.norm(rows, axis=1)
+    rest = rows - np.outer(rows @ axis, axis)
+    rest /= np.linalg.norm(rest, axis=1)[:, None]
+    kin = np.maximum(rest @ rest.T, 0)
+    np.fill_diagonal(kin, 0)
+    return np.clip(z / z.mean(), 0, 1) ** growth / (1 + kinship * kin @ trust)
+
+
+@pytest.mark.parametrize(("kinship", "growth"), [(0, 0), (3, 0), (0, 1), (3, 1), (1, 2)])
+def test_the_first_aggregate_is_a_weighted_mean_of_clipped_updates(kinship, growth):
+    """By trust, and by what a row counts for; with 0 and 0 by trust alone."""
     updates, gradient = crowd()
     updates[2] *= 7  # longer than the clip
-    aggregate, _, info = play(updates, gradient)
+    updates[4:6] += 3 * np.random.default_rng(9).normal(size=D)  # a push that two have in common
+    aggregate, _, info = play(updates, gradient, kinship=kinship, growth=growth)
     assert info.accepted.all()
     norms = np.linalg.norm(updates, axis=1)
     level = 0.5 - PARAMS.start_deviations * np.sqrt((1 - S / N) / (4 * S))  # 8 of 12 are heard
@@ -104,8 +120,57 @@ def test_the_first_aggregate_is_the_trust_weighted_mean_of_clipped_updates():
     here, there = stats.norm(z.mean(), z.std()), stats.norm(-0.5 * z.mean(), z.std())
     evidence = np.clip(here.logpdf(z) - there.logpdf(z), -2, 2)
     trust = 1 / (1 + np.exp(-evidence))
-    np.testing.assert_allclose(aggregate, trust @ rows / trust.sum(), atol=2e-4)
+    weights = trust * merit_of(rows, gradient, trust, kinship, growth)
+    np.testing.assert_allclose(aggregate, weights @ rows / weights.sum(), atol=1e-3)
     np.testing.assert_allclose(info.gain, np.maximum(LR * rows @ gradient, 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kinship", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("cosine", [0.02, 0.1, 0.3, 0.6, 0.99])
+def test_what_colluders_push_together_is_bounded_however_alike_they_are(kinship, cosine):
+    """b rows of length 1 and mutual cosine r push by b sqrt(r + (1 - r) / b) in all, unweighted."""
+    count = 5
+    z = np.float32(0.4)
+    across = np.full((count, count), cosine) + (1 - cosine) * np.eye(count)
+    gram = z**2 + (1 - z**2) * across
+    yes, ones = jnp.ones(count, bool), jnp.ones(count)
+    rows = Rows(jnp.eye(count), ones, yes, ~yes, ~yes, jnp.float32(gram))
+    weights = 1 / (1 + kinship * np.float64(_kin(rows, z * ones, ones)))
+    np.testing.assert_allclose(weights, 1 / (1 + kinship * (count - 1) * cosine), rtol=1e-4)
+    common = weights.sum() * np.sqrt(cosine)
+    assert common <= count / (2 * np.sqrt(kinship * (count - 1))) + 1e-3
+
+
+def collusion(seed, bad=3):
+    """Honest rows that agree with the gradient and are noise across it; colluders against it."""
+    rng = np.random.default_rng(seed)
+    axis = np.eye(D)[0]
+    noise = rng.normal(size=(S, D)) * (1 - axis)
+    rows = 0.5 * axis + 0.9 * noise / np.linalg.norm(noise, axis=1)[:, None]
+    mean = rows[bad:].mean(axis=0) * (1 - axis)
+    push = -mean / np.linalg.norm(mean) + 0.02 * rng.normal(size=(bad, D)) * (1 - axis)
+    rows[:bad] = 0.5 * axis + 0.9 * push / np.linalg.norm(push, axis=1)[:, None]
+    return rows, axis, mean
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_colluders_with_the_honest_cosine_cannot_turn_the_rest_around(seed):
+    rows, axis, mean = collusion(seed)
+    after, _, info = play(rows, axis)
+    before, _, _ = play(rows, axis, kinship=0.0)
+    assert info.accepted.all()  # the gradient tells nothing
+    assert np.dot(before, mean) < 0 < np.dot(after, mean)
+    np.testing.assert_allclose(after[0], 0.5, rtol=0.02)
+
+
+def test_the_trusted_that_do_not_agree_weigh_alike():
+    """A mean agreement that is not positive tells nothing of single rows."""
+    updates, gradient = crowd()
+    for wrong in (-gradient, np.zeros(D)):
+        total, _, info = play(updates, wrong, growth=1.0)
+        same, _, _ = play(updates, wrong, growth=0.0)
+        assert not info.skipped
+        np.testing.assert_array_equal(total, same)
 
 
 def test_norm_inflation_buys_neither_influence_nor_sampling_mass():
@@ -139,25 +204,52 @@ def test_a_claimed_size_counts_by_trust():
     assert np.linalg.norm(aggregate(20.0, 2.0) - aggregate(1.0, 2.0)) > 0.05
 
 
-def test_the_balances_are_first_order_rises_of_three_losses():
-    """Of the buyer's, of those the others hold who are in the aggregate, and of all others'."""
+def quantile_of(values, weights, share):
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return values[order][np.argmax(reached >= share * reached[-1])]
+
+
+@pytest.mark.parametrize("majority", [0.0, 0.5, 0.8])
+def test_the_balances_are_first_order_rises_of_three_losses(majority):
+    """Of the buyer's, of those the others hold who are in the aggregate, and of most others'."""
     updates, gradient = crowd()
     updates[0] *= -1
     updates[5] = updates[1]  # a copy, which counts nowhere
-    _, state, info = play(updates, gradient)
+    _, state, info = play(updates, gradient, majority=majority, kinship=2.0)
     assert info.accepted.sum() == S - 1
     radius = float(state.memory.radius)
     length = np.minimum(np.linalg.norm(updates, axis=1), radius)
     rows = updates * (length / np.linalg.norm(updates, axis=1))[:, None]
     alone = np.arange(S) != 5
-    shares = np.where(alone, 1 / (1 + np.exp(-np.float64(state.memory.trust[:S]))), 0)
-    for weights, found in ((shares, state.memory.opposition), (alone, state.discord)):
-        weights = weights / weights.sum()
-        rise = [-LR * rows[m] @ (np.delete(weights, m) @ np.delete(rows, m, 0)) for m in range(S)]
-        np.testing.assert_allclose(found[:S], rise, rtol=1e-3, atol=1e-3)
+    trust = np.where(alone, 1 / (1 + np.exp(-np.float64(state.memory.trust[:S]))), 0)
+    merit = merit_of(rows, gradient, trust, 2, 0)
+    shares = trust * merit / (trust * merit).sum()
+    opposition, discord = [], []
+    for m in range(S):
+        others = np.delete(rows @ rows[m], m)
+        opposition.append(-LR * np.delete(shares, m) @ others)
+        most = quantile_of(others, np.delete(merit * alone, m), majority)
+        mean = np.delete(alone, m) @ others / alone.sum()
+        discord.append(-LR * (max(most, mean) if majority else mean))
+    np.testing.assert_allclose(state.memory.opposition[:S], opposition, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(state.discord[:S], discord, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(state.memory.harm[:S], -LR * rows @ gradient, rtol=1e-3)
     np.testing.assert_allclose(state.damage, state.memory.harm, rtol=1e-6)
     assert state.memory.harm[0] > 0 and state.memory.opposition[0] > 0 and state.discord[0] > 0
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("majority", [0.0, 0.5])
+def test_colluders_cannot_make_a_seller_the_enemy_of_all(majority, count):
+    """Two or three of eight, whom the examples trust, point away from one that these oppose."""
+    rng = np.random.default_rng(2)
+    rows = 0.3 + rng.normal(size=(S, D)) / 2
+    victim = rows[0]
+    rows[-count:] = -victim + 0.1 * rng.normal(size=(count, D))
+    _, state, _ = play(rows, -victim, majority=majority)
+    assert state.damage[0] > 0 and state.memory.opposition[0] > 0  # two witnesses are against it
+    assert (state.discord[0] > 0) == (majority == 0)
 
 
 @pytest.mark.parametrize("harm", [-30.0, 30.0])

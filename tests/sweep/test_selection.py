@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from d2m_jax.sweep.selection import bands, choose, worst_case
+from d2m_jax.sweep.selection import against_best, bands, choose, worst_case
 
 
 def frame(rows):
@@ -102,3 +102,63 @@ def test_failed_runs_do_not_count():
     bad = RUNS.assign(status=np.where(RUNS["seed"] == 1, "failed", "done"))
     table = worst_case(bad, ["lr"])
     assert table["mean"].tolist() == pytest.approx([0.8, 0.1]) and (table["count"] == 1).all()
+
+
+def noisy(gap, seeds=6, shared=0.3, own=0.02, start=0):
+    """Three rules in the same worlds: the world moves all alike, each rule has noise of its own."""
+    rng, table = np.random.default_rng(start), []
+    for seed in range(seeds):
+        world = shared * rng.normal()
+        for rule, mean in {"a": 0.6, "b": 0.6 - gap, "c": 0.3}.items():
+            table.append((0.1, rule, seed, 0.0, mean + world + own * rng.normal()))
+    return frame(table)
+
+
+def test_differences_in_the_same_world_tell_what_means_alone_cannot():
+    runs = noisy(0.1)
+    table = against_best(runs, "spec.attack").set_index("spec.attack")
+    assert table["noise"].to_dict() == {"a": "best", "b": "worse", "c": "worse"}
+    assert table.loc["b", "low"] < table.loc["a", "mean"] < table.loc["b", "high"]  # bands overlap
+    wide = runs.pivot(index="seed", columns="spec.attack", values="test_metric")
+    apart = wide["a"] - wide["b"]
+    level = 1 - 0.05 / (2 * 3)  # three pairs
+    margin = stats.t.ppf(level, 5) * apart.std(ddof=1) / np.sqrt(6)
+    assert table.loc["b", "gap"] == pytest.approx(apart.mean())
+    assert table.loc["b", "margin"] == pytest.approx(margin)
+    assert stats.ttest_rel(wide["a"], wide["b"]).pvalue < 0.05 / 3  # as scipy has it
+
+
+def test_where_less_is_better_the_best_is_the_least():
+    table = against_best(noisy(0.1), "spec.attack", better=-1)
+    assert table["spec.attack"].tolist() == ["c", "b", "a"] and table["noise"].iloc[0] == "best"
+
+
+def test_rules_that_are_alike_are_rarely_told_apart():
+    """The picked best one included: at most 5 % of 400 worlds in which nobody is better."""
+    false = 0
+    for start in range(400):
+        runs = noisy(0.0, start=start)
+        table = against_best(runs[runs["spec.attack"] != "c"], "spec.attack")
+        false += (table["noise"] == "worse").any()
+    assert false / 400 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize(("seeds", "word"), [(1, "unknown"), (4, "unknown"), (8, "worse")])
+def test_exactly_the_same_difference_counts_as_a_sign(seeds, word):
+    """Of three pairs, 0.5^n must be below 0.05 / 6: seven repetitions."""
+    table = against_best(noisy(0.1, seeds, shared=0.0, own=0.0), "spec.attack")
+    assert table["noise"].tolist() == ["best", word, word]
+
+
+def test_the_same_numbers_are_within_noise():
+    assert against_best(noisy(0.0, 2, 0.1, 0.0), "spec.attack")["noise"].tolist()[:2] == [
+        "best", "within noise",
+    ]  # fmt: skip
+
+
+def test_failed_runs_are_not_compared():
+    runs = noisy(0.1)
+    runs.loc[runs["spec.attack"] == "a", "status"] = "failed"
+    assert against_best(runs, "spec.attack")["spec.attack"].tolist() == ["b", "c"]
+    nobody = against_best(runs.assign(status="failed"), "spec.attack")
+    assert len(nobody) == 0 and "noise" in nobody

@@ -1,0 +1,788 @@
+# pragma version 0.4.3
+# pragma optimize gas
+# pragma evm-version prague
+# pragma nonreentrancy on
+# @license Apache-2.0
+"""
+@title D2M jobs
+@notice The second piece of the market's code: what happens between the match and the end of a job.
+        Nobody decides here. Rounds, the verification and disputes are booked by anybody, as the
+        votes have decided them.
+@dev D2MMarket runs this code on its own storage. Called directly it knows nobody, refuses all, and
+     takes no ether. A set of nodes has one bit each; sets are gone through by rising number.
+"""
+
+from . import store
+
+initializes: store
+
+exports: store.terms_hash
+
+MAX_CONTENT: constant(uint256) = 32 * (3 + store.MAX_SELLERS // 16 + 1)  # as in D2MVotes
+DECIDED: constant(uint256) = 3  # the first of the stages in which a unit is over
+NOT_SAMPLED: constant(uint256) = 0
+ACCEPTED: constant(uint256) = 1
+
+# How sellers share a pot: by weight, or equally; all that are matched, or who did no harm.
+BY_WEIGHT: constant(uint256) = 0
+EQUALLY: constant(uint256) = 1
+WITH_EXCLUDED: constant(uint256) = 2
+
+
+struct Decision:  # as in D2MVotes
+    serial: uint256
+    stage: uint256
+    since: uint256  # block of the last draw
+    accepted: bytes32  # digest, or nothing
+    is_open: bool  # its content is known
+    papers: bytes32  # hash of who revealed which digest
+    matched: uint256[store.NODE_BITS]
+    wrong: uint256[store.NODE_BITS]
+    silent: uint256[store.NODE_BITS]
+
+
+struct Paper:
+    node: uint256
+    digest: bytes32
+
+
+interface IVotes:
+    def decision(job: uint256) -> Decision: view
+    def content_of(job: uint256) -> Bytes[MAX_CONTENT]: view
+
+
+event Booked:
+    job: indexed(uint256)
+    unit: uint256
+    result: bytes32  # 0: none, and nobody is paid
+    reward: uint256  # of each node that agreed
+    slashed: uint256
+
+event MetricOpened:
+    job: indexed(uint256)
+    content: bytes32
+
+event Taken:
+    job: indexed(uint256)
+    metric_bps: uint256
+
+event Disputed:
+    job: indexed(uint256)
+    unit: uint256
+    bond: uint256
+
+event Rejected:
+    job: indexed(uint256)
+    unit: uint256
+
+event Overturned:
+    job: indexed(uint256)
+    unit: uint256
+    lost: uint256  # by the guilty, with what they had earned
+
+event SellerSlashed:
+    job: indexed(uint256)
+    who: indexed(address)
+    units: uint256
+
+event Finished:
+    job: indexed(uint256)
+    phase: uint256
+    to_sellers: uint256
+    to_treasury: uint256
+    to_buyer: uint256
+
+event Cleared:
+    job: indexed(uint256)
+
+
+@deploy
+def __init__(layout: store.Layout, rules: store.Rules):
+    """
+    @notice The same layout and rules as those of the market.
+    """
+    store.__init__(layout, rules)
+
+
+@external
+@payable
+def __default__():
+    store._check(False, store.UNKNOWN_ACTION)
+
+
+# What the votes have decided
+
+
+@external
+def book_round(job: int256):
+    """
+    @notice Anybody books what the vote on a round came to. Wrong and silent nodes are slashed, those
+            that agreed are paid, the sellers rated; all money waits in the job.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.MATCHED | 1 << store.TRAINING)
+    d: Decision = empty(Decision)
+    content: Bytes[MAX_CONTENT] = b""
+    d, content = self._judge(slot, j, False)
+    self._book_work(slot, j.round, d)
+    metric: uint256 = 0
+    if d.accepted != empty(bytes32):
+        metric = self._word(content, 0)
+        self._rate(slot, content)
+    j.round += 1
+    j.phase = store.TRAINING
+    is_reached: bool = j.opened and metric > 0 and metric >= j.tau_bps
+    if j.round >= store.R.num_rounds or is_reached:
+        j.phase = store.VERIFY
+    j.since = block.number
+    j.serial += 1
+    store._set_job(slot, j)
+
+
+@external
+def book_verification(job: int256):
+    """
+    @notice Anybody books what the vote on the metric came to: with a result the challenge window
+            opens, whether tau is reached or missed; without one it is voted on again.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.VERIFY)
+    d: Decision = empty(Decision)
+    content: Bytes[MAX_CONTENT] = b""
+    d, content = self._judge(slot, j, True)
+    self._book_work(slot, store.R.num_rounds, d)
+    if d.accepted != empty(bytes32):
+        j = self._report(slot, j, content)
+        j.phase = store.CHALLENGE
+        j.since = block.number
+        j.verified = True
+    j.serial += 1
+    store._set_job(slot, j)
+
+
+@external
+def open_dispute(job: int256, unit: int256):
+    """
+    @notice Anybody stakes a bond against the result of a unit, which is then executed again.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.CHALLENGE)
+    store._check(block.number - j.since < store.R.challenge_window, store.TOO_LATE)
+    rounds: int256 = convert(j.round, int256)
+    is_booked: bool = unit == convert(store.R.num_rounds, int256) or (unit >= 0 and unit < rounds)
+    store._check(is_booked, store.BAD_VALUE)
+    disputed: uint256 = convert(unit, uint256)
+    store._check(store.results[slot][disputed] != empty(bytes32), store.BAD_VALUE)
+    seat: uint256 = store.seat_of[msg.sender]
+    price: uint256 = store.purses[slot][0] & store.MONEY
+    bond: uint256 = max(store._part(price, store.R.bond_bps), 1)
+    store._debit(seat, bond)
+    store.purses[slot][1] += bond
+    j.phase = store.DISPUTED
+    j.since = block.number
+    j.disputer = seat
+    j.disputed = disputed + 1
+    j.serial += 1
+    store._set_job(slot, j)
+    log Disputed(job=slot, unit=disputed, bond=bond)
+
+
+@external
+def book_dispute(job: int256, papers: DynArray[Paper, store.MAX_NODES]):
+    """
+    @notice Anybody books what the vote on a disputed unit came to: the loser pays, also the nodes
+            that have executed again.
+    @param papers Who revealed which digest when the unit was decided, from the events `Revealed` of
+           the votes: set by set, by rising node.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.DISPUTED)
+    unit: uint256 = j.disputed - 1
+    d: Decision = empty(Decision)
+    content: Bytes[MAX_CONTENT] = b""
+    d, content = self._judge(slot, j, unit == store.R.num_rounds)
+    before: bytes32 = store.results[slot][unit]
+    guilty: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
+    right: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
+    hashed: bytes32 = empty(bytes32)
+    for paper: Paper in papers:
+        hashed = keccak256(abi_encode(hashed, paper.node, paper.digest))
+        if paper.digest == before:
+            guilty[paper.node // 256] |= 1 << paper.node % 256
+        elif paper.digest == d.accepted:
+            right[paper.node // 256] |= 1 << paper.node % 256
+    store._check(hashed == store.papers[slot][unit], store.BAD_VALUE)
+    j.serial += 1
+    if d.accepted == empty(bytes32):
+        self._slash(slot, d)
+    else:
+        if d.accepted == before:
+            self._reject(slot, d)
+            log Rejected(job=slot, unit=unit)
+        else:
+            self._overturn(slot, j, d, guilty, right)
+            store.results[slot][unit] = d.accepted
+            store.papers[slot][unit] = d.papers
+            if unit < store.R.num_rounds:
+                j.spoilt = True
+            else:
+                j = self._report(slot, j, content)
+        j.phase = store.CHALLENGE
+        j.since = block.number
+        j.disputer = 0
+        j.disputed = 0
+    store._set_job(slot, j)
+
+
+@view
+@internal
+def _judge(
+    slot: uint256, j: store.Job, is_verification: bool
+) -> (Decision, Bytes[MAX_CONTENT]):
+    """
+    @dev The decision on the unit that the job waits for, with its content. A result that nobody
+         opens in time counts for nothing, and so does a verification of something else than the
+         buyer asked for: then those who agreed on it were wrong.
+    """
+    d: Decision = staticcall IVotes(store.L.votes).decision(slot)
+    store._check(d.serial == j.serial and d.stage >= DECIDED, store.TOO_EARLY)
+    content: Bytes[MAX_CONTENT] = b""
+    if d.accepted == empty(bytes32):
+        return d, content
+    is_void: bool = not d.is_open
+    if d.is_open:
+        content = staticcall IVotes(store.L.votes).content_of(slot)
+        if is_verification:
+            model: bytes32 = store.models[slot][j.buyer - 1]
+            metric: bytes32 = store.metrics[slot][j.buyer - 1]
+            is_void = extract32(content, 32) != model or extract32(content, 64) != metric
+    else:
+        waited: uint256 = block.number - d.since
+        store._check(waited >= store.R.content_window, store.TOO_EARLY)
+    if is_void:
+        d.accepted = empty(bytes32)
+        d.wrong = d.matched
+        d.matched = empty(uint256[store.NODE_BITS])
+    return d, content
+
+
+@internal
+def _book_work(slot: uint256, unit: uint256, d: Decision):
+    """
+    @dev Slashes, rewards, and what is needed to dispute the unit.
+    """
+    workers: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
+    number: uint256 = 0
+    workers, number = self._workers(slot, d.matched)
+    slashed: uint256 = self._slash(slot, d)
+    money: uint256 = self._round_money(store.purses[slot][0] & store.MONEY)
+    reward: uint256 = min(store.R.reward_cap, money // max(number, 1))
+    if number > 0:
+        self._add(slot, workers, reward << 128)
+        store.purses[slot][0] -= reward * number << 128
+    store.results[slot][unit] = d.accepted
+    store.papers[slot][unit] = d.papers
+    log Booked(job=slot, unit=unit, result=d.accepted, reward=reward, slashed=slashed)
+
+
+@internal
+def _reject(slot: uint256, d: Decision):
+    """
+    @dev The bond pays who executed again, at most what the price holds for a unit; the rest of it is
+         burned: paid to the accused it would be free, paid to anybody else it would be a prize.
+    """
+    workers: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
+    number: uint256 = 0
+    workers, number = self._workers(slot, d.matched)
+    self._slash(slot, d)
+    p: store.Purse = store._purse(slot)
+    pot: uint256 = min(self._round_money(p.price), p.bond)
+    reward: uint256 = min(store.R.reward_cap, pot // max(number, 1))
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        if self._has(workers, n):
+            store._credit(store.NODES_AFTER + 1 + n, reward)
+    store.burned += p.bond - reward * number
+    p.bond = 0
+    store._set_purse(slot, p)
+
+
+@internal
+def _overturn(
+    slot: uint256,
+    j: store.Job,
+    decision: Decision,
+    guilty: uint256[store.NODE_BITS],
+    right: uint256[store.NODE_BITS],
+):
+    """
+    @dev From what the guilty had pledged and earned, and what earlier disputes have left of it: who
+         was right gets the rewards that it missed, who executed again is paid, the disputer gets a
+         prize of at most its bond; the rest waits for the sellers of a spoilt model and the buyer.
+    """
+    d: Decision = decision
+    for w: uint256 in range(store.NODE_BITS):
+        d.matched[w] &= ~guilty[w]
+        d.wrong[w] &= ~guilty[w]
+        d.silent[w] &= ~guilty[w]
+    lost: uint256 = 0
+    left: uint256 = 0
+    number: uint256 = 0  # of those who were right
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        if not (self._has(guilty, n) or self._has(right, n)):
+            continue
+        post: store.Post = store._post(slot, n)
+        share: uint256 = store._part(post.pledged + post.held, store.R.slash_wrong_bps)
+        if self._has(guilty, n):
+            share = min(post.pledged, share)
+            post.pledged -= share
+            lost += share
+            left += share + post.earned
+            post.earned = 0
+        else:
+            share = min(post.held, share)
+            post.held -= share
+            post.pledged += share
+            number += convert(not self._is_banned(n), uint256)
+        store._set_post(slot, n, post)
+    workers: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
+    num_workers: uint256 = 0
+    workers, num_workers = self._workers(slot, d.matched)
+    self._slash(slot, d)
+    log Overturned(job=slot, unit=j.disputed - 1, lost=left)
+    p: store.Purse = store._purse(slot)
+    left += p.forfeited
+    money: uint256 = self._round_money(p.price)
+    pot: uint256 = min(min(store.R.reward_cap, money // max(number, 1)) * number, left)
+    left -= pot
+    given: uint256 = 0
+    shares: uint256 = 0
+    reward: uint256 = min(store.R.reward_cap, min(money, left) // max(num_workers, 1))
+    left -= reward * num_workers
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        if self._has(guilty, n):
+            store.accounts[store.NODES_AFTER + 1 + n] |= 1 << 225
+            continue
+        units: uint256 = 0
+        if self._has(right, n) and not self._is_banned(n):
+            shares += 1
+            units = pot * shares // number - given
+            given += units
+        if self._has(workers, n):
+            units += reward
+        if units > 0:
+            store.posts[slot][n] += units << 128
+    prize: uint256 = min(left, p.bond)
+    store._credit(j.disputer, p.bond + prize)
+    p.bond = 0
+    p.compute_paid += prize
+    p.compensation += lost
+    p.forfeited = left - prize
+    store._set_purse(slot, p)
+
+
+@internal
+def _report(slot: uint256, before: store.Job, content: Bytes[MAX_CONTENT]) -> store.Job:
+    """
+    @dev Books the metric, the payment weights and the evidence of harm.
+    """
+    j: store.Job = before
+    metrics: uint256 = self._word(content, 0)
+    j.metric_bps = metrics & store.COUNT
+    j.base_bps = metrics >> 32
+    harm: uint256 = self._word(content, 3 + (store.L.sellers + 15) // 16)
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        place: store.Place = store._place(slot, i)
+        if place.matched:
+            weights: uint256 = self._word(content, 3 + i // 16)
+            place.weight = (weights >> 16 * (i % 16)) & store.SMALL
+            place.excluded = (harm >> i) & 1 == 1
+            store._set_place(slot, i, place)
+    return j
+
+
+@internal
+def _rate(slot: uint256, content: Bytes[MAX_CONTENT]):
+    """
+    @dev What the defence said of the matched sellers goes into their reputation.
+    """
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        verdict: uint256 = (self._word(content, 2 + i // 128) >> 2 * (i % 128)) & 3
+        if verdict != NOT_SAMPLED and store._place(slot, i).matched:
+            listing: store.Listing = store._listing(i)
+            kept: uint256 = store.BPS - store.R.reputation_gain_bps
+            moved: uint256 = store._part(listing.reputation_bps, kept)
+            if verdict == ACCEPTED:
+                moved += store.R.reputation_gain_bps
+            listing.reputation_bps = max(moved, store.R.reputation_floor_bps)
+            store._set_listing(i, listing)
+
+
+# The buyer
+
+
+@external
+def open_metric(job: int256, content: bytes32, salt: bytes32):
+    """
+    @notice The buyer opens the examples that its model is judged by. Without that it pays as if tau
+            were reached.
+    @param content Of which its bid's metric was the digest, keccak256(abi.encode(content, salt)).
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = self._owner(job, 1 << store.MATCHED | 1 << store.TRAINING | 1 << store.VERIFY)
+    store._check(not j.opened, store.ALREADY_DONE)
+    opened: bytes32 = keccak256(abi_encode(content, salt))
+    store._check(store.metrics[slot][j.buyer - 1] == opened, store.BAD_VALUE)
+    j.opened = True
+    j.since = block.number
+    store._set_job(slot, j)
+    log MetricOpened(job=slot, content=content)
+
+
+@external
+def take(job: int256):
+    """
+    @notice The buyer takes a model that misses its threshold at the full price all the same: the
+            threshold becomes the metric that is booked. Not one that is spoilt.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = self._owner(job, 1 << store.CHALLENGE)
+    store._check(j.metric_bps < j.tau_bps and not j.spoilt, store.ALREADY_DONE)
+    store._check(block.number - j.since < store.R.challenge_window, store.TOO_LATE)
+    j.tau_bps = j.metric_bps
+    store._set_job(slot, j)
+    log Taken(job=slot, metric_bps=j.metric_bps)
+
+
+@view
+@internal
+def _owner(job: int256, phases: uint256) -> (uint256, store.Job):
+    """
+    @dev The checks of what only the buyer of a job may do.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, phases)
+    store._check(store.seat_of[msg.sender] == j.buyer, store.NOT_AUTHORISED)
+    return slot, j
+
+
+# The end of a job
+
+
+@external
+def settle(job: int256):
+    """
+    @notice Anybody settles an undisputed job after the challenge window, once: all are paid, or,
+            with a metric below tau, the buyer is refunded, less the pay for accepted work, a
+            partial payment and the fee, if the rules say so. With a spoilt model it is refunded.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.CHALLENGE)
+    store._check(block.number - j.since >= store.R.challenge_window, store.TOO_EARLY)
+    p: store.Purse = store._purse(slot)
+    if j.spoilt:
+        self._finish(slot, j, store.REFUNDED, self._pay_for_spoilt(slot, p), 0)
+        return
+    self._punish(slot, j.buyer)
+    if j.metric_bps >= j.tau_bps:
+        paid: uint256 = self._pay_sellers(slot, p.seller_pool, BY_WEIGHT)
+        self._finish(slot, j, store.SETTLED, paid, p.fee_pool)
+        return
+    due: uint256 = store._part(p.seller_pool, store.R.work_bps)
+    if store.R.partial_payment == 1 and j.metric_bps > j.base_bps:
+        way: uint256 = j.metric_bps - j.base_bps
+        due = max(due, p.seller_pool * way // (j.tau_bps - j.base_bps))
+    fee: uint256 = 0 if store.R.refund_fee == 1 else p.fee_pool
+    self._finish(slot, j, store.REFUNDED, self._pay_sellers(slot, due, BY_WEIGHT), fee)
+
+
+@external
+def time_out(job: int256):
+    """
+    @notice Anybody ends a job that made no progress for long: the buyer is refunded, unless all
+            rounds are done and it has not opened its metric: then it pays as if tau were reached.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    waiting: uint256 = 1 << store.MATCHED | 1 << store.TRAINING | 1 << store.VERIFY
+    slot, j = store._enter(job, waiting | 1 << store.DISPUTED)
+    store._check(block.number - j.since >= store.R.timeout, store.TOO_EARLY)
+    p: store.Purse = store._purse(slot)
+    if j.phase == store.VERIFY and not j.opened:
+        paid: uint256 = self._pay_sellers(slot, p.seller_pool, EQUALLY)
+        self._finish(slot, j, store.SETTLED, paid, p.fee_pool)
+        return
+    for_spoilt: uint256 = 0
+    if j.spoilt:
+        for_spoilt = self._pay_for_spoilt(slot, p)
+    self._finish(slot, j, store.REFUNDED, for_spoilt, 0)
+
+
+@external
+def reset_job(job: int256):
+    """
+    @notice Anybody clears a finished slot for the next auction; accounts and registry stay. Money
+            and results of the job are overwritten by the next one.
+    """
+    store._caller()
+    slot: uint256 = store._slot(job)
+    j: store.Job = store._job(slot)
+    store._check((store.FINISHED >> j.phase) & 1 == 1, store.WRONG_PHASE)
+    cleared: store.Job = empty(store.Job)
+    cleared.serial = j.serial
+    store._set_job(slot, cleared)
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        store.places[slot][i] = 0
+    for u: uint256 in range(store.L.buyers, bound=store.MAX_BUYERS):
+        if store.offers[slot][u] != 0:
+            store.offers[slot][u] = 0
+            store.seals[slot][u] = empty(bytes32)
+            store.models[slot][u] = empty(bytes32)
+            store.metrics[slot][u] = empty(bytes32)
+    log Cleared(job=slot)
+
+
+@internal
+def _punish(slot: uint256, buyer: uint256):
+    """
+    @dev Sellers against whom there is evidence of harm lose part of their deposit: part of that is
+         burned, the buyer gets the rest. They are barred.
+    """
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        place: store.Place = store._place(slot, i)
+        if place.excluded:
+            seat: uint256 = store.SELLERS_AFTER + 1 + i
+            units: uint256 = store._part(place.locked, store.R.slash_harm_bps)
+            place.locked -= units
+            store._set_place(slot, i, place)
+            store.accounts[seat] |= 1 << 225
+            store._credit(buyer, self._burn(units))
+            log SellerSlashed(job=slot, who=store.owner_of[seat], units=units)
+
+
+@internal
+def _pay_for_spoilt(slot: uint256, p: store.Purse) -> uint256:
+    """
+    @dev What the guilty have lost pays the sellers, who worked on a model that others spoilt.
+    """
+    pot: uint256 = min(p.forfeited, p.seller_pool)
+    if self._shares(slot, WITH_EXCLUDED) > 0:
+        return self._pay_sellers(slot, pot, WITH_EXCLUDED)
+    return self._pay_sellers(slot, pot, WITH_EXCLUDED | EQUALLY)
+
+
+@internal
+def _pay_sellers(slot: uint256, pot: uint256, how: uint256) -> uint256:
+    """
+    @dev Shares a pot among the sellers. The parts add up: differences of floored cumulative shares.
+         Returns what is paid: all or, if nobody has a share, nothing.
+    """
+    total: uint256 = self._shares(slot, how)
+    paid: uint256 = 0
+    shares: uint256 = 0
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        share: uint256 = self._share(slot, i, how)
+        if share > 0:
+            shares += share
+            pay: uint256 = pot * shares // total - paid
+            paid += pay
+            store._credit(store.SELLERS_AFTER + 1 + i, pay)
+    return paid
+
+
+@view
+@internal
+def _shares(slot: uint256, how: uint256) -> uint256:
+    total: uint256 = 0
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        total += self._share(slot, i, how)
+    return total
+
+
+@view
+@internal
+def _share(slot: uint256, i: uint256, how: uint256) -> uint256:
+    place: store.Place = store._place(slot, i)
+    if not place.matched or (place.excluded and how & WITH_EXCLUDED == 0):
+        return 0
+    return 1 if how & EQUALLY != 0 else place.weight
+
+
+@internal
+def _finish(slot: uint256, finished: store.Job, phase: uint256, paid: uint256, fee: uint256):
+    """
+    @dev Closes a job, whose sellers have been `paid`; nothing stays behind. The buyer gets what is
+         left, also of what the guilty have lost, but for the part that is burned.
+    """
+    j: store.Job = finished
+    p: store.Purse = store._purse(slot)
+    kept: uint256 = 0
+    earned: uint256 = 0
+    to_nodes: uint256 = 0
+    kept, earned, to_nodes = self._release(slot)
+    rest: uint256 = p.forfeited
+    if j.spoilt:
+        rest -= paid
+    fire: uint256 = min(rest, store._part(p.compensation, store.R.burn_bps))
+    if fire > 0:
+        store.burned += fire
+    p.refunded = p.seller_pool + p.fee_pool + p.compute_pool + p.forfeited + earned + kept
+    p.refunded -= paid + fee + to_nodes + fire
+    p.compensation = p.compensation + kept - fire
+    p.compute_paid += to_nodes
+    store._credit(store.TREASURY, fee)
+    store._credit(j.buyer, p.refunded)
+    if p.bond > 0:
+        store._credit(j.disputer, p.bond)
+    p.seller_pool = 0
+    p.compute_pool = 0
+    p.fee_pool = 0
+    p.bond = 0
+    p.forfeited = 0
+    p.seller_paid = paid
+    p.fee_paid = fee
+    store._set_purse(slot, p)
+    j.phase = phase
+    j.since = block.number
+    store._set_job(slot, j)
+    log Finished(
+        job=slot, phase=phase, to_sellers=paid, to_treasury=fee, to_buyer=p.refunded
+    )
+
+
+@internal
+def _release(slot: uint256) -> (uint256, uint256, uint256):
+    """
+    @dev Deposits and pledges go back and nodes are paid; of what is held part is burned, the rest
+         shared among the nodes by what they earned, at most as much again: more is burned, too.
+         Returns what was kept of it, earned, and paid.
+    """
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        place: store.Place = store._place(slot, i)
+        if place.locked > 0:
+            store.accounts[store.SELLERS_AFTER + 1 + i] += place.locked << 64
+            place.locked = 0
+            store._set_place(slot, i, place)
+    held: uint256 = 0
+    earned: uint256 = 0
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        post: store.Post = store._post(slot, n)
+        held += post.held
+        earned += post.earned
+    kept: uint256 = min(held - store._part(held, store.R.burn_bps), earned)
+    if held > kept:
+        store.burned += held - kept
+    paid: uint256 = 0
+    shares: uint256 = 0
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        post: store.Post = store._post(slot, n)
+        shares += post.earned
+        pay: uint256 = kept * shares // max(earned, 1) + shares - paid
+        paid += pay
+        back: uint256 = pay + (post.pledged << 64)
+        if back > 0:
+            store.accounts[store.NODES_AFTER + 1 + n] += back
+        if back + post.held > 0:
+            store.posts[slot][n] = post.offered << 192
+    return kept, earned, paid
+
+
+@internal
+def _burn(slashed: uint256) -> uint256:
+    """
+    @dev Burns its share (the units stay in the contract for good) and returns what is left.
+    """
+    units: uint256 = store._part(slashed, store.R.burn_bps)
+    if units > 0:
+        store.burned += units
+    return slashed - units
+
+
+# Sets of nodes
+
+
+@pure
+@internal
+def _has(nodes: uint256[store.NODE_BITS], n: uint256) -> bool:
+    return (nodes[n // 256] >> n % 256) & 1 == 1
+
+
+@view
+@internal
+def _is_banned(n: uint256) -> bool:
+    return (store.accounts[store.NODES_AFTER + 1 + n] >> 225) & 1 == 1
+
+
+@view
+@internal
+def _workers(
+    slot: uint256, nodes: uint256[store.NODE_BITS]
+) -> (uint256[store.NODE_BITS], uint256):
+    """
+    @dev Those that have something to lose in the job and are not banned, and their number.
+    """
+    found: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
+    number: uint256 = 0
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        if self._has(nodes, n):
+            if store.posts[slot][n] & store.MONEY > 0 and not self._is_banned(n):
+                found[n // 256] |= 1 << n % 256
+                number += 1
+    return found, number
+
+
+@internal
+def _add(slot: uint256, nodes: uint256[store.NODE_BITS], amount: uint256):
+    """
+    @dev Adds to the words of posts: an amount, in its lane.
+    """
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        if self._has(nodes, n):
+            store.posts[slot][n] += amount
+
+
+@internal
+def _slash(slot: uint256, d: Decision) -> uint256:
+    """
+    @dev Of a pledge as it was made, a share for a wrong result and one for silence; it waits in the
+         job.
+    """
+    slashed: uint256 = 0
+    for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
+        bps: uint256 = 0
+        if self._has(d.wrong, n):
+            bps = store.R.slash_wrong_bps
+        elif self._has(d.silent, n):
+            bps = store.R.slash_silent_bps
+        else:
+            continue
+        post: store.Post = store._post(slot, n)
+        units: uint256 = min(post.pledged, store._part(post.pledged + post.held, bps))
+        slashed += units
+        post.pledged -= units
+        post.held += units
+        store._set_post(slot, n, post)
+    return slashed
+
+
+@view
+@internal
+def _round_money(price: uint256) -> uint256:
+    """
+    @dev What the price holds for the compute of one unit of work: rounds, and the verification.
+    """
+    others: uint256 = store._part(price, store.R.seller_bps) + store._part(price, store.R.fee_bps)
+    return (price - others) // (store.R.num_rounds + 1)
+
+
+@pure
+@internal
+def _word(content: Bytes[MAX_CONTENT], i: uint256) -> uint256:
+    return convert(extract32(content, 32 * i), uint256)

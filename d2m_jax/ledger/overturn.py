@@ -1,0 +1,117 @@
+"""What it moves when a result falls: the guilty lose, who was right is made whole, work is paid.
+
+Part of `disputes.book_dispute`. Read next: `audit.py`.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from d2m_jax.core.money import mul_bps, split_pot
+from d2m_jax.core.outcomes import Outcome
+from d2m_jax.ledger.accounts import credit, integer, read
+from d2m_jax.ledger.codes import Phase
+from d2m_jax.ledger.decisions import Decision
+from d2m_jax.ledger.judgement import Judgement, book_outcomes, rewarded, round_money
+from d2m_jax.ledger.rounds import with_result
+from d2m_jax.ledger.rules import Rules
+from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, rounds_of
+from d2m_jax.ledger.verification import with_metric
+
+
+class Sides(NamedTuple):
+    """Who said what in the vote whose result has fallen."""
+
+    guilty: jax.Array  # [C] bool, revealed the digest that fell
+    right: jax.Array  # [C] bool, revealed the one that stands now
+
+
+def overturn(
+    ledger: Ledger, rules: Rules, row: Jobs, judged: Judgement, decision: Decision
+) -> tuple[Ledger, Jobs]:
+    """The disputed unit has another result: the ledger and the job after that.
+
+    1. Who was right gets back what it was slashed for it.
+    2. The guilty lose slash_wrong_bps of their pledges and all that they have earned in the job,
+       and are banned. From that and what is left of earlier falls (`forfeited`), as far as it goes
+       and in this order,
+    3. those who were right, and are not banned, get what they would have earned: min(reward_cap,
+       money of a unit // #right) each;
+    4. the nodes that executed again and agree get min(reward_cap, money of a unit // #them) each;
+       wrong and silent ones are slashed as in a round, the guilty only once;
+    5. the disputer gets a prize of at most the size of its bond, with the bond;
+    6. the rest waits for the end of the job.
+
+    The new result and its papers replace the old ones. A round that falls has spoilt the model;
+    a verification that falls is replaced, metric, weights and harm. The challenge window starts
+    again.
+
+    Args:
+        ledger: before.
+        rules: terms.
+        row: the job, DISPUTED.
+        judged: what the decision means, with a result.
+        decision: what the vote on the disputed unit came to.
+    """
+    nodes, unit = ledger.layout.nodes, row.disputed_unit
+    banned = ledger.banned[nodes]
+    sides = sides_of(row, judged.result)
+    amended, total = amend(row, rules, sides, banned)
+    outcomes = jnp.where(sides.guilty, Outcome.NOT_DRAWN, judged.outcomes)
+    after, pay = book_outcomes(amended, rules, outcomes, banned, total)
+    left = total - pay.sum(dtype=jnp.int32)
+    prize = jnp.minimum(left, row.bond)
+    new = replace(
+        credit(ledger, row.disputer, row.bond + prize),
+        banned=ledger.banned.at[nodes].set(banned | sides.guilty),
+    )
+    is_round = unit < rounds_of(row, rules)
+    after = replace(
+        with_result(without_dispute(after, ledger.block), unit, judged.result, decision.papers),
+        earned=after.earned + pay,
+        compute_paid=after.compute_paid + prize,
+        forfeited=left - prize,
+        spoilt=row.spoilt | is_round,
+    )
+    return new, with_metric(after, decision.content, ~is_round)
+
+
+def sides_of(row: Jobs, result: jax.Array) -> Sides:
+    """Who had revealed the digest of the disputed unit that falls, and who the right one."""
+    papers = read(row.papers, row.disputed_unit)
+    guilty = (papers != 0) & (papers == read(row.results, row.disputed_unit))
+    return Sides(guilty, (papers == result) & ~guilty)
+
+
+def amend(row: Jobs, rules: Rules, sides: Sides, banned: jax.Array) -> tuple[Jobs, jax.Array]:
+    """Steps 1 to 3: the job, and what is left of what the guilty lost, [] int32 units."""
+    share = mul_bps(row.pledged + row.held, rules.slash_wrong_bps)
+    back = jnp.where(sides.right, jnp.minimum(row.held, share), 0)
+    lost = jnp.where(sides.guilty, jnp.minimum(row.pledged, share), 0)
+    gone = jnp.where(sides.guilty, row.earned, 0)
+    total = row.forfeited + lost.sum(dtype=jnp.int32) + gone.sum(dtype=jnp.int32)
+    heirs = sides.right & ~banned
+    missed = rewarded(row, rules, heirs, round_money(row, rules)).sum(dtype=jnp.int32)
+    given = split_pot(jnp.minimum(missed, total), heirs.astype(jnp.int32))
+    amended = replace(
+        row,
+        pledged=row.pledged + back - lost,
+        held=row.held - back,
+        earned=row.earned - gone + given,
+        compensation=row.compensation + lost.sum(dtype=jnp.int32),
+    )
+    return amended, total - given.sum(dtype=jnp.int32)
+
+
+def without_dispute(row: Jobs, block: jax.Array) -> Jobs:
+    """The job in its challenge window, as if nobody had disputed; the bond has been moved."""
+    return replace(
+        row,
+        phase=integer(Phase.CHALLENGE),
+        since=block,
+        bond=integer(0),
+        disputer=integer(NOBODY),
+        disputed_unit=integer(NOBODY),
+    )

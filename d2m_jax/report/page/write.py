@@ -1,0 +1,74 @@
+"""Writes the page of a results folder, and its figures as files. Host only."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from d2m_jax.core.files import StorageError, given_path, make_folder, write_whole
+from d2m_jax.report.folder import CONFIG, is_unfinished
+from d2m_jax.report.page import figures, market, sweep
+from d2m_jax.report.page.market_data import Run, read_run
+
+PLACES = ("x", "y", "by", "panel", "worst")
+
+
+class Report(NamedTuple):
+    """What was written, and what it says."""
+
+    page: pathlib.Path
+    figures: list[pathlib.Path]
+    said: list[tuple[str, str]]  # (measure, sentence)
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str] = "",
+    *,
+    heat: bool = False,
+    every: bool = False,
+    **wanted: str | None,
+) -> Report:
+    """Writes one page with everything in it, and figures as SVG and PDF beside it.
+
+    Args:
+        folder: results of a sweep, finished or not, or of a market that has ended.
+        out: folder of the page; by default `report` in the results folder.
+        heat: the first figure of a sweep is a heat map.
+        every: figures of all measures as files, not of the first one only.
+        wanted: x, y, by, panel, worst of the first figure of a sweep; see `sweep.read_sweep`.
+
+    Raises:
+        StorageError: no results are there, or they cannot be read or written.
+        ValueError: no such axis or measure.
+    """
+    folder = given_path(folder)
+    target = given_path(out) if out else folder / "report"
+    if (folder / "runs").is_dir():
+        made = sweep.read_sweep(folder, wanted, "heat" if heat else "auto")
+        text, said = sweep.render(made), sweep.in_short(made)
+        drawn = sweep.figures(made, every)
+    else:
+        run = read_market(folder, wanted)
+        text, said, drawn = market.render(run), market.in_short(run), market.figures(run)
+    make_folder(target / "figures")
+    paths = figures.save(drawn, target / "figures")
+    write_whole(target / "index.html", text.encode())
+    return Report(target / "index.html", paths, said)
+
+
+def read_market(folder: pathlib.Path, wanted: Mapping[str, str | None]) -> Run:
+    """A finished market.
+
+    Raises:
+        StorageError: there is none.
+        ValueError: an axis is named, and one market has none.
+    """
+    if not (folder / CONFIG).exists():
+        raise StorageError(f"{folder} holds no results of a sweep or of a market")
+    if is_unfinished(folder):
+        raise StorageError(f"{folder} holds a market that has not ended: run it to its end")
+    named = [place for place, name in wanted.items() if name is not None]
+    if named:
+        raise ValueError(f"{folder} holds one market, which has no axes: leave out {named[0]}")
+    return read_run(folder)
