@@ -23,14 +23,8 @@ from d2m_jax.attacks.base import (
     write_rows,
 )
 from d2m_jax.attacks.geometry import mean_norm
-from d2m_jax.core.norms import safe_norms
+from d2m_jax.core.norms import safe_norms, unit
 from d2m_jax.core.types import Key, Number
-
-
-def unit(rows: jax.Array) -> jax.Array:
-    """Rows [R, D] of length one; zero stays zero."""
-    lengths = safe_norms(rows)
-    return rows / jnp.where(lengths > 0, lengths, 1)[:, None]
 
 
 def across(rows: jax.Array, axis: jax.Array) -> jax.Array:
@@ -45,7 +39,7 @@ def buyer_axis(context: AttackContext, updates: jax.Array) -> jax.Array:
     if context.damage is None:
         return here
     gradient = -jax.grad(context.damage)(here)  # the damage is of theta - lr * aggregate
-    return unit(jnp.where(jnp.isfinite(gradient), gradient, 0)[None])[0]
+    return unit(jnp.where(jnp.isfinite(gradient), gradient, 0))
 
 
 class Sight(NamedTuple):

@@ -18,7 +18,7 @@ from d2m_jax.attacks.base import (
     required,
     write_rows,
 )
-from d2m_jax.core.norms import lift_of, lifted, row_norms, safe_norms
+from d2m_jax.core.norms import lift_of, lifted, row_norms, unit
 from d2m_jax.core.types import Key, Number
 
 
@@ -158,8 +158,8 @@ def mimic_observe(
     centred = jnp.where(rows[:, None], lifted(updates - mean[None, :], lift), 0)
     first = state.step == 0
     axis = jnp.where(first, centred[jnp.argmax(row_norms(centred))], state.axis)
-    pull = _unit(jnp.matmul(_project(centred, axis), centred, precision="highest"))
-    axis = _unit(jnp.where(first, pull, (t * axis + pull) / (1 + t)))
+    pull = unit(jnp.matmul(_project(centred, axis), centred, precision="highest"))
+    axis = unit(jnp.where(first, pull, (t * axis + pull) / (1 + t)))
     scores = jnp.where(rows, _project(jnp.where(rows[:, None], updates, 0.0), axis), -jnp.inf)
     target = _seller_ids(updates, context)[jnp.argmax(scores)]
     learnt = MimicState(state.step + 1, mean, axis, target)
@@ -204,8 +204,3 @@ def _seller_ids(updates: jax.Array, context: AttackContext) -> jax.Array:
 
 def _project(rows: jax.Array, axis: jax.Array) -> jax.Array:
     return jnp.matmul(rows, axis, precision="highest")
-
-
-def _unit(vector: jax.Array) -> jax.Array:
-    length = safe_norms(vector[None])[0]
-    return vector / jnp.where(length > 0, length, 1)

@@ -20,7 +20,7 @@ from d2m_jax.attacks.base import (
     required,
     write_rows,
 )
-from d2m_jax.core.norms import row_norms, safe_norms
+from d2m_jax.core.norms import row_norms, safe_norms, unit
 from d2m_jax.core.selection import kth_largest
 from d2m_jax.core.types import Key, Number
 
@@ -140,8 +140,8 @@ def relocated(
     last = required(context.previous, "previous", "relocated").astype(updates.dtype)
     rows = known_rows(updates, byzantine, context, knowledge)
     mean = masked_mean(updates, rows)
-    ahead = _unit(reference * last + (1 - reference) * mean)
-    across = _unit(1 - jnp.sum(ahead) * ahead)
+    ahead = unit(reference * last + (1 - reference) * mean)
+    across = unit(1 - jnp.sum(ahead) * ahead)
     turn = jnp.deg2rad(jnp.asarray(angle).astype(updates.dtype))
     length = z * safe_norms(mean[None])[0]
     push = length * (jnp.sin(turn) * across + jnp.cos(turn) * ahead)
@@ -207,8 +207,3 @@ def unheeded(
     lengths, limit = row_norms(forged), radius * row_norms(updates)
     cut = jnp.where(lengths > limit, limit / jnp.where(lengths > 0, lengths, 1), 1)
     return write_rows(updates, byzantine, cut[:, None] * forged, context)
-
-
-def _unit(vector: jax.Array) -> jax.Array:
-    length = safe_norms(vector[None])[0]
-    return vector / jnp.where(length > 0, length, 1)

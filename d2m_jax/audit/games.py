@@ -28,8 +28,7 @@ from d2m_jax.market.decisions import as_decision
 from d2m_jax.market.disputes import revote
 from d2m_jax.market.hearing import Dispute, Matter, hear_all
 from d2m_jax.market.jobs import in_turn
-from d2m_jax.market.roles import REQUEST_TAGS, Roles
-from d2m_jax.market.state import ANYBODY
+from d2m_jax.market.roles import ANYBODY, REQUEST_TAGS, Roles
 
 
 class AuctionGame(NamedTuple):

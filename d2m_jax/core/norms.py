@@ -38,6 +38,15 @@ def safe_norms(rows: jax.Array) -> jax.Array:
     return top * jnp.sqrt(jnp.sum(jnp.square(rows / unit[:, None]), axis=1))
 
 
+def unit(x: jax.Array) -> jax.Array:
+    """Vectors `[..., D]` of length one; zero stays zero, and squares neither overflow nor vanish.
+
+    Cost: two passes for the lengths, as `safe_norms`.
+    """
+    lengths = safe_norms(x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
+    return x / jnp.where(lengths > 0, lengths, 1)[..., None]
+
+
 def row_norms(
     updates: jax.Array, mask: jax.Array | None = None, centre: jax.Array | None = None
 ) -> jax.Array:

@@ -7,6 +7,7 @@ therefore treated alike here, whoever signs it. Both rules work on the updates o
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.norms import unit
 from d2m_jax.core.types import Number
 
 
@@ -17,10 +18,8 @@ def cosines(updates: jax.Array, use: jax.Array) -> jax.Array:
         updates: [S, D].
         use: [S] bool.
     """
-    size = jnp.linalg.norm(updates, axis=1)
-    good = use & (size > 0)
-    unit = jnp.where(good[:, None], updates / jnp.where(good, size, 1.0)[:, None], 0.0)
-    return jnp.matmul(unit, unit.T, precision="highest")
+    rows = unit(jnp.where(use[:, None], updates, 0.0))
+    return jnp.matmul(rows, rows.T, precision="highest")
 
 
 def replication_discount(updates: jax.Array, use: jax.Array, strength: Number = 1.0) -> jax.Array:

@@ -63,26 +63,3 @@ def uniqueness(
     """
     rate = jnp.asarray(rate, memory.dtype)
     return (1 - rate) * memory + rate * jnp.sign(assigned - random).astype(memory.dtype)
-
-
-def marginal_pay(values: jax.Array, price: jax.Array, pool: jax.Array) -> jax.Array:
-    """[N] int32 units: price times what the whole loses without each, and at most the pool.
-
-    Not normalised: what is not earned goes back to the buyer, so a seller cannot gain by making
-    others worth less, and a split owner loses what its parts are worth beside each other. If the
-    pool is too small all are scaled alike, rounded down. Source: Qi and Zhu 2024 (2403.04753).
-
-    Args:
-        values: [N] leave-one-out values; negative and non-finite ones earn nothing.
-        price: [] units for one unit of value.
-        pool: [] int32 units that there are.
-    """
-    good = jnp.maximum(jnp.where(jnp.isfinite(values), values, 0.0), 0.0)
-    asked = good * jnp.asarray(price, good.dtype)
-    limit = pool.astype(good.dtype)
-    scale = jnp.minimum(1.0, limit / jnp.maximum(asked.sum(), 1e-30))
-    paid = jnp.floor(asked * scale).astype(jnp.int32)
-    over = paid.sum(dtype=jnp.int32) - pool  # what rounding in floats may add
-    return jnp.where(
-        jnp.arange(paid.shape[0]) == jnp.argmax(paid), paid - jnp.maximum(over, 0), paid
-    )

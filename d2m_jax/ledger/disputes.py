@@ -28,6 +28,7 @@ from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.decisions import Decision
 from d2m_jax.ledger.judgement import Judgement, book_outcomes, judge
 from d2m_jax.ledger.overturn import overturn, without_dispute
+from d2m_jax.ledger.rounds import record
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Jobs, Ledger, Result
 
@@ -129,9 +130,12 @@ def book_dispute(
     stands = judged.result == read(row.results, row.disputed_unit)
     kept = _kept(ledger, rules, row, judged, stands)
     fallen = overturn(ledger, rules, row, judged, decision)
-    new, after = choose(stands | (judged.result == 0), kept, fallen)
+    falls = ~stands & (judged.result != 0)
+    new, after = choose(falls, fallen, kept)
     after = replace(after, serial=row.serial + 1)
-    return commit(reason, put_job(new, job, after, row), ledger)
+    new, reason = commit(reason, put_job(new, job, after, row), ledger)
+    where = falls & (reason == Reason.OK)
+    return record(new, job, row.disputed_unit, where, judged, decision), reason
 
 
 def _kept(

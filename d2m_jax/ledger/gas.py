@@ -51,7 +51,7 @@ GAS: dict[Kind, tuple[int, int, int, int, int, int, int]] = {
     Kind.OPEN_CONTENT: (50194, 0, 0, 0, 0, 0, 0),
 }
 NEW_DIGEST = 16040  # and more for who reveals a digest first
-NEW_NODE = 34202  # and more for a node that was never drawn in the slot: two storage slots
+NEW_NODE = 34_200  # and more for a node that was never drawn in the slot: two storage slots
 OPENING_SEAL = 3605  # a seal that opens an auction costs more than a later one, with one slot
 FREEZE = (3409, 5358)  # the first reveal of a job costs more: fixed, and per node of the layout
 FIRST_BID = 58642  # a buyer's first open bid costs more than one that raises it

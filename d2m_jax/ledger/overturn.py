@@ -15,7 +15,6 @@ from d2m_jax.ledger.accounts import credit, integer, read
 from d2m_jax.ledger.codes import Phase
 from d2m_jax.ledger.decisions import Decision
 from d2m_jax.ledger.judgement import Judgement, book_outcomes, rewarded, round_money
-from d2m_jax.ledger.rounds import with_result
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, rounds_of
 from d2m_jax.ledger.verification import with_metric
@@ -44,9 +43,9 @@ def overturn(
     5. the disputer gets a prize of at most the size of its bond, with the bond;
     6. the rest waits for the end of the job.
 
-    The new result and its papers replace the old ones. A round that falls has spoilt the model;
-    a verification that falls is replaced, metric, weights and harm. The challenge window starts
-    again.
+    A round that falls has spoilt the model; a verification that falls is replaced, metric, weights
+    and harm. The challenge window starts again. The caller writes the new result in the place of
+    the old one.
 
     Args:
         ledger: before.
@@ -55,7 +54,7 @@ def overturn(
         judged: what the decision means, with a result.
         decision: what the vote on the disputed unit came to.
     """
-    nodes, unit = ledger.layout.nodes, row.disputed_unit
+    nodes = ledger.layout.nodes
     banned = ledger.banned[nodes]
     sides = sides_of(row, judged.result)
     amended, total = amend(row, rules, sides, banned)
@@ -67,9 +66,9 @@ def overturn(
         credit(ledger, row.disputer, row.bond + prize),
         banned=ledger.banned.at[nodes].set(banned | sides.guilty),
     )
-    is_round = unit < rounds_of(row, rules)
+    is_round = row.disputed_unit < rounds_of(row, rules)
     after = replace(
-        with_result(without_dispute(after, ledger.block), unit, judged.result, decision.papers),
+        without_dispute(after, ledger.block),
         earned=after.earned + pay,
         compute_paid=after.compute_paid + prize,
         forfeited=left - prize,

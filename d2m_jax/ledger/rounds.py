@@ -14,7 +14,6 @@ from d2m_jax.ledger.accounts import (
     first_failure,
     get_job,
     integer,
-    put,
     put_job,
 )
 from d2m_jax.ledger.codes import Phase, Reason, Verdict
@@ -85,24 +84,29 @@ def book_round(
     rated = row.matched & (judged.result != 0)
     new = rate(ledger, rules, jnp.where(rated, content.sellers, Verdict.NOT_SAMPLED))
     new, reason = commit(reason, put_job(new, job, after, row), ledger)
-    unit = jnp.where(reason == Reason.OK, row.round, row.results.shape[0])
-    return record(new, job, unit, judged.result, decision.papers), reason
+    return record(new, job, row.round, reason == Reason.OK, judged, decision), reason
 
 
 def record(
-    ledger: Ledger, job: jax.Array, unit: jax.Array, result: jax.Array, papers: jax.Array
+    ledger: Ledger,
+    job: jax.Array,
+    unit: jax.Array,
+    where: jax.Array,
+    judged: Judgement,
+    decision: Decision,
 ) -> Ledger:
-    """Writes the result of a unit in its place, and nothing of the other units is copied.
+    """Writes what a unit came to, where [] bool holds, with what was revealed in its vote.
 
-    Nothing changes for a unit that there is not: a job of many rounds books each at the same cost.
+    Nothing of other units is copied: a job of many rounds books each at the same cost.
     """
     jobs = ledger.jobs
+    place = jnp.where(where, unit, jobs.results.shape[1])  # beyond the last nothing is written
     return replace(
         ledger,
         jobs=replace(
             jobs,
-            results=jobs.results.at[job, unit].set(result, mode="drop"),
-            papers=jobs.papers.at[job, unit].set(papers, mode="drop"),
+            results=jobs.results.at[job, place].set(judged.result, mode="drop"),
+            papers=jobs.papers.at[job, place].set(decision.papers, mode="drop"),
         ),
     )
 
@@ -113,16 +117,6 @@ def work_done(ledger: Ledger, rules: Rules, row: Jobs, judged: Judgement) -> Job
     after, pay = book_outcomes(row, rules, judged.outcomes, banned, row.compute_pool)
     spent = pay.sum(dtype=jnp.int32)
     return replace(after, compute_pool=row.compute_pool - spent, earned=row.earned + pay)
-
-
-def with_result(row: Jobs, unit: jax.Array, result: jax.Array, papers: jax.Array) -> Jobs:
-    """The job in which the unit has this result, and these digests [C] were revealed in its vote.
-
-    Nothing changes for unit -1.
-    """
-    return replace(
-        row, results=put(row.results, unit, result), papers=put(row.papers, unit, papers)
-    )
 
 
 def rate(ledger: Ledger, rules: Rules, verdicts: jax.Array) -> Ledger:

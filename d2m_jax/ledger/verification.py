@@ -19,9 +19,9 @@ from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.contents import read_content
 from d2m_jax.ledger.decisions import Decision
 from d2m_jax.ledger.judgement import judge
-from d2m_jax.ledger.rounds import with_result, work_done
+from d2m_jax.ledger.rounds import record, work_done
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result, rounds_of
+from d2m_jax.ledger.state import Jobs, Ledger, Result, rounds_of
 
 
 def book_verification(
@@ -62,8 +62,6 @@ def book_verification(
     )
     has_result = judged.result != 0
     after = work_done(ledger, rules, row, judged)
-    booked = jnp.where(has_result, unit, NOBODY)
-    after = with_result(after, booked, judged.result, decision.papers)
     after = with_metric(after, decision.content, has_result)
     after = replace(
         after,
@@ -71,7 +69,8 @@ def book_verification(
         since=jnp.where(has_result, ledger.block, row.since),
         serial=row.serial + 1,
     )
-    return commit(reason, put_job(ledger, job, after, row), ledger)
+    new, reason = commit(reason, put_job(ledger, job, after, row), ledger)
+    return record(new, job, unit, has_result & (reason == Reason.OK), judged, decision), reason
 
 
 def with_metric(row: Jobs, content: jax.Array, where: jax.Array) -> Jobs:

@@ -12,8 +12,9 @@ from d2m_jax.ledger import Ledger, Phase, Rules, Verdict
 from d2m_jax.ledger.contents import round_content
 from d2m_jax.market.decisions import as_decision
 from d2m_jax.market.parts import Parts
+from d2m_jax.market.roles import ANYBODY
 from d2m_jax.market.scene import LearningState, RoundWork
-from d2m_jax.market.state import ANYBODY, JOB, MarketState, RoundInfo, Slot
+from d2m_jax.market.state import JOB, MarketState, RoundInfo, Slot
 
 
 def is_running(ledger: Ledger, job: Slot = JOB) -> jax.Array:

@@ -23,7 +23,8 @@ from d2m_jax.market.auction import EXAMPLES
 from d2m_jax.market.decisions import RIGHT, as_decision
 from d2m_jax.market.disputes import revote
 from d2m_jax.market.hearing import Dispute, Hearing, Matter, hear_all
-from d2m_jax.market.state import ANYBODY, Closing, MarketState, Slot
+from d2m_jax.market.roles import ANYBODY
+from d2m_jax.market.state import Closing, MarketState, Slot
 
 
 class Case(NamedTuple):

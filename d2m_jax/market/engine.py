@@ -35,9 +35,8 @@ from d2m_jax.market.keys import job_keys, opening_keys, purpose_keys
 from d2m_jax.market.opening import begin_job, first_ledger, sell
 from d2m_jax.market.parts import Parts, make_parts
 from d2m_jax.market.requests import asked_tags
-from d2m_jax.market.roles import Roles, draw_roles
+from d2m_jax.market.roles import ANYBODY, Roles, draw_roles
 from d2m_jax.market.state import (
-    ANYBODY,
     Closing,
     Evaluation,
     MarketOutcome,

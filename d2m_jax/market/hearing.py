@@ -17,7 +17,7 @@ from d2m_jax.core.trees import choose
 from d2m_jax.core.types import Key, Number
 from d2m_jax.ledger import Ledger, Rules
 from d2m_jax.market.decisions import RIGHT, as_decision
-from d2m_jax.market.state import ANYBODY
+from d2m_jax.market.roles import ANYBODY
 
 
 class Matter(NamedTuple):

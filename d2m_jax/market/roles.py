@@ -13,6 +13,7 @@ from d2m_jax.config.population import Population
 from d2m_jax.config.spec import Spec
 from d2m_jax.core.types import Key
 
+ANYBODY = 0  # the account that does what every account may do
 REQUEST_TAGS = 0b0011  # what the buyers of the simulated job ask for
 OTHER_TAGS = 0b0101  # what a seller of other data holds: it covers only part of the request
 ALL_TAGS = 2**31 - 1  # what a seller claims that lies in a market of several jobs

@@ -11,7 +11,6 @@ from d2m_jax.market.roles import Roles
 from d2m_jax.market.scene import LearningState
 from d2m_jax.sampling import DefenceState
 
-ANYBODY = 0  # the account that does what every account may do
 JOB = 0  # the slot of the job that a market trains, where there is one
 Slot: TypeAlias = int | jax.Array
 

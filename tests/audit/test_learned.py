@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from d2m_jax import cone
-from d2m_jax.audit.learned import buyers, nodes, sellers
+from d2m_jax.audit.learned import buyers, nodes, rows, sellers
 from d2m_jax.audit.learned.training import Effort, Game, learn
 from d2m_jax.config.hparams import MARKET_RULES
 from d2m_jax.incentives.best_response import regret, shading
@@ -177,3 +178,13 @@ def test_coalitions_learn_to_collude_where_they_are_the_majority(members, pays):
         assert gained.low > found.payoffs[0].mean() and "100% collude" in game.tell(found.policy)
     else:
         assert gained.high <= 0.02 * found.payoffs[0].mean()
+
+
+def test_curves_of_games_played_before_are_kept(tmp_path):
+    found = learn(jax.random.key(0), quadratic(), Effort(generations=3, restarts=2), judged_on=8)
+    path = tmp_path / "curves.csv"
+    for name in ("one", "two", "one"):
+        rows.keep_curve(path, rows.curve_rows(quadratic()._replace(name=name), found))
+    table = pd.read_csv(path)
+    assert table["game"].value_counts().to_dict() == {"one": 6, "two": 6}
+    np.testing.assert_allclose(table["income"][:6], found.curve.reshape(-1), rtol=1e-5)

@@ -119,7 +119,8 @@ def test_the_floor_and_the_refund_of_a_transaction():
 
 def test_the_table_is_what_is_measured():
     """Anew and to the unit: what `python scripts/gas_report.py --fit` prints."""
-    measured = fit(measure(artifacts()))
+    rows = measure(artifacts())
+    measured = fit(rows)
     for kind in L.Kind:
         if kind != L.Kind.WAIT:
             assert L.GAS[kind] == measured[kind.name.lower()], kind.name
@@ -132,7 +133,10 @@ def test_the_table_is_what_is_measured():
     assert (first[0] - fixed["reveal"], first[3]) == FREEZE and not any(first[1:3] + first[4:])
     new = fixed["reveal_vote (new digest)"] - fixed["reveal_vote"]
     assert new == pytest.approx(NEW_DIGEST, rel=0.02)
-    assert fixed["commit_vote (new node)"] - fixed["commit_vote"] == NEW_NODE // 2
+    most = {row.action: 0 for row in rows}
+    for row in rows:
+        most[row.action] = max(most[row.action], row.gas)
+    assert most["commit_vote (new node)"] - most["commit_vote"] == NEW_NODE // 2
 
 
 def test_the_table_is_within_ten_percent_of_a_market_off_its_grid():

@@ -40,7 +40,7 @@ def test_a_node_that_was_never_drawn_costs_two_storage_slots_more():
     first = [row for row in measured() if row.unit == 0]
     commits = {row.gas for row in first if row.action == "commit_vote (new)"}
     (draw,) = {row.gas for row in first if row.action == "draw"}
-    assert commits and abs(max(commits) - max(last("commit_vote")) - NEW_NODE / 2) <= 1
+    assert commits and max(commits) - max(last("commit_vote")) == NEW_NODE // 2
     assert draw - last("draw")[0] > 0.9 * SEATS * NEW_NODE / 2
     assert not last("commit_vote (new)")
 

@@ -102,10 +102,10 @@ def test_an_adaptive_liar_that_wins_is_guilty():
     params, options = cone.ConeParams(size=3), {"schedule": "fixed", "stop_rule": "majority_last"}
     adaptive = np.arange(24) < 8
     run = node_player(params, options, reward_cap=1_000)
-    game = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 400)
+    game = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 1_600)
     assert not game.wins[:, ~adaptive].any()
     # the dispute is work too, done by 3 + 3 nodes and paid by who loses
-    calm = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 400, 0.0)
+    calm = run(np.where(adaptive, cone.Behaviour.ADAPTIVE, 0), 1_600, 0.0)
     np.testing.assert_array_equal(calm.executed, calm.seats)  # an adaptive node does the work
     np.testing.assert_array_equal(calm.wins, game.wins)
     again = game.executed - calm.executed
@@ -113,7 +113,7 @@ def test_an_adaptive_liar_that_wins_is_guilty():
     np.testing.assert_array_equal(game.disputed > 0, (calm.wins > 0).any(1))
     settled = (game.money < 0).any(1) & (again[:, adaptive].sum(1) == 0)  # nobody to collude again
     settled &= game.disputed == 1
-    assert settled.sum() >= 3
+    assert settled.sum() > 10
     # who was outvoted is made whole, and who executed again is paid for it
     least = 1_000 * again[settled][:, ~adaptive]
     assert (game.money[settled][:, ~adaptive] >= least).all() and least.any()

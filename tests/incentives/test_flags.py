@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import pytest
 
 from d2m_jax import incentives
-from d2m_jax.incentives import clusters, dynamics, federated, peers, sampled, validators, values
+from d2m_jax.incentives import (
+    clusters,
+    dynamics,
+    federated,
+    payments,
+    peers,
+    sampled,
+    validators,
+    values,
+)
 from tests.under_flags import FLAGS, WORDS, assert_same
 
 KEY = jax.random.key(3)
@@ -62,7 +71,7 @@ CALLS = {
     "determinant": (lambda a, b: peers.determinant_pay(a, b, 4), CODES, CODES[::-1]),
     "judges": (validators.judged, jnp.abs(UPDATES), SCORES, 0.4),
     "unique work": (validators.uniqueness, SHARES, SCORES, PAYOFFS, 0.1),
-    "marginal pay": (validators.marginal_pay, SCORES, jnp.int32(3), jnp.int32(10)),
+    "marginal pay": (payments.marginal_pay, SCORES, jnp.int32(3), jnp.int32(10)),
     "capped by a number": (lambda x, most: incentives.pay("capped", x, most=most), SCORES, 1.5),
     "own payment": (lambda x, view: incentives.pay(by_size, x, view, power=1.0), SCORES, VIEW),
     "report": (

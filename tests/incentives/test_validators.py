@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.incentives.validators import clipped_weights, judged, marginal_pay, uniqueness
+from d2m_jax.incentives.payments import marginal_pay
+from d2m_jax.incentives.validators import clipped_weights, judged, uniqueness
 
 
 def slow_limit(weights, stakes, kappa):

@@ -99,9 +99,9 @@ FAULTS = {
         "pay.sum(dtype=jnp.int32)",
     ),
     "a second dispute finds the first papers": (
-        (disputes, "overturn"),
-        "judged.result, decision.papers)",
-        "judged.result, read(row.papers, unit))",
+        Kind.BOOK_DISPUTE,
+        "where, judged, decision)",
+        "where, judged, replace(decision, papers=read(row.papers, row.disputed_unit)))",
     ),
     "what the guilty lost is never burned": (
         (settlement, "finish"),

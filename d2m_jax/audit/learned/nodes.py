@@ -82,7 +82,7 @@ def node_coalition(
     honest = np.zeros(len(KINDS), np.float32)
     honest[0] = 12.0
     undecided = np.zeros(len(KINDS), np.float32)
-    name = f"coalition of {members} nodes"
+    name = "node" if members == 1 else f"coalition of {members} nodes"
     return Game(name, honest, jax.vmap(one, (None, 0, None)), tell, undecided, 2.0)
 
 

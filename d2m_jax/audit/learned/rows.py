@@ -1,5 +1,6 @@
 """Learned deviators as rows of an audit, beside the listed ones. Read first: `training.py`."""
 
+import pathlib
 from collections.abc import Iterator
 
 import jax
@@ -28,7 +29,6 @@ def audit_learned(stage: Stage, config: Config, hparams: HParams, roles: list[st
     The learning curves are written to `curves.csv`.
     """
     audit, progress, settings = stage
-    curves = []
     games = [pair for role in roles for pair in games_of(role, stage, config, hparams)]
     for number, (game, worlds, judged) in enumerate(progress.track(games, description="learned")):
         if audit.has(f"{game.name}, learned"):
@@ -38,9 +38,15 @@ def audit_learned(stage: Stage, config: Config, hparams: HParams, roles: list[st
         said = f"learned: {game.tell(found.policy)}"
         audit.add(f"{game.name}, learned", ["honest", said], {"honest": found.payoffs})
         audit.keep()
-        curves.append(curve_rows(game, found))
         if audit.out:
-            pd.concat(curves).to_csv(audit.out / "curves.csv", index=False)
+            keep_curve(audit.out / "curves.csv", curve_rows(game, found))
+
+
+def keep_curve(path: pathlib.Path, curve: pd.DataFrame) -> None:
+    """Writes the curve of a game beside those that are there; an older one of it is replaced."""
+    kept = pd.read_csv(path) if path.exists() else curve.iloc[:0]
+    others = kept[~kept["game"].isin(curve["game"])]
+    pd.concat([others, curve]).to_csv(path, index=False)
 
 
 def curve_rows(game: Game, found: Learned) -> pd.DataFrame:
@@ -62,14 +68,15 @@ def games_of(
         for auction in AUCTIONS:
             game = buyer_game(auction, rules, num_buyers=len(values), top=int(max(values)))
             yield game, 256, settings.votes
-    if role == "coalition":
-        for share in COALITIONS:
+    if role in ("node", "coalition"):
+        sizes = [1] if role == "node" else [round(share * spec.num_nodes) for share in COALITIONS]
+        for members in sizes:
             yield (
                 node_coalition(
                     rules,
                     hparams.cone,
                     num_nodes=spec.num_nodes,
-                    members=round(share * spec.num_nodes),
+                    members=members,
                     num_rounds=spec.num_rounds,
                     execution_cost=settings.execution_cost,
                     outside_gain=settings.outside_gain,

@@ -15,6 +15,7 @@ from d2m_jax.attacks import Attack, AttackContext
 from d2m_jax.audit.deviations import honest_play, market_game
 from d2m_jax.audit.learned.training import Game
 from d2m_jax.config.hparams import HParams
+from d2m_jax.core.norms import safe_norms, unit
 from d2m_jax.core.types import Key
 from d2m_jax.data import FederatedData
 from d2m_jax.market.engine import Market
@@ -51,12 +52,6 @@ class Bend(NamedTuple):
     size: jax.Array
 
 
-def direction(x: jax.Array) -> jax.Array:
-    """x / |x| along the last axis, 0 for 0."""
-    size = jnp.linalg.norm(x, axis=-1, keepdims=True)
-    return jnp.where(size > 0, x / jnp.where(size > 0, size, 1.0), 0.0)
-
-
 def mean_of(values: jax.Array, use: jax.Array) -> jax.Array:
     """[] mean of the values [S] in use [S], 0 of none."""
     return jnp.where(use, values, 0.0).sum() / jnp.maximum(use.astype(values.dtype).sum(), 1.0)
@@ -74,7 +69,7 @@ def is_on(bend: Bend, round_index: jax.Array, num_rounds: int) -> jax.Array:
 def bent(policy: jax.Array, num_rounds: int) -> Attack:
     """The attack that a policy is.
 
-        exp(length) |u|_typical * direction(own u^ + last d^ + others m^ + away a^ + noise e^)
+        exp(length) |u|_typical * unit(own u^ + last d^ + others m^ + away a^ + noise e^)
 
     with u the own update, d the last aggregate, m the mean of the others, a the part of u^ across
     d^, e a random direction, ^ of length one.
@@ -96,15 +91,15 @@ def _forge(
     num_rounds: int,
 ) -> jax.Array:
     bend = Bend(*policy)
-    own = direction(updates)
-    last = jnp.zeros_like(own[0]) if context.previous is None else direction(context.previous)
+    own = unit(updates)
+    last = jnp.zeros_like(own[0]) if context.previous is None else unit(context.previous)
     honest = ~byzantine if context.mask is None else context.mask & ~byzantine
-    others = direction(jnp.where(honest[:, None], updates, 0.0).sum(0))
-    across = direction(own - jnp.matmul(own, last)[:, None] * last[None, :])
-    random = direction(jax.random.normal(key, updates.shape, updates.dtype))
+    others = unit(jnp.where(honest[:, None], updates, 0.0).sum(0))
+    across = unit(own - jnp.matmul(own, last)[:, None] * last[None, :])
+    random = unit(jax.random.normal(key, updates.shape, updates.dtype))
     mixed = bend.own * own + bend.last * last[None, :] + bend.others * others[None, :]
-    mixed = direction(mixed + bend.away * across + bend.noise * random)
-    sizes = jnp.linalg.norm(updates, axis=1)
+    mixed = unit(mixed + bend.away * across + bend.noise * random)
+    sizes = safe_norms(updates)
     length = mean_of(sizes, byzantine) * jnp.exp(jnp.clip(bend.length, -MOST, MOST))
     now = jnp.asarray(0 if context.round_index is None else context.round_index, jnp.int32)
     acts = byzantine & is_on(bend, now, num_rounds)
