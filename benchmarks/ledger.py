@@ -87,8 +87,8 @@ def flavours(task: jax.Array) -> jax.Array:
     """
     parts = jnp.zeros((3, 2 * LAYOUT.num_sellers), jnp.int32)
     parts = parts.at[:, : LAYOUT.num_sellers].set(jnp.asarray([[1], [2], [0]], jnp.int32))
-    heads = [[9_000, 100, 1, METRIC], [3_000, 100, 1, METRIC], [9_000, 100, 2, METRIC]]
-    rounds = [[0, 0, 8, 0], [6_000, 0, 9, 0], [20_000, 0, 9, 0]]
+    heads = [[9_000, 100, 1, METRIC, 5], [3_000, 100, 1, METRIC, 5], [9_000, 100, 2, METRIC, 5]]
+    rounds = [[0, 0, 8, 0, 0], [6_000, 0, 9, 0, 0], [20_000, 0, 9, 0, 0]]
     heads = jnp.where(task == ROUNDS, jnp.asarray(heads, jnp.int32), jnp.asarray(rounds, jnp.int32))
     return jnp.concatenate([heads, parts], axis=1)
 

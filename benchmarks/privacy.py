@@ -162,7 +162,7 @@ def leakage(dataset: Dataset) -> None:
         found = probes.invert_gradient(
             key, model.gradient, theta, update, label, image.shape, steps=200
         )
-        return probes.correlation(found.image, image)
+        return probes.correlation(found.example, image)
 
     print(
         "| noise | epsilon of the last seed, median (largest) | test accuracy | honest flagged "

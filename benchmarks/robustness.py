@@ -2,10 +2,12 @@
 
     python -m benchmarks.robustness                      all rules, 10 rows of which 1 to 4 are bad
     python -m benchmarks.robustness --rules krum martfl --steps 50
+    python -m benchmarks.robustness --rules krum --bound 40    and the white-box attack, 40 steps
 
 For every rule and f the largest ratio ||R(x) - mean_H||^2 / var_H seen: clouds of honest rows,
 each with sign flips, ALIE, IPM, noise, sparse and far-away rows of several strengths or the median
-row, and then a random search that moves the Byzantine rows from the four worst starts.
+row, and then a random search that moves the Byzantine rows from the four worst starts; with
+--bound also the white-box attack, which starts from every attack of the registry, at five lengths.
 What is measured is a lower bound of kappa; theorems give upper bounds. Rules that lean on the
 buyer get its update (the honest mean with noise) and a loss that is least at the honest mean.
 """
@@ -21,10 +23,13 @@ import jax.numpy as jnp
 
 from d2m_jax.aggregation import AGGREGATORS, make_aggregator
 from d2m_jax.aggregation.robustness import deviation_ratio, least_coefficient, promised
+from d2m_jax.attacks import ATTACKS, AttackContext
+from d2m_jax.attacks.whitebox import Aim
 
 N, D = 10, 20
 ROUNDS = 3  # of a rule with memory, on the same rows
 FORGERS = 12  # kinds of start
+RADII = (0.3, 1.0, 3.0, 10.0, 100.0)  # of the white-box attack, in mean honest lengths
 Array = jax.Array
 
 
@@ -127,6 +132,33 @@ def worst(ratio: Any, f: int, clouds: int, steps: int) -> float:
     return max(found)
 
 
+def bound_of(name: str, pre: Sequence[str], steps: int) -> Any:
+    """(seed, f) -> the worst ratio that the white-box attack finds on a cloud, over all lengths."""
+    run, attack = aggregate_of(name, pre), ATTACKS["whitebox"]
+
+    @jax.jit
+    def bound(seed: Array, f: Array) -> Array:
+        rows, bad, key = cloud(seed, f), jnp.arange(N) < f, jax.random.key(seed)
+        context = AttackContext(
+            previous=rows[-1],
+            round_index=20,
+            ids=jnp.arange(N),
+            tolerated_f=f,
+            defence=lambda updates, mask: run(updates, ~bad, f, key),
+            mass=jnp.ones(N),
+            reputation=jnp.ones(N),
+        )
+        aim = Aim("distance", steps=steps)
+
+        def at(radius: Array) -> Array:
+            sent = attack.forge(key, rows, bad, context=context, aim=aim, radius=radius)
+            return deviation_ratio(run(sent, ~bad, f, key), sent, ~bad)
+
+        return jax.lax.map(at, jnp.asarray(RADII)).max()
+
+    return lambda f, clouds: max(float(bound(seed, f)) for seed in range(clouds))
+
+
 def ratio_of(name: str, pre: Sequence[str]) -> Any:
     """(rows, f, key) -> the deviation of the rule from the mean of the rows after the first f."""
     run = aggregate_of(name, pre)
@@ -144,6 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rules", nargs="*", default=list(AGGREGATORS), help="names")
     parser.add_argument("--clouds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=200, help="of the search from four starts")
+    parser.add_argument("--bound", type=int, default=0, help="steps of the white-box attack, 0: no")
     args = parser.parse_args(argv)
     shares = (1, 2, 3, 4)
     print("| rule | " + " | ".join(f"f = {f}" for f in shares) + " | theorem, f = 1 to 4 |")
@@ -154,6 +187,9 @@ def main(argv: list[str] | None = None) -> None:
         for pre in ((), ("nnm",)) if promised(name, N, 1) else ((),):
             ratio = ratio_of(name, pre)
             found = [worst(ratio, f, args.clouds, args.steps) for f in shares]
+            if args.bound:
+                bound = bound_of(name, pre, args.bound)
+                found = [max(k, bound(f, args.clouds)) for f, k in zip(shares, found)]
             seen = " | ".join("> 10^4" if k > 1e4 else f"{k:.2f}" for k in found)
             known = [promised(name, N, f, mixed=bool(pre)) for f in shares]
             theorem = ", ".join("-" if k is None else f"{k:.1f}" for k in known)

@@ -33,7 +33,14 @@ def partition(config: str) -> str:
     return f"{name} {data['alpha']:g}" if name == "dirichlet" else name
 
 
-COLUMNS = {"share": share, "partition": partition}
+def lateness(config: str) -> str:
+    """Byzantine sellers, the mean delay, and the power by which late updates count less."""
+    numbers = json.loads(config)["hparams"]
+    late, power = numbers["delay"]["mean"], numbers["learning"]["staleness"]
+    return f"{share(config)}, {late:g} late" + (f", power {power:g}" if power else "")
+
+
+COLUMNS = {"share": share, "partition": partition, "lateness": lateness}
 
 
 def worst(runs: pd.DataFrame, by: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -55,7 +62,8 @@ def worst(runs: pd.DataFrame, by: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def under_attack(accuracy: pd.DataFrame) -> pd.Series:
     """The mean of the worst cases, without the column of no attackers."""
-    return accuracy.drop(columns="0 %", errors="ignore").mean(axis=1, skipna=False)
+    clean = [column for column in accuracy if column.startswith("0 %")]
+    return accuracy.drop(columns=clean).mean(axis=1, skipna=False)
 
 
 def show(accuracy: pd.DataFrame, attack: pd.DataFrame) -> None:

@@ -61,12 +61,12 @@ struct Case:
     running: uint256
     waiting: uint256
     winner: uint256
-    closed: uint256
+    closed: uint256  # block, 0: it is open
 
 
 struct Claim:
     case: bytes32
-    left: bytes32
+    left: bytes32  # of the claim that stands by right, which has no owner: the root
     right: bytes32
     result: bytes32
     purse: uint256  # owner's address, and above it what is left of the bond
@@ -144,7 +144,7 @@ event Closed:
     winner: uint256
 
 
-T: immutable(Terms)
+T: public(immutable(Terms))
 POOL_OF: public(immutable(address))  # who is asked about steps that are not exact
 
 burned: public(uint256)
@@ -190,6 +190,50 @@ def open_case(start: bytes32, program: bytes32, depth: uint256, size: uint256, l
     assert self.cases[name].lanes == 0, "ALREADY_DONE"
     self.cases[name] = Kept(start=start, program=program, lanes=depth | (size << 32))
     log Opened(case=name)
+
+
+@external
+def open_for(
+    start: bytes32,
+    program: bytes32,
+    depth: uint256,
+    size: uint256,
+    label: bytes32,
+    root: bytes32,
+) -> bytes32:
+    """
+    @notice Opens a case in which a claim of this root stands by right, without owner and bond: what
+            a vote has accepted. Its window runs from now. Anybody may, each in its own name, which
+            is longer than that of `open_case`: nobody opens the case of a market before it.
+    @return The name of the case.
+    """
+    name: bytes32 = sha256(
+        concat(
+            start,
+            program,
+            convert(depth, bytes32),
+            convert(size, bytes32),
+            label,
+            root,
+            convert(convert(msg.sender, uint256), bytes32),
+        )
+    )
+    assert 1 <= depth and depth <= MAX_DEPTH, "BAD_VALUE"
+    assert 1 <= size and size <= MAX_MEMORY and root != empty(bytes32), "BAD_VALUE"
+    assert self.cases[name].lanes == 0, "ALREADY_DONE"
+    number: uint256 = self.claims_made + 1
+    self.claims_made = number
+    claim: Claim = empty(Claim)
+    claim.case = name
+    claim.left = root
+    self.claims[number] = claim
+    self.stands[sha256(concat(name, root))] = True
+    self.cases[name] = Kept(start=start, program=program, lanes=depth | (size << 32))
+    case: Case = self._case(name)
+    case.since = block.number
+    log Opened(case=name)
+    self._match(name, case, number)
+    return name
 
 
 @external
@@ -307,6 +351,9 @@ def judge(
     assert duel.state >> 1 == JUDGE, "WRONG_PHASE"
     assert block.number - duel.since <= T.judging, "TOO_LATE"
     case: Case = self._case(self.claims[duel.a].case)
+    if duel.index == 0:  # a claim that stands by right has not shown where it begins
+        self._end(number, duel, duel.left == case.start, duel.right == case.start)
+        return
     at: uint256 = duel.index - 1
     assert len(proof) == case.depth and len(step_proof) == case.depth, "BAD_VALUE"
     root: bytes32 = self._fold(checkpoint, at, proof)
@@ -370,7 +417,7 @@ def close(name: bytes32):
         self.balances[convert(convert(owner, uint160), address)] += purse >> 160
         self.claims[case.waiting].purse = owner
     case.winner = case.waiting
-    case.closed = 1
+    case.closed = block.number
     self._put_case(name, case)
     log Closed(case=name, winner=case.winner)
 
@@ -394,6 +441,21 @@ def result_of(name: bytes32) -> bytes32:
     """
     case: Case = self._case(name)
     return self.claims[case.winner].result
+
+
+@external
+@view
+def ruling(name: bytes32) -> (uint256, bytes32, uint256, uint256):
+    """
+    @return What a market asks: the block in which a case was closed, 0 not yet, the root that won,
+            or nothing, and the depths of a claim's tree and of the memory's.
+    """
+    lanes: uint256 = self.cases[name].lanes
+    winner: uint256 = (lanes >> 160) & LANE
+    root: bytes32 = empty(bytes32)
+    if winner != 0:
+        root = self._root(winner)
+    return (lanes >> 192) & LANE, root, lanes & LANE, (lanes >> 32) & LANE
 
 
 @external
@@ -442,7 +504,18 @@ def _fold(
 @internal
 @view
 def _root(number: uint256) -> bytes32:
+    if self._is_nobodys(number):
+        return self.claims[number].left
     return sha256(concat(self.claims[number].left, self.claims[number].right))
+
+
+@internal
+@view
+def _is_nobodys(number: uint256) -> bool:
+    """
+    @dev The claim that stands by right: of its tree only the root is known.
+    """
+    return self.claims[number].purse & convert(max_value(uint160), uint256) == 0
 
 
 # The last step
@@ -603,14 +676,18 @@ def _match(name: bytes32, before: Case, number: uint256):
         duel: uint256 = self.duels_met + 1
         self.duels_met = duel
         a: uint256 = case.waiting
+        b: uint256 = number
+        if self._is_nobodys(a):  # whose children nobody has shown moves first
+            a = number
+            b = case.waiting
         self._put_duel(
             duel,
             Duel(
-                mine=self._root(number),
+                mine=self._root(b),
                 left=self.claims[a].left,
                 right=self.claims[a].right,
                 a=a,
-                b=number,
+                b=b,
                 clock_a=T.budget,
                 clock_b=T.budget,
                 index=0,
@@ -619,7 +696,7 @@ def _match(name: bytes32, before: Case, number: uint256):
                 state=1 + 2 * PLAY,
             ),
         )
-        log Met(case=name, duel=duel, a=a, b=number)
+        log Met(case=name, duel=duel, a=a, b=b)
         case.waiting = 0
         case.running += 1
     self._put_case(name, case)
@@ -629,6 +706,7 @@ def _match(name: bytes32, before: Case, number: uint256):
 def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool):
     """
     @dev Who is wrong is out; the winner's bond is filled up from the loser's and it is free again.
+         A claim that stands by right has no bond to fill up and nobody to pay a prize to.
          Of the rest the sender gets the fee, the winner's owner its prize; what remains is burned.
     """
     duel: Duel = before
@@ -651,11 +729,14 @@ def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool):
         return
     purse: uint256 = self.claims[winner].purse
     owner: uint256 = purse & convert(max_value(uint160), uint256)
-    pot -= T.bond - (purse >> 160)
-    prize: uint256 = pot * T.prize_bps // BPS
-    self.claims[winner].purse = owner | (T.bond << 160)
-    self.balances[convert(convert(owner, uint160), address)] += prize
-    self.burned += pot - prize
+    if owner != 0:
+        fill: uint256 = min(T.bond - (purse >> 160), pot)
+        pot -= fill
+        prize: uint256 = pot * T.prize_bps // BPS
+        pot -= prize
+        self.claims[winner].purse = purse + (fill << 160)
+        self.balances[convert(convert(owner, uint160), address)] += prize
+    self.burned += pot
     self._match(name, case, winner)
 
 
@@ -672,8 +753,9 @@ def _drop(name: bytes32, number: uint256) -> uint256:
 
 @internal
 def _pay_fee(number: uint256):
-    self.claims[number].purse -= T.fee << 160
-    self.balances[msg.sender] += T.fee
+    fee: uint256 = min(T.fee, self.claims[number].purse >> 160)
+    self.claims[number].purse -= fee << 160
+    self.balances[msg.sender] += fee
 
 
 # Storage

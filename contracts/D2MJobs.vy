@@ -18,7 +18,11 @@ initializes: store
 
 exports: store.terms_hash
 
-MAX_CONTENT: constant(uint256) = 32 * (3 + store.MAX_SELLERS // 16 + 1)  # as in D2MVotes
+MAX_CONTENT: constant(uint256) = 32 * (4 + store.MAX_SELLERS // 16 + 1)  # as in D2MVotes
+MAX_DEPTH: constant(uint256) = 32  # of a claim's tree, as in D2MCourt
+MAX_MEMORY: constant(uint256) = 20  # of the memory's tree
+MAX_HEIGHT: constant(uint256) = 17  # of the tree of a job's programs
+MAX_WORDS: constant(uint256) = 512  # of the memory, that hold a content
 DECIDED: constant(uint256) = 3  # the first of the stages in which a unit is over
 NOT_SAMPLED: constant(uint256) = 0
 ACCEPTED: constant(uint256) = 1
@@ -44,6 +48,26 @@ struct Decision:  # as in D2MVotes
 struct Paper:
     node: uint256
     digest: bytes32
+
+
+struct Plan:  # what a buyer's model is the SHA-256 of; without the start, the market's programs
+    start: bytes32  # root of the memory before the first unit
+    programs: bytes32  # root of the programs of all units, by rising unit
+    depth: uint256  # of a claim's tree
+    size: uint256  # depth of the memory's tree
+    height: uint256  # of the tree of programs; 0: all units have the same
+
+
+interface ICourt:
+    def open_for(
+        start: bytes32,
+        program: bytes32,
+        depth: uint256,
+        size: uint256,
+        label: bytes32,
+        root: bytes32,
+    ) -> bytes32: nonpayable
+    def ruling(name: bytes32) -> (uint256, bytes32, uint256, uint256): view
 
 
 interface IVotes:
@@ -170,12 +194,113 @@ def open_dispute(job: int256, unit: int256):
     slot: uint256 = 0
     j: store.Job = empty(store.Job)
     slot, j = store._enter(job, 1 << store.CHALLENGE)
+    store._check(store.R.bisection == 0, store.WRONG_FORMAT)
+    self._accuse(slot, j, self._disputable(slot, j, unit))
+
+
+@external
+def open_case(
+    job: int256,
+    unit: int256,
+    plan: Plan,
+    program: bytes32,
+    branch: DynArray[bytes32, MAX_HEIGHT],
+    accepted: Bytes[MAX_CONTENT],
+    before: Bytes[MAX_CONTENT],
+    start: bytes32,
+    last: DynArray[bytes32, MAX_DEPTH],
+):
+    """
+    @notice Anybody stakes a bond against the result of a unit, about which a case is opened at the
+            court. What was accepted stands there as a claim, against which others can be made.
+    @param plan Of which the buyer's model is the digest.
+    @param program Root of the steps of the unit.
+    @param branch Its siblings in the tree of programs.
+    @param accepted Content of the unit.
+    @param before Content that the latest earlier unit with a result had when this one was voted on;
+           none, if there is no such unit.
+    @param start Its last checkpoint, with which this unit begins.
+    @param last Siblings of that in the tree of the earlier unit.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.CHALLENGE)
+    store._check(store.R.bisection == 1, store.WRONG_FORMAT)
+    at: uint256 = self._disputable(slot, j, unit)
+    # The job that was agreed on, which does what is done in this market,
+    is_agreed: bool = sha256(abi_encode(plan)) == store.models[slot][j.buyer - 1]
+    done: bytes32 = sha256(abi_encode(plan.programs, plan.depth, plan.size, plan.height))
+    is_agreed = is_agreed and done == store.L.programs
+    is_agreed = is_agreed and len(branch) == plan.height and len(last) == plan.depth
+    store._check(is_agreed and self._fold(program, at, branch) == plan.programs, store.BAD_VALUE)
+    # what was accepted of this unit,
+    store._check(keccak256(accepted) == store.results[slot][at], store.BAD_VALUE)
+    root: bytes32 = extract32(accepted, 96 if at == store.R.num_rounds else 32)
+    # and where it began.
+    first: bytes32 = plan.start
+    digest: bytes32 = self._result_before(slot, j, at)
+    if digest != empty(bytes32):
+        store._check(keccak256(before) == digest, store.BAD_VALUE)
+        end: uint256 = (1 << plan.depth) - 1
+        shown: bool = self._fold(start, end, last) == extract32(before, 32)
+        store._check(shown, store.BAD_VALUE)
+        first = start
+    # The content has room in the memory, so that a claim can be booked.
+    store._check(1 << plan.size >= 2 + store.L.sellers, store.BAD_VALUE)
+    self._accuse(slot, j, at)
+    store.roots[slot] = root
+    label: bytes32 = keccak256(abi_encode(slot, j.serial + 1, at))
+    store.cases[slot] = extcall ICourt(store.L.court).open_for(
+        first, program, plan.depth, plan.size, label, root
+    )
+
+
+@view
+@internal
+def _result_before(slot: uint256, j: store.Job, unit: uint256) -> bytes32:
+    """
+    @dev The digest that the latest earlier round with a result had when a unit was voted on; later
+         ones go on from it, though it may have fallen since.
+    """
+    rounds: uint256 = min(unit, j.round)
+    for i: uint256 in range(rounds, bound=store.MAX_UNITS):
+        digest: bytes32 = store.results[slot][rounds - 1 - i]
+        if digest != empty(bytes32):
+            origin: bytes32 = store.origins[self._origin(slot, rounds - 1 - i, digest)]
+            return digest if origin == empty(bytes32) else origin
+    return empty(bytes32)
+
+
+@view
+@internal
+def _origin(slot: uint256, unit: uint256, digest: bytes32) -> bytes32:
+    """
+    @dev Key of a result of this job: its seed never comes back.
+    """
+    return keccak256(abi_encode(store.seeds[slot], slot, unit, digest))
+
+
+@view
+@internal
+def _disputable(slot: uint256, j: store.Job, unit: int256) -> uint256:
+    """
+    @dev A unit with a result, in the challenge window.
+    """
     store._check(block.number - j.since < store.R.challenge_window, store.TOO_LATE)
     rounds: int256 = convert(j.round, int256)
     is_booked: bool = unit == convert(store.R.num_rounds, int256) or (unit >= 0 and unit < rounds)
     store._check(is_booked, store.BAD_VALUE)
     disputed: uint256 = convert(unit, uint256)
     store._check(store.results[slot][disputed] != empty(bytes32), store.BAD_VALUE)
+    return disputed
+
+
+@internal
+def _accuse(slot: uint256, before: store.Job, disputed: uint256):
+    """
+    @dev The bond is staked.
+    """
+    j: store.Job = before
     seat: uint256 = store.seat_of[msg.sender]
     price: uint256 = store.purses[slot][0] & store.MONEY
     bond: uint256 = max(store._part(price, store.R.bond_bps), 1)
@@ -201,10 +326,146 @@ def book_dispute(job: int256, papers: DynArray[Paper, store.MAX_NODES]):
     slot: uint256 = 0
     j: store.Job = empty(store.Job)
     slot, j = store._enter(job, 1 << store.DISPUTED)
-    unit: uint256 = j.disputed - 1
+    store._check(store.R.bisection == 0, store.WRONG_FORMAT)
     d: Decision = empty(Decision)
     content: Bytes[MAX_CONTENT] = b""
-    d, content = self._judge(slot, j, unit == store.R.num_rounds)
+    d, content = self._judge(slot, j, j.disputed - 1 == store.R.num_rounds)
+    self._book_found(slot, j, d, content, papers)
+
+
+@external
+def book_case(
+    job: int256,
+    papers: DynArray[Paper, store.MAX_NODES],
+    content: Bytes[MAX_CONTENT],
+    siblings: DynArray[bytes32, MAX_MEMORY],
+    last: DynArray[bytes32, MAX_DEPTH],
+):
+    """
+    @notice Anybody books what the court has found about a disputed unit, by showing the content
+            that goes with the claim that has won: it is what the first words of the memory after
+            the last step say.
+    @param papers As of `book_dispute`.
+    @param content Of the unit.
+    @param siblings Of these words, taken together, in the tree of the memory.
+    @param last Siblings of the last checkpoint in the tree of the claim.
+    """
+    slot: uint256 = 0
+    j: store.Job = empty(store.Job)
+    slot, j = store._enter(job, 1 << store.DISPUTED)
+    store._check(store.R.bisection == 1, store.WRONG_FORMAT)
+    closed: uint256 = 0
+    root: bytes32 = empty(bytes32)
+    depth: uint256 = 0
+    size: uint256 = 0
+    closed, root, depth, size = staticcall ICourt(store.L.court).ruling(store.cases[slot])
+    store._check(closed != 0, store.TOO_EARLY)
+    verifies: bool = j.disputed - 1 == store.R.num_rounds
+    store._check(self._names(slot, j, content, root, verifies), store.BAD_VALUE)
+    store._check(len(last) == depth and len(siblings) <= size, store.BAD_VALUE)
+    words: bytes32 = self._root_of(content, size - len(siblings), verifies)
+    leaf: bytes32 = self._fold(words, 0, siblings)
+    store._check(self._fold(leaf, (1 << depth) - 1, last) == root, store.BAD_VALUE)
+    d: Decision = empty(Decision)
+    d.accepted = keccak256(content)
+    self._book_found(slot, j, d, content, papers)
+
+
+@view
+@internal
+def _names(
+    slot: uint256, j: store.Job, content: Bytes[MAX_CONTENT], root: bytes32, verifies: bool
+) -> bool:
+    """
+    @dev A content has the length of its kind and names a root, that of a verification also what the
+         buyer has asked for.
+    """
+    number: uint256 = 2 + (store.L.sellers + 127) // 128
+    if verifies:
+        number = 4 + (store.L.sellers + 15) // 16 + (store.L.sellers + 255) // 256
+    if root == empty(bytes32) or len(content) != 32 * number:
+        return False
+    if not verifies:
+        return extract32(content, 32) == root
+    same: bool = extract32(content, 32) == store.models[slot][j.buyer - 1]
+    same = same and extract32(content, 64) == store.metrics[slot][j.buyer - 1]
+    return same and extract32(content, 96) == root
+
+
+@view
+@internal
+def _root_of(content: Bytes[MAX_CONTENT], depth: uint256, verifies: bool) -> bytes32:
+    """
+    @dev Root of the words that say what a content does: its metric, the first metric, a number per
+         seller, and zeros. Every field has to be in its range, and what is none to be 0.
+    """
+    number: uint256 = 2 + store.L.sellers
+    store._check(depth >= 1 and depth <= 9, store.BAD_VALUE)
+    is_least: bool = number <= 1 << depth and number > 1 << (depth - 1)
+    store._check(is_least, store.BAD_VALUE)
+    nodes: uint256[MAX_WORDS] = empty(uint256[MAX_WORDS])
+    head: uint256 = self._word(content, 0)
+    nodes[0] = head & store.COUNT
+    nodes[1] = head >> 32
+    good: bool = nodes[0] <= store.BPS and nodes[1] <= store.BPS and (verifies or nodes[1] == 0)
+    store._check(good, store.BAD_VALUE)
+    bits: uint256 = 16 if verifies else 2
+    first: uint256 = 4 if verifies else 2
+    each: uint256 = 256 // bits
+    harms: uint256 = first + (store.L.sellers + each - 1) // each
+    word: uint256 = 0
+    harm: uint256 = 0
+    rest: uint256 = 0  # what is left of words behind their last seller
+    for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
+        if i % each == 0:
+            rest |= word
+            word = self._word(content, first + i // each)
+        value: uint256 = word & ((1 << bits) - 1)
+        word >>= bits
+        store._check(value <= (2**15 if verifies else 2), store.BAD_VALUE)
+        if verifies:
+            if i == 0:
+                harm = self._word(content, harms)
+            value |= (harm & 1) << 16
+            harm >>= 1
+        nodes[2 + i] = value
+    store._check(rest | word | harm == 0, store.BAD_VALUE)
+    for level: uint256 in range(depth, bound=9):
+        for i: uint256 in range(1 << (depth - 1 - level), bound=MAX_WORDS // 2):
+            pair: bytes32 = sha256(
+                concat(convert(nodes[2 * i], bytes32), convert(nodes[2 * i + 1], bytes32))
+            )
+            nodes[i] = convert(pair, uint256)
+    return convert(nodes[0], bytes32)
+
+
+@pure
+@internal
+def _fold(leaf: bytes32, index: uint256, proof: DynArray[bytes32, MAX_DEPTH]) -> bytes32:
+    """
+    @dev The root that a leaf, its place and its siblings lead to, as in D2MCourt.
+    """
+    node: bytes32 = leaf
+    at: uint256 = index
+    for sibling: bytes32 in proof:
+        node = sha256(concat(sibling, node)) if at & 1 == 1 else sha256(concat(node, sibling))
+        at >>= 1
+    return node
+
+
+@internal
+def _book_found(
+    slot: uint256,
+    before_it: store.Job,
+    d: Decision,
+    content: Bytes[MAX_CONTENT],
+    papers: DynArray[Paper, store.MAX_NODES],
+):
+    """
+    @dev What was found about the disputed unit is booked, by a fresh set or by the court.
+    """
+    j: store.Job = before_it
+    unit: uint256 = j.disputed - 1
     before: bytes32 = store.results[slot][unit]
     guilty: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
     right: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
@@ -225,17 +486,33 @@ def book_dispute(job: int256, papers: DynArray[Paper, store.MAX_NODES]):
             log Rejected(job=slot, unit=unit)
         else:
             self._overturn(slot, j, d, guilty, right)
+            if store.R.bisection == 1:
+                origin: bytes32 = store.origins[self._origin(slot, unit, before)]
+                if origin == empty(bytes32):
+                    origin = before
+                store.origins[self._origin(slot, unit, d.accepted)] = origin
             store.results[slot][unit] = d.accepted
             store.papers[slot][unit] = d.papers
             if unit < store.R.num_rounds:
                 j.spoilt = True
             else:
                 j = self._report(slot, j, content)
-        j.phase = store.CHALLENGE
-        j.since = block.number
-        j.disputer = 0
-        j.disputed = 0
+        j = self._undisputed(j)
     store._set_job(slot, j)
+
+
+@view
+@internal
+def _undisputed(before: store.Job) -> store.Job:
+    """
+    @dev The challenge window begins again.
+    """
+    j: store.Job = before
+    j.phase = store.CHALLENGE
+    j.since = block.number
+    j.disputer = 0
+    j.disputed = 0
+    return j
 
 
 @view
@@ -246,7 +523,8 @@ def _judge(
     """
     @dev The decision on the unit that the job waits for, with its content. A result that nobody
          opens in time counts for nothing, and so does a verification of something else than the
-         buyer asked for: then those who agreed on it were wrong.
+         buyer asked for: then those who agreed on it were wrong. Before the court a result that
+         names no work is none, and nobody is right or wrong.
     """
     d: Decision = staticcall IVotes(store.L.votes).decision(slot)
     store._check(d.serial == j.serial and d.stage >= DECIDED, store.TOO_EARLY)
@@ -260,6 +538,11 @@ def _judge(
             model: bytes32 = store.models[slot][j.buyer - 1]
             metric: bytes32 = store.metrics[slot][j.buyer - 1]
             is_void = extract32(content, 32) != model or extract32(content, 64) != metric
+        work: bytes32 = extract32(content, 96 if is_verification else 32)
+        if store.R.bisection == 1 and work == empty(bytes32) and not is_void:
+            d.accepted = empty(bytes32)
+            d.matched = empty(uint256[store.NODE_BITS])
+            d.wrong = empty(uint256[store.NODE_BITS])
     else:
         waited: uint256 = block.number - d.since
         store._check(waited >= store.R.content_window, store.TOO_EARLY)
@@ -393,11 +676,11 @@ def _report(slot: uint256, before: store.Job, content: Bytes[MAX_CONTENT]) -> st
     metrics: uint256 = self._word(content, 0)
     j.metric_bps = metrics & store.COUNT
     j.base_bps = metrics >> 32
-    harm: uint256 = self._word(content, 3 + (store.L.sellers + 15) // 16)
+    harm: uint256 = self._word(content, 4 + (store.L.sellers + 15) // 16)
     for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
         place: store.Place = store._place(slot, i)
         if place.matched:
-            weights: uint256 = self._word(content, 3 + i // 16)
+            weights: uint256 = self._word(content, 4 + i // 16)
             place.weight = (weights >> 16 * (i % 16)) & store.SMALL
             place.excluded = (harm >> i) & 1 == 1
             store._set_place(slot, i, place)
@@ -508,12 +791,27 @@ def time_out(job: int256):
     """
     @notice Anybody ends a job that made no progress for long: the buyer is refunded, unless all
             rounds are done and it has not opened its metric: then it pays as if tau were reached.
+            Before the court what nobody has disproved stands, and the disputer's bond is burned.
     """
     slot: uint256 = 0
     j: store.Job = empty(store.Job)
     waiting: uint256 = 1 << store.MATCHED | 1 << store.TRAINING | 1 << store.VERIFY
     slot, j = store._enter(job, waiting | 1 << store.DISPUTED)
     store._check(block.number - j.since >= store.R.timeout, store.TOO_EARLY)
+    if j.phase == store.DISPUTED and store.R.bisection == 1:
+        closed: uint256 = 0
+        root: bytes32 = empty(bytes32)
+        depth: uint256 = 0
+        size: uint256 = 0
+        closed, root, depth, size = staticcall ICourt(store.L.court).ruling(store.cases[slot])
+        is_heard: bool = closed != 0 and block.number - closed >= store.R.content_window
+        store._check(is_heard, store.TOO_EARLY)
+        if root == store.roots[slot]:
+            self._reject(slot, empty(Decision))
+            log Rejected(job=slot, unit=j.disputed - 1)
+            j.serial += 1
+            store._set_job(slot, self._undisputed(j))
+            return
     p: store.Purse = store._purse(slot)
     if j.phase == store.VERIFY and not j.opened:
         paid: uint256 = self._pay_sellers(slot, p.seller_pool, EQUALLY)
@@ -538,6 +836,8 @@ def reset_job(job: int256):
     cleared: store.Job = empty(store.Job)
     cleared.serial = j.serial
     store._set_job(slot, cleared)
+    if store.R.bisection == 1:
+        store.cases[slot] = empty(bytes32)
     for i: uint256 in range(store.L.sellers, bound=store.MAX_SELLERS):
         store.places[slot][i] = 0
     for u: uint256 in range(store.L.buyers, bound=store.MAX_BUYERS):

@@ -439,7 +439,7 @@ def wanted(slot: uint256) -> (uint256, uint256, bytes32):
     unit: uint256 = j.round
     if j.phase == store.VERIFY and j.opened:
         unit = store.R.num_rounds
-    elif j.phase == store.DISPUTED:
+    elif j.phase == store.DISPUTED and store.R.bisection == 0:
         unit = store.R.num_rounds + j.disputed  # which is one more than the unit
     elif j.phase != store.MATCHED and j.phase != store.TRAINING:
         return 0, 0, empty(bytes32)
@@ -448,10 +448,10 @@ def wanted(slot: uint256) -> (uint256, uint256, bytes32):
 
 @external
 @view
-def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256):
+def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256, uint256):
     """
-    @return What the votes must agree with: their address, slots, nodes, sellers, rounds, and the
-            blocks after a draw in which a content can be told.
+    @return What the votes must agree with: their address, slots, nodes, sellers, rounds, the
+            blocks after a draw in which a content can be told, and those of a time-out.
     """
     return (
         store.L.votes,
@@ -460,6 +460,7 @@ def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256):
         store.L.sellers,
         store.R.num_rounds,
         store.R.content_window,
+        store.R.timeout,
     )
 
 

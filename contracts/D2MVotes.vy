@@ -23,7 +23,7 @@ MAX_SETS: constant(uint256) = 32
 MAX_WORDS: constant(uint256) = 1040  # of the table of scores
 NODE_WORDS: constant(uint256) = MAX_NODES // 8
 NODE_BITS: constant(uint256) = MAX_NODES // 256
-MAX_CONTENT: constant(uint256) = 32 * (3 + MAX_SELLERS // 16 + 1)
+MAX_CONTENT: constant(uint256) = 32 * (4 + MAX_SELLERS // 16 + 1)
 LANE: constant(uint256) = 2**32 - 1
 INFINITE: constant(uint256) = 2**30 - 1
 CERTAIN: constant(uint256) = 2**31 - 1
@@ -49,7 +49,7 @@ SILENT: constant(uint256) = 3
 interface IMarket:
     def wanted(job: uint256) -> (uint256, uint256, bytes32): view  # serial, unit, seed of the job
     def electorate(job: uint256) -> DynArray[uint256, MAX_NODES // 4]: view  # stakes at risk, or 0
-    def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256): view
+    def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256, uint256): view
     def node_of(who: address) -> uint256: view  # plus one, 0 nobody
 
 
@@ -191,7 +191,8 @@ def __init__(
     assert market != empty(address), "LAYOUT"
     assert num_jobs >= 1 and num_jobs <= MAX_JOBS, "LAYOUT"
     assert num_nodes >= 1 and num_nodes <= MAX_NODES and num_sellers <= MAX_SELLERS, "LAYOUT"
-    assert terms.commit_window >= 1 and terms.commit_window <= 2**20, "RULES"
+    # In one block who draws would vote alone.
+    assert terms.commit_window >= 2 and terms.commit_window <= 2**20, "RULES"
     assert terms.reveal_window >= 1 and terms.reveal_window <= 2**20, "RULES"
     assert terms.max_sets >= 1 and terms.max_sets <= MAX_SETS and terms.rule <= LAST_SET, "RULES"
     assert terms.independent <= 1 and terms.by_stake <= 1 and terms.chance <= CERTAIN, "RULES"
@@ -200,12 +201,16 @@ def __init__(
     votes: address = empty(address)
     sizes: uint256[4] = empty(uint256[4])
     content_window: uint256 = 0
-    votes, sizes[0], sizes[1], sizes[2], sizes[3], content_window = (
+    timeout: uint256 = 0
+    votes, sizes[0], sizes[1], sizes[2], sizes[3], content_window, timeout = (
         staticcall IMarket(market).for_votes()
     )
     same: bool = sizes[0] == num_jobs and sizes[1] == num_nodes and sizes[2] == num_sellers
     assert votes == self and same and sizes[3] == terms.num_rounds, "MARKET"
-    assert content_window > terms.commit_window + terms.reveal_window, "MARKET"
+    windows: uint256 = terms.commit_window + terms.reveal_window
+    assert content_window > windows, "MARKET"
+    # Else a job could end while its last vote still runs.
+    assert timeout > (terms.max_sets - 1) * windows + content_window, "MARKET"
     MARKET = market
     JOBS = num_jobs
     NODES = num_nodes
@@ -611,9 +616,10 @@ def _score(index: uint256) -> uint256:
 def open_content(job: int256, content: Bytes[MAX_CONTENT]):
     """
     @notice Anybody tells what the accepted digest stands for. Words of 32 bytes. Of a round: the
-            metric, 0 if it was not measured; digest of the model; verdicts, 2 bits a seller. Of the
-            verification: metric and first metric in two lanes; digests of the model and of the
-            metric; payment weights, 16 bits a seller; harm, one bit a seller.
+            metric, 0 if it was not measured; digest of the model, which is the root of the
+            checkpoints on the way to it; verdicts, 2 bits a seller. Of the verification: metric and
+            first metric in two lanes; digests of the model and of the metric that were asked for,
+            root of its checkpoints; payment weights, 16 bits a seller; harm, one bit a seller.
     """
     slot: uint256 = self._slot(job)
     u: Unit = self._unit(slot)
@@ -653,14 +659,14 @@ def _is_well_formed(content: Bytes[MAX_CONTENT], is_verification: bool) -> bool:
                 return False
         return True
     number: uint256 = (SELLERS + 15) // 16
-    if len(content) != 32 * (3 + number + (SELLERS + 255) // 256):
+    if len(content) != 32 * (4 + number + (SELLERS + 255) // 256):
         return False
     head: uint256 = self._word(content, 0)
     if head & LANE > BPS or head >> 32 > BPS:
         return False
     top: uint256 = EVERY_16 << 15  # the highest bit of every weight
     for i: uint256 in range(number, bound=MAX_SELLERS // 16):
-        word: uint256 = self._word(content, 3 + i)
+        word: uint256 = self._word(content, 4 + i)
         rest: uint256 = word & ~top
         if word & (rest + (top - (top >> 15))) & top != 0:
             return False

@@ -1,7 +1,7 @@
-"""Market and votes on one chain, driven by the actions of the functional `ledger.Chain`.
+"""Market, votes and court on one chain, driven by the actions of the functional `ledger.Chain`.
 
-Three contracts: the market with its two pieces of code, and the votes, whose address the market has
-known since before they were created. Read first: `market.py`, `votes.py`.
+The market with its two pieces of code, the votes, whose address the market has known since before
+they were created, and the court where it decides disputes. Read first: `market.py`, `votes.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,10 @@ import numpy as np
 
 from contracts import reading
 from contracts.compiler import Artifact
+from contracts.court import compile_court, court_start
 from contracts.evm import Sent
 from contracts.market import (
+    COURT,
     MARKET,
     VOTES,
     Code,
@@ -25,6 +27,8 @@ from contracts.market import (
     number_of,
 )
 from contracts.votes import VotesContract, compile_votes, word_of
+from contracts.work import HEAD, claim_of, plan_of
+from d2m_jax.court.game import Terms as CourtTerms
 from d2m_jax.ledger import Kind, Layout, Phase, Reason
 from d2m_jax.ledger.votes_state import Terms
 
@@ -44,11 +48,12 @@ class Codes(NamedTuple):
 
     market: Code
     votes: Artifact
+    court: Artifact
 
 
 def compile_all() -> Codes:
     """Compiles the contracts."""
-    return Codes(compile_market(), compile_votes())
+    return Codes(compile_market(), compile_votes(), compile_court())
 
 
 class EvmChain(Market):
@@ -60,6 +65,7 @@ class EvmChain(Market):
         rules: numbers, by the names of `DEFAULT_RULES`.
         terms: functional terms of the votes.
         funds: units of each account.
+        court: terms of the court, or the code that creates whatever is to answer in its place.
     """
 
     def __init__(
@@ -69,16 +75,23 @@ class EvmChain(Market):
         rules: Mapping[str, int],
         terms: Terms,
         funds: Sequence[int],
+        court: CourtTerms | bytes | None = None,
     ):
         super().__init__(codes.market, layout, rules, funds)
         sizes = {name: getattr(layout, name) for name in ("num_jobs", "num_nodes", "num_sellers")}
         self.votes = VotesContract(codes.votes, self.evm, **sizes)
         self.deploy(VOTES, self.votes.creation(number_of(MARKET), terms))
+        self.models: dict[tuple[int, int], int] = {}  # of a slot and a buyer
+        self.voted: dict[tuple[int, int], list[int]] = {}  # contents that the court has overturned
+        if not isinstance(court, bytes):
+            court = codes.court.code + court_start(court or CourtTerms())
+        self.deploy(COURT, court)
 
     def begin(self, rules: Mapping[str, int], terms: Terms, funds: Sequence[int]) -> None:
         """As if created anew."""
         self.start_over(rules, funds)
         self.votes.start_over(terms)
+        self.models, self.voted = {}, {}
 
     def send(self, action: Mapping[str, Any]) -> Sent:
         """The transaction that an action stands for, to the market or to the votes."""
@@ -90,9 +103,18 @@ class EvmChain(Market):
             return self.votes.call(*self.vote(Kind(kind), job, action))
         is_booking = kind in BOOKINGS and self.job_word(job) > 0
         unit, new = self.unit_of(job), self.votes.papers_of(job) if is_booking else []
+        was = self.content_in(job, unit) if kind == Kind.BOOK_CASE and self.job_word(job) else []
         sent = super().send(action)
-        if sent.ok and is_booking:
+        if not sent.ok:
+            return sent
+        if kind in (Kind.BID, Kind.REVEAL):
+            self.models[job, int(action["actor"])] = int(action["extra"][0])
+        if is_booking:
+            self.voted.pop((job, unit), None)
             self.remember(job, unit, new)
+        if was and self.content_in(job, unit) != was:  # the court has found another
+            self.voted.setdefault((job, unit), was)
+            self.papers[job, unit] = []
         return sent
 
     def vote(self, kind: Kind, job: int, action: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -104,7 +126,7 @@ class EvmChain(Market):
         if kind == Kind.REVEAL_VOTE:
             values = (votes.digest(job, value), word_of(int(action["extra"][0])))
         if kind == Kind.OPEN_CONTENT:
-            values = (votes.content(job, action["payload"][: 2 * self.layout.num_sellers + 4]),)
+            values = (votes.content(job, action["payload"][: 2 * self.layout.num_sellers + HEAD]),)
         return address_of(int(action["actor"])), VOTES_CALLS[kind], job, *values
 
     def act(self, action: Mapping[str, Any]) -> Reason:
@@ -114,6 +136,43 @@ class EvmChain(Market):
             self.last = None
             return Reason.UNKNOWN_PARTY
         return super().act(action)
+
+    def content_in(self, job: int, unit: int) -> list[int]:
+        """The content of a unit that has been booked; blank, if it or its slot has none."""
+        if not 0 <= job < self.layout.num_jobs:
+            return []
+        slot = self.artifact.slots["results"] + reading.MAX_UNITS * job + unit
+        digest = word_of(self.evm.state.get_storage(MARKET, slot))
+        return self.votes.contents.get(self.votes.number(digest), [])
+
+    def opening(self, job: int, unit: int) -> list[Any]:
+        """What has to be shown with a dispute of a unit: plan, contents, and where it began."""
+        size, rounds = self.layout.num_sellers, reading.num_rounds(self)
+        row = reading.lanes_of(self.job_word(job), reading.JOB)
+        plan = plan_of(self.models.get((job, row["buyer"]), 0), size)
+        known = [(u, self.content_in(job, u)) for u in range(min(max(unit, 0), row["round"]))]
+        earlier = [(u, content) for u, content in known if content]
+        before, start, last = b"", 0, [0]
+        if earlier:
+            u, content = earlier[-1]
+            content = self.voted.get((job, u), content)
+            claim = claim_of(content, False)
+            before = self.votes.encode(content, False)
+            start, last = number_of(claim.tree.leaves[-1]), list(map(number_of, claim.last))
+        is_there = 0 <= unit <= rounds and self.content_in(job, unit)
+        accepted = self.votes.encode(is_there, unit == rounds) if is_there else b""
+        program = number_of(plan.programs)
+        fixed = [number_of(plan.start), program, plan.depth, plan.size, plan.height]
+        return [*fixed, program, [], accepted, before, start, last]
+
+    def found(self, job: int, payload: Sequence[int]) -> list[Any]:
+        """A content, and what shows that it goes with the claim that has won."""
+        content = [int(x) for x in payload[: 2 * self.layout.num_sellers + HEAD]]
+        row = reading.lanes_of(self.job_word(job), reading.JOB)
+        verifies = row["disputed_unit"] == reading.num_rounds(self)
+        claim = claim_of(content, verifies)
+        proofs = list(map(number_of, claim.siblings)), list(map(number_of, claim.last))
+        return [self.votes.encode(content, verifies), *proofs]
 
     def unit_of(self, job: int) -> int:
         """The unit that a slot trains, verifies or disputes."""

@@ -26,6 +26,11 @@ def compile_court() -> Artifact:
     return compile_contract("D2MCourt")
 
 
+def court_start(terms: game.Terms, pool: int = 0) -> bytes:
+    """The arguments of the constructor."""
+    return encode(*terms, pool)
+
+
 def numbers(*values: Any) -> list[Any]:
     """Words as integers, lists of words as lists of integers, a step as its eleven words."""
     out: list[Any] = []
@@ -49,20 +54,41 @@ class CourtContract:
         terms: of the court.
         evm: a chain to live on, by default a new one.
         pool: address of who answers for steps that are not exact.
+        address: where it lives.
     """
 
     def __init__(
-        self, artifact: Artifact, terms: game.Terms, evm: Evm | None = None, pool: int = 0
+        self,
+        artifact: Artifact,
+        terms: game.Terms,
+        evm: Evm | None = None,
+        pool: int = 0,
+        address: bytes = b"COURT".rjust(20, b"\0"),
     ):
         self.artifact, self.terms = artifact, terms
         self.evm = evm or Evm()
         self.evm.block = FIRST_BLOCK
-        self.address = b"COURT".rjust(20, b"\0")
+        self.address = address
         self.last: Sent | None = None
-        code = artifact.code + encode(*terms, pool)
+        code = artifact.code + court_start(terms, pool)
         self.birth = self.evm.create(b"\x01" * 20, self.address, code)
         if not self.birth.ok:
             raise ValueError(f"the contract refused to start: {reason_text(self.birth.output)}")
+
+    @classmethod
+    def deployed(
+        cls, artifact: Artifact, terms: game.Terms, evm: Evm, address: bytes
+    ) -> "CourtContract":
+        """The driver of a contract that is there."""
+        made = cls.__new__(cls)
+        made.artifact, made.terms, made.evm, made.address = artifact, terms, evm, address
+        made.last = None
+        return made
+
+    @property
+    def latest(self) -> int:
+        """Number of the latest duel."""
+        return self._read("duels_met")
 
     def call(self, actor: int, name: str, *values: Any, value: int = 0) -> Reason:
         """A transaction, and its receipt."""
@@ -113,7 +139,7 @@ class CourtContract:
         claims = tuple(self._claim(i + 1) for i in range(self._read("claims_made")))
         duels = tuple(self._duel(i + 1) for i in range(self._read("duels_met")))
         found = {name: self._case(name) for name in cases}
-        roots = {(claim.case, pair(claim.left, claim.right)) for claim in claims}
+        roots = {(claim.case, claim.root) for claim in claims}
         blocks = {d: self._read("committed", int.from_bytes(d, "big")) for d in digests}
         return game.Court(
             terms=self.terms,
@@ -132,7 +158,7 @@ class CourtContract:
         start, program, packed = self._words("cases", _key(name), 3)
         depth, memory, since, running, waiting, winner, closed, _ = _lanes(packed)
         since = since - FIRST_BLOCK if since else -1
-        rest = (since, running, waiting, winner, bool(closed))
+        rest = (since, running, waiting, winner, closed - FIRST_BLOCK if closed else -1)
         return game.Case(start, program, depth, memory, *rest)
 
     def _claim(self, number: int) -> game.Claim:

@@ -16,6 +16,7 @@ from contracts.market import (
     UNIT,
     address_of,
     encode,
+    model_of,
     number_of,
     reason_text,
     word_of,
@@ -54,7 +55,7 @@ class Weighed(NamedTuple):
 
 PRICE, STAKE, FUNDS = 1_000_000, 2_000, 10_000_000
 RULES = {**DEFAULT_RULES, "min_sellers": 1, "auction_window": 2, "challenge_window": 2}
-CONTENT, SALT, MODEL = word_of(8), word_of(9), word_of(5)
+CONTENT, SALT = word_of(8), word_of(9)
 METRIC = number_of(keccak(encode(CONTENT, SALT)))
 ASKED = 1  # tags of the request; the unmatched sellers have other data
 
@@ -63,7 +64,7 @@ def one_set(num_nodes: int, seats: int, num_rounds: int) -> Terms:
     """Terms of a vote in which one set of so many seats decides, if most of it agree."""
     params = ConeParams(size=seats, q=seats / num_nodes, f_max=0.3, beta=0.4)
     made = vote_tables(num_nodes, params, schedule="fixed", max_attempts=2)
-    return make_terms(made, num_rounds=num_rounds)
+    return make_terms(made, num_rounds=num_rounds, commit_window=2)
 
 
 class Played:
@@ -83,7 +84,8 @@ class Played:
         funds[: size.num_buyers] = [FUNDS] * size.num_buyers
         terms = one_set(size.num_nodes, size.num_drawn, rules["num_rounds"])
         self.chain = EvmChain(codes, layout, rules, terms, funds)
-        self.size, self.rules, self.layout = size, rules, layout
+        self.codes, self.size, self.rules, self.layout = codes, size, rules, layout
+        self.model = model_of(5, layout.num_sellers)
         self.rows: list[Weighed] = []
         self.job = 0
         self.seen: set[int] = set()  # nodes that were drawn before in the slot
@@ -131,14 +133,14 @@ class Played:
         """Seals, then reveals."""
         for buyer, amount in enumerate(bids):
             who = number_of(address_of(buyer))
-            said = slot, who, amount, 9_000, MODEL, METRIC, word_of(7)
+            said = slot, who, amount, 9_000, self.model, METRIC, word_of(7)
             name = None if buyer else "seal (opens)"
             seal = number_of(keccak(encode(*said)))
             self.do("seal", buyer, slot, ASKED, 2 * PRICE, seal, called=name)
         self.wait(self.rules["auction_window"])
         for buyer, amount in enumerate(bids):
             name = None if buyer else "reveal (first)"
-            said = amount, 9_000, MODEL, METRIC, word_of(7)
+            said = amount, 9_000, self.model, METRIC, word_of(7)
             self.do("reveal", buyer, slot, *said, called=name)
         self.wait(self.rules["reveal_window"])
 
@@ -146,8 +148,8 @@ class Played:
         """Open bids; the first buyer raises its own."""
         for buyer, amount in enumerate(bids):
             name = "bid (first of a buyer)" if buyer else "bid (opens)"
-            self.do("bid", buyer, slot, ASKED, amount, 9_000, MODEL, METRIC, called=name)
-        self.do("bid", 0, slot, ASKED, 2 * PRICE, 9_000, MODEL, METRIC)
+            self.do("bid", buyer, slot, ASKED, amount, 9_000, self.model, METRIC, called=name)
+        self.do("bid", 0, slot, ASKED, 2 * PRICE, 9_000, self.model, METRIC)
         self.wait(self.rules["auction_window"])
 
     def vote(
@@ -171,7 +173,7 @@ class Played:
             new = "commit_vote (new node)" if node not in self.seen else None
             do("commit_vote", address_of(first + node), paper, called=new)
         self.seen |= set(nodes)
-        self.wait(1)
+        self.wait(2)
         known: set[bytes] = set()
         for node in nodes[: len(nodes) - silent]:
             new = None if said[node] in known else "reveal_vote (new digest)"
@@ -196,16 +198,23 @@ class Played:
 
     def round_content(self, number: int = 0) -> bytes:
         """Of a round: all matched sellers are accepted."""
-        verdicts = [1] * self.size.num_matched
-        size = self.size.num_sellers
-        rest = [0] * (size - len(verdicts)) + [0] * size
-        return encode_content([0, 0, 100 + number, 0, *verdicts, *rest], False)
+        return encode_content(self.round_words(number), False)
+
+    def round_words(self, number: int) -> list[int]:
+        """The same for the functional ledger."""
+        return [0, 0, 100 + number, 0, 0, *self.verdicts, *[0] * self.size.num_sellers]
+
+    @property
+    def verdicts(self) -> list[int]:
+        """Of every seller."""
+        matched = self.size.num_matched
+        return [1] * matched + [0] * (self.size.num_sellers - matched)
 
     def verification(self, metric: int = 9_100) -> bytes:
         """Of the verification: all matched sellers have a weight."""
         size = self.size.num_sellers
         weights = [300 + i if i < self.size.num_matched else 0 for i in range(size)]
-        words = [metric, 1_000, 5, 1, *weights, *[0] * size]
+        words = [metric, 1_000, 5, 1, 200, *weights, *[0] * size]
         return encode_content(words, True, {1: METRIC})
 
 

@@ -14,16 +14,19 @@ from eth_utils import keccak
 
 from contracts.compiler import Artifact, compile_contract
 from contracts.evm import Evm, Sent
+from contracts.work import plan_of
 from d2m_jax.ledger import INT_MAX, Kind, Layout, Reason, commitment_of, digest_of
 
 UNIT = 10**9  # wei
+MONEY_MAX = 2**63 - 1  # units, and the cap that is none
 FIRST_BLOCK = 1_000  # of the chain when the contract is created
 DEFAULT_REPUTATION = 5_000  # as in the contract and in `new_ledger`
 BIRTH = 7  # any number: the address of account 0 is just above it
 ERROR = keccak(text="Error(string)")[:4]
 REFUSED = keccak(text="Refused(uint256)")[:4]
 SUPPLY_LIMIT = 100  # as in the contract: a refusal that the ledger, whose supply is fixed, lacks
-MARKET, JOBS, VOTES = (name.rjust(20, b"\0") for name in (b"D2M", b"D2MJ", b"D2MV"))
+NAMES = (b"D2M", b"D2MJ", b"D2MV", b"D2MC")
+MARKET, JOBS, VOTES, COURT = (name.rjust(20, b"\0") for name in NAMES)
 
 # What each kind of action calls, and with which fields of the action.
 CALLS: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -49,7 +52,9 @@ CALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     Kind.RESET_JOB: ("reset_job", ("job",)),
     Kind.TAKE: ("take", ("job",)),
     Kind.OPEN_METRIC: ("open_metric", ("job", "content", "salt")),
+    Kind.BOOK_CASE: ("book_case", ("job", "papers", "found")),
 }
+OPEN_CASE = ("open_case", ("job", "value", "opening"))  # where the court decides disputes
 
 Paper = tuple[int, bytes]  # a node, and the digest that it has revealed
 
@@ -73,12 +78,16 @@ def _flat(values: Sequence[Any]) -> list[int]:
 def encode(*values: int | Sequence[Any]) -> bytes:
     """Arguments as the ABI wants them: a word per integer, lists (also of tuples) behind the rest.
 
-    Addresses, flags and 32-byte strings are integers too; negative ones in two's complement.
+    Addresses, flags and 32-byte strings are integers too; negative ones in two's complement. Of
+    bytes there may be any number.
     """
     head, tail = [], b""
     for value in values:
         if isinstance(value, int):
             head.append(value)
+        elif isinstance(value, bytes):
+            head.append(32 * len(values) + len(tail))
+            tail += words_of(len(value)) + value + bytes(-len(value) % 32)
         else:
             head.append(32 * len(values) + len(tail))
             tail += words_of(len(value), *_flat(value))
@@ -90,7 +99,7 @@ def encode(*values: int | Sequence[Any]) -> bytes:
 _seal, _metric = jax.jit(commitment_of), jax.jit(digest_of)
 
 
-def seal_of(action: Mapping[str, Any]) -> int:
+def seal_of(action: Mapping[str, Any], num_sellers: int) -> int:
     """The contract's commitment for the one of a SEAL: keccak256 instead of a mix of 32 bits.
 
     The words that are sealed are expected in payload = (amount, tau, content, salt of the metric)
@@ -103,7 +112,7 @@ def seal_of(action: Mapping[str, Any]) -> int:
     if value != int(_seal(job=job, buyer=buyer, **said)):
         return value
     who = int.from_bytes(address_of(buyer), "big")
-    words = word_of(model), metric_of(digest, metric), word_of(salt)
+    words = model_of(model, num_sellers), metric_of(digest, metric), word_of(salt)
     return _hash(job, who, amount, tau, *words)
 
 
@@ -113,6 +122,11 @@ def metric_of(digest: int, words: Sequence[int]) -> int:
     if int(digest) != int(_metric(content, salt)):
         return word_of(int(digest))
     return _hash(word_of(content), word_of(salt))
+
+
+def model_of(number: int, num_sellers: int) -> int:
+    """The contract's digest of a model for that of the ledger: of the plan that it stands for."""
+    return number_of(plan_of(int(number), num_sellers).digest) if number else 0
 
 
 def word_of(number: int) -> int:
@@ -171,6 +185,8 @@ class Market:
         self.address = MARKET
         self.last: Sent | None = None  # the latest transaction of `act`
         self.papers: dict[tuple[int, int], list[Paper]] = {}  # by slot and unit, as booked
+        self.in_court = bool(rules["bisection"])
+        self.programs = plan_of(0, layout.num_sellers).trained  # all models have the same
         start = self.terms(rules)
         self.deploy(JOBS, code.jobs.code + start)
         self.birth = self.deploy(MARKET, code.market.code + start + words_of(number_of(JOBS)))
@@ -183,13 +199,18 @@ class Market:
 
     def terms(self, rules: Mapping[str, int]) -> bytes:
         """Layout and rules as the constructors want them."""
-        sizes = self.layout[:4]
-        ends = (UNIT, number_of(self.treasury), number_of(VOTES))
-        return words_of(*sizes, *ends) + self.rules_of(rules)
+        return self.layout_words() + self.rules_of(rules)
+
+    def layout_words(self) -> bytes:
+        """The layout in the order of the contract."""
+        others = map(number_of, (self.treasury, VOTES, COURT, self.programs))
+        return words_of(*self.layout[:4], UNIT, *others)
 
     def rules_of(self, rules: Mapping[str, int]) -> bytes:
-        """The rules in the order of the contract."""
-        return words_of(*(rules[name] for name in self.artifact.names_of("rules")))
+        """The rules in the order of the contract, where no cap is the most that there can be."""
+        has_none = rules["reward_cap"] == INT_MAX
+        numbers = {**rules, "reward_cap": MONEY_MAX if has_none else rules["reward_cap"]}
+        return words_of(*(numbers[name] for name in self.artifact.names_of("rules")))
 
     def deploy(self, address: bytes, code: bytes) -> Sent:
         """Creates a contract.
@@ -223,6 +244,15 @@ class Market:
         evm.set_balance(MARKET, supply * UNIT)
         evm.lock_changes()
         self.evm.block, self.papers = FIRST_BLOCK, {}
+        self.in_court = bool(rules["bisection"])
+
+    def start_for(self, programs: bytes) -> None:
+        """As if created anew for other work (`Plan.trained`)."""
+        self.programs = programs
+        for artifact, address in zip(self.code, (MARKET, JOBS), strict=True):
+            code = self.evm.state.get_code(address)
+            self.evm.state.set_code(address, artifact.set_fixed(code, "L", self.layout_words()))
+        self.evm.state.lock_changes()
 
     def must(self, sender: bytes, name: str, *values: Any, value: int = 0) -> Sent:
         """A transaction that succeeds, or a ValueError that says why it does not."""
@@ -244,21 +274,32 @@ class Market:
 
     def send(self, action: Mapping[str, Any]) -> Sent:
         """The transaction that an action (fields of `ledger.Action`, integers) stands for."""
-        name, fields = CALLS.get(int(action["kind"]), ("", ()))
-        values = [self.argument(name, field, action) for field in fields]
+        kind = int(action["kind"])
+        in_court = self.in_court and kind == Kind.OPEN_DISPUTE
+        name, fields = OPEN_CASE if in_court else CALLS.get(kind, ("", ()))
+        values: list[Any] = []
+        for field in fields:
+            value = self.argument(name, field, action)
+            values += value if field in ("opening", "found") else [value]
         return self.call(address_of(int(action["actor"])), name, *values)
 
     def argument(self, name: str, field: str, action: Mapping[str, Any]) -> Any:
         """What stands for a field of an action in a call."""
         extra = [int(x) for x in action["extra"]]
+        if field == "opening":
+            return self.opening(int(action["job"]), int(action["value"]))
+        if field == "found":
+            return self.found(int(action["job"]), action["payload"])
         if field == "seal":
-            return seal_of(action)
+            return seal_of(action, self.layout.num_sellers)
+        if field == "model":
+            return model_of(extra[0], self.layout.num_sellers)
         if field == "data":
             return word_of(int(action["target"]))
         if field == "metric":
             return metric_of(extra[1], action["payload"])
-        if field in ("model", "salt"):
-            return word_of(extra[0 if field == "model" or name == "open_metric" else 2])
+        if field == "salt":
+            return word_of(extra[0 if name == "open_metric" else 2])
         if field == "content":
             return word_of(int(action["value"]))
         if field == "papers":
@@ -267,6 +308,21 @@ class Market:
         if field in ("ask", "max_tau"):
             return extra[("ask", "max_tau").index(field)]
         return int(action[field])
+
+    def opening(self, job: int, unit: int) -> list[Any]:
+        """What has to be shown with a dispute of a unit, before the court; here nothing."""
+        del job, unit
+        return [*[0] * 6, [], b"", b"", 0, []]
+
+    def ruling(self, case: int) -> tuple[int, int, int]:
+        """Block, functional digest and root that the court has found in a case; here never any."""
+        del case
+        return -1, 0, 0
+
+    def found(self, job: int, payload: Sequence[int]) -> list[Any]:
+        """A content, and what has to be shown with it; here nothing."""
+        del job, payload
+        return [b"", [], []]
 
     def act(self, action: Mapping[str, Any]) -> Reason:
         """Does an action and says how it went, as `ledger.apply` does.

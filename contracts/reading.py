@@ -54,7 +54,7 @@ FROM_ONE = ("buyer", "disputer", "disputed_unit")  # 0 is nobody, or none
 BLOCKS = ("since", "exit_blocks")
 DIGESTS = ("seals", "models", "metrics")
 # Of what is hashed by keccak256 here and by a mix of 32 bits there, only whether it is there.
-HASHED = ("jobs.seals", "jobs.metrics", "jobs.metric")
+HASHED = ("jobs.seals", "jobs.models", "jobs.metrics", "jobs.model", "jobs.metric")
 
 Number = Callable[[bytes], int]  # of a digest
 
@@ -111,6 +111,8 @@ def _row(market: Market, words: Callable[..., list[int]], job: int, number: Numb
     for name in ("model", "metric"):
         row[name] = row[f"{name}s"][row["buyer"]] if won else 0
     row["released"] = row["phase"] == Phase.SETTLED
+    row["ruled"], row["ruling"], root = market.ruling(words("cases", job, 1)[0])
+    row["stood"] = root != 0 and root == words("roots", job, 1)[0]
     booked = [u for u in range(layout.num_units) if u < row["round"]]
     booked += [num_rounds(market)] * verified
     return row | _units(market, words, job, booked, number)

@@ -87,6 +87,7 @@ struct Rules:
     slash_silent_bps: uint256
     slash_harm_bps: uint256
     burn_bps: uint256
+    bisection: uint256  # 1: the court decides disputes
     bond_bps: uint256
     challenge_window: uint256
     content_window: uint256
@@ -107,6 +108,8 @@ struct Layout:
     unit: uint256  # wei of one unit
     treasury: address  # gets the fees, on the last seat
     votes: address  # whose decisions are booked
+    court: address  # and whose rulings
+    programs: bytes32  # all that is trained here, where the court decides: see `Plan` of D2MJobs
 
 
 struct Account:  # one word
@@ -206,6 +209,9 @@ models: bytes32[MAX_BUYERS][MAX_JOBS]
 metrics: bytes32[MAX_BUYERS][MAX_JOBS]
 results: bytes32[MAX_UNITS][MAX_JOBS]  # accepted digests; what is not booked yet is of earlier jobs
 papers: bytes32[MAX_UNITS][MAX_JOBS]  # what the revealed digests of the same votes hash to
+cases: bytes32[MAX_JOBS]  # name of the latest case of a job before the court
+roots: bytes32[MAX_JOBS]  # of the claim that stands there by right: what is accepted
+origins: HashMap[bytes32, bytes32]  # of a result that the court has put there: what the votes had
 
 
 @deploy
@@ -219,6 +225,8 @@ def __init__(layout: Layout, rules: Rules):
     # From 2**27 wei on there is not as much ether as the supply may grow to.
     assert layout.unit >= 2**27 and layout.unit <= 2**128, "LAYOUT"
     assert layout.treasury != empty(address) and layout.votes != empty(address), "LAYOUT"
+    is_tried: bool = layout.court != empty(address) and layout.programs != empty(bytes32)
+    assert rules.bisection == 0 or is_tried, "LAYOUT"
     assert rules.reserve >= 1 and rules.num_rounds >= 1 and rules.node_stake >= 1, "RULES"
     assert rules.min_nodes >= 1 and rules.num_rounds < MAX_UNITS, "RULES"
     for money: uint256 in [
@@ -256,6 +264,7 @@ def __init__(layout: Layout, rules: Rules):
         rules.sealed,
         rules.second_price,
         rules.by_stake,
+        rules.bisection,
         rules.partial_payment,
         rules.refund_fee,
     ]:

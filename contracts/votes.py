@@ -25,6 +25,7 @@ from contracts.market import (
     reason_text,
     words_of,
 )
+from contracts.work import HEAD, claim_of
 from d2m_jax.core.money import INT_MAX
 from d2m_jax.ledger.codes import Reason
 from d2m_jax.ledger.votes_machine import VoteKind
@@ -80,22 +81,25 @@ def encode_content(
     """A content of the functional votes as the bytes that the contract reads; empty if none fit.
 
     Args:
-        content: [2 N + 4] metric, first metric, digests of model and metric, then two rows [N].
+        content: [2 N + 5] metric, first metric, digests of model, metric and work, two rows [N].
         is_verification: which of the two forms.
         metrics: the contract's digest for that of a metric.
     """
-    size = (len(content) - 4) // 2
-    first, base, model, metric = (int(x) for x in content[:4])
-    one, two = content[4 : 4 + size], content[4 + size :]
+    size = (len(content) - HEAD) // 2
+    first, base, model, metric, work = (int(x) for x in content[:HEAD])
+    one, two = content[HEAD : HEAD + size], content[HEAD + size :]
+    named = work if is_verification else model
+    root = number_of(claim_of(content, is_verification).tree.root) if named else 0
     fit = 0 <= first < 2**32
     if is_verification:
-        digests = [market.word_of(model), (metrics or {}).get(metric, market.word_of(metric))]
-        words = [first | base << 32, *digests, *pack(one, 16), *pack(two, 1)]
+        asked = (metrics or {}).get(metric, market.word_of(metric))
+        digests = [market.model_of(model, size), asked]
+        words = [first | base << 32, *digests, root, *pack(one, 16), *pack(two, 1)]
         fit &= 0 <= base < 2**32 and all(0 <= x < 2**16 for x in one)
         fit &= all(0 <= x < 2 for x in two)
     else:
-        words = [first, market.word_of(model), *pack(one, 2)]
-        fit &= all(0 <= x < 4 for x in one) and not any([*two, base, metric])
+        words = [first, root, *pack(one, 2)]
+        fit &= all(0 <= x < 4 for x in one) and not any([*two, base, metric, work])
     return words_of(*words) if fit else b""
 
 
@@ -191,6 +195,10 @@ class VotesContract:
         """The number of 32 bytes."""
         known = self.numbers.get(paper)
         return int.from_bytes(paper, "big", signed=True) if known is None else known
+
+    def encode(self, content: Sequence[int], is_verification: bool) -> bytes:
+        """The bytes of a content of one of the two kinds."""
+        return encode_content(content, is_verification, self.metrics)
 
     def content(self, job: int, content: Sequence[int]) -> bytes:
         """The bytes of a content for the unit that is in a slot."""
@@ -321,7 +329,7 @@ class VotesChain(VotesContract):
         self.evm.block = FIRST_BLOCK
         self.anybody = address_of(-5)
         self.last: Sent | None = None
-        sizes = encode(number_of(VOTES), *size.values(), int(terms.num_rounds), 2**31)
+        sizes = encode(number_of(VOTES), *size.values(), int(terms.num_rounds), 2**31, 2**62)
         assert self.evm.create(self.anybody, self.market, stub.code + sizes).ok
         code = self.creation(number_of(self.market), terms)
         self.birth = self.evm.create(self.anybody, self.address, code)
@@ -356,7 +364,7 @@ class VotesChain(VotesContract):
             salt = word_of(int(action["salt"]))
             return self.call(node, "reveal_vote", job, self.digest(job, value), salt)
         if action["kind"] == VoteKind.OPEN_CONTENT:
-            content = payload[: 2 * self.num_sellers + 4]
+            content = payload[: 2 * self.num_sellers + HEAD]
             return self.call(anybody, "open_content", job, self.content(job, content))
         name = {VoteKind.DRAW: "draw", VoteKind.TALLY: "tally"}.get(action["kind"], "")
         return self.call(anybody, name, job)

@@ -58,13 +58,13 @@ def measure_units(
         sortition="stake" if by_stake else "uniform",
         max_attempts=2,
     )
-    terms = make_terms(made, num_rounds=num_units)
+    terms = make_terms(made, num_rounds=num_units, commit_window=2)
     size = {"num_jobs": 1, "num_nodes": num_nodes, "num_sellers": SELLERS}
     chain = VotesChain(*artifacts, terms, **size)
     chain.tell_market("pledge", 0, pack([STAKE] * num_nodes, 64))
     rows: list[Vote] = []
     seen: set[int] = set()
-    content = encode_content([0, 0, 7, 0, *[1] * SELLERS, *[0] * SELLERS], False)
+    content = encode_content([0, 0, 7, 0, 0, *[1] * SELLERS, *[0] * SELLERS], False)
     digest = hashed(*(content[i : i + 32] for i in range(0, len(content), 32)))
 
     def do(action: str, unit: int, node: int, name: str, *values: int | bytes) -> None:
@@ -82,7 +82,7 @@ def measure_units(
             new = " (new)" if node not in seen else ""
             do("commit_vote" + new, unit, node, "commit_vote", paper)
             seen.add(node)
-        chain.evm.block += 1
+        chain.evm.block += 2
         for i, node in enumerate(nodes):
             first = "" if i else " (first)"
             do("reveal_vote" + first, unit, node, "reveal_vote", digest, word_of(2**200 + node))

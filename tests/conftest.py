@@ -24,11 +24,19 @@ import hypothesis
 import jax
 import pytest
 
+from tests.levels import mark_slow
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile(
     "ci", deadline=None, max_examples=30, suppress_health_check=list(hypothesis.HealthCheck)
 )
 hypothesis.settings.load_profile("ci")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before `-m` chooses."""
+    mark_slow(items)
 
 
 FILES = itertools.count(1)  # of this process

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, options",
     [
@@ -23,6 +24,7 @@ def test_example(name, options, capsys):
     assert capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_several_jobs(tmp_path, capsys):
     plot = tmp_path / "plot.png"
     small = {"num_jobs": 2, "num_sellers": 16, "num_nodes": 32, "num_rounds": 4, "num_epochs": 2}
@@ -31,6 +33,7 @@ def test_several_jobs(tmp_path, capsys):
     assert "Figures" in capsys.readouterr().out and 0 < plot.stat().st_size < 300_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, options", [("texts", {"num_rounds": 20}), ("next_character", {"num_rounds": 2})]
 )

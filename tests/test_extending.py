@@ -5,6 +5,7 @@ import sys
 
 import jax
 import numpy as np
+import pytest
 
 from tests.conftest import ROOT
 
@@ -33,6 +34,7 @@ def run_doc():
     return found, called
 
 
+@pytest.mark.slow
 def test_fourteen_parts_run_in_one_market():
     found, called = run_doc()
     assert len(PARTS) == 14 and set(PARTS) <= called

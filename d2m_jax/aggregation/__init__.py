@@ -22,6 +22,7 @@ from d2m_jax.aggregation.centre import centered_clipping, geometric_median
 from d2m_jax.aggregation.clusters import clipped_clustering, clustering, signguard
 from d2m_jax.aggregation.coordinate import mean, median, trimmed_mean
 from d2m_jax.aggregation.curvature import fldetector, fldetector_step, init_watch
+from d2m_jax.aggregation.deepsight import deepsight
 from d2m_jax.aggregation.distance import bulyan, krum, monna, multi_krum
 from d2m_jax.aggregation.history import (
     centre_step,
@@ -67,9 +68,9 @@ def make_aggregator(
     """Any rule as a pair `init(num_sellers, dim) -> state` and `apply`, with the bad-row policy.
 
     `apply(state, updates [S, D], f, mask=None, *, indices=None, key=None, root=None, losses=None,
-    losses_of=None, layers=None, **hyper) -> (aggregate [D], state)` drops rows that are not finite,
-    applies the pre-aggregators in order, then the rule; `uses` says which of the keywords it has to
-    be given (`key` and `layers` may be missing).
+    losses_of=None, layers=None, outputs_of=None, **hyper) -> (aggregate [D], state)` drops rows
+    that are not finite, applies the pre-aggregators in order, then the rule; `uses` says which of
+    the keywords it has to be given (`key`, `layers` and `outputs_of` may be missing).
 
     Args:
         name: of a rule in AGGREGATORS, or a function of that form.
@@ -113,6 +114,7 @@ AGGREGATORS: dict[str, Rule] = {
     "gas": Rule(gas, uses=("key",)),
     "foundation": Rule(foundation),
     "lasa": Rule(lasa, uses=("layers",)),
+    "deepsight": Rule(deepsight, uses=("layers", "outputs_of")),
     "flame": Rule(flame, uses=("key",)),
     "clipped_clustering": Rule(clipped_clustering, init=init_norms, step=clipped_clustering_step),
     "centered_clipping": Rule(centered_clipping, presets=True, init=init_centre, step=centre_step),
@@ -160,6 +162,7 @@ __all__ = [
     "clipped_clustering",
     "clipping",
     "clustering",
+    "deepsight",
     "dnc",
     "fedseca",
     "finite_mask",

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from d2m_jax.core import choices as parts_of
 from d2m_jax.core import promises
-from d2m_jax.core.protocols import Aggregator, InitMemory, LossesOf, RuleFn
+from d2m_jax.core.protocols import Aggregator, InitMemory, LossesOf, OutputsOf, RuleFn
 from d2m_jax.core.rows import as_float32, as_rows, finite_mask
 from d2m_jax.core.types import Count, Key, Number, PyTree
 
@@ -152,6 +152,7 @@ def build_aggregator(
         losses: jax.Array | None = None,
         losses_of: LossesOf | None = None,
         layers: Sequence[int] | None = None,
+        outputs_of: OutputsOf | None = None,
         **hyper: Any,
     ) -> tuple[jax.Array, PyTree]:
         updates, mask = as_rows(updates, mask)
@@ -161,7 +162,8 @@ def build_aggregator(
         if updates.shape[0] != num_rows and (rule.by_seller or "losses" in rule.uses):
             raise ValueError("bucketing mixes sellers: put it before no rule that knows them apart")
         needed = {"root": root, "losses": losses, "losses_of": losses_of}
-        for name, value in {**needed, "key": key, "layers": layers}.items():
+        offered = {"key": key, "layers": layers, "outputs_of": outputs_of}
+        for name, value in {**needed, **offered}.items():
             if name in rule.uses and value is not None:
                 hyper[name] = value
             elif name in rule.uses and name in needed:

@@ -13,6 +13,7 @@ from d2m_jax.attacks import (
     perturbation,
     rounds,
     schedules,
+    trap,
     updates,
     whitebox,
 )
@@ -23,7 +24,7 @@ from d2m_jax.attacks.schedules import Schedule, as_schedule
 
 SEARCHES = ("defence",)
 
-ATTACKS: dict[str, Attack] = {
+OTHERS: dict[str, Attack] = {  # all but the one that starts from all
     "none": Attack(),
     # a formula on the update
     "sign_flip": Attack(updates.sign_flip),
@@ -64,13 +65,13 @@ ATTACKS: dict[str, Attack] = {
         observe=rounds.poisoned_fl_observe,
     ),
     "relocated": Attack(rounds.relocated, needs=("previous",)),
+    "trapsetter": Attack(trap.trapsetter, needs=("damage",)),
     # against a known rule
     "fang_krum": Attack(fang.fang_krum),
     "fang_trimmed": Attack(fang.fang_trimmed),
     "opt_alie": Attack(optimised.opt_alie, needs=SEARCHES),
     "opt_ipm": Attack(optimised.opt_ipm, needs=SEARCHES),
     "agr_tailored": Attack(optimised.agr_tailored, needs=SEARCHES),
-    "whitebox": Attack(whitebox.whitebox, needs=SEARCHES),
     # against a defence that judges by the buyer's gradient and remembers sellers
     "orthogonal": Attack(adaptive.orthogonal),
     "hover": Attack(partial(adaptive.orthogonal, share=0.35)),
@@ -112,6 +113,16 @@ ATTACKS: dict[str, Attack] = {
         data.boosted_update, backdoors.edge_case, data=NEEDS_OF_DATA, trigger=backdoors.turned
     ),
     "off_topic": Attack(poison=data.off_topic),
+}
+
+ATTACKS: dict[str, Attack] = {
+    **OTHERS,
+    "whitebox": Attack(
+        partial(whitebox.whitebox, others=OTHERS),
+        needs=SEARCHES,
+        init_state=partial(whitebox.whitebox_init, others=OTHERS),
+        observe=partial(whitebox.whitebox_observe, others=OTHERS),
+    ),
 }
 
 SCHEDULES: dict[str, Schedule] = {

@@ -139,6 +139,18 @@ class Observe(Protocol):
         """The next memory; `context=` and numbers as `Forge`."""
 
 
+class Shorten(Protocol):
+    """An attack on the work: how many of its local steps a bad seller takes."""
+
+    def __call__(self, steps: jax.Array, byzantine: jax.Array, /) -> jax.Array:
+        """Steps `[S]` int32 that each takes.
+
+        Args:
+            steps: `[S]` int32, what each would finish.
+            byzantine: `[S]` bool, who attacks.
+        """
+
+
 class Attack(NamedTuple):
     """One entry of the registry: what a bad seller does to its data, to its update, or to both.
 
@@ -157,6 +169,7 @@ class Attack(NamedTuple):
     observe: Observe | None = None
     trigger: Trigger | None = None  # of a backdoor, by which its success is measured
     finite: bool = True  # False: sends NaN, inf or values that overflow on purpose
+    shorten: Shorten | None = None  # takes fewer local steps
 
     @property
     def numbers(self) -> dict[str, Number]:

@@ -32,4 +32,5 @@ def claimed_sizes(sizes: jax.Array, byzantine: jax.Array, inflation_bps: Number)
 
     Sizes weigh a plain mean and the importance weights of OSMD, so a lie there is an attack.
     """
-    return jnp.where(byzantine, scaled_amount(sizes, inflation_bps), jnp.asarray(sizes, jnp.int32))
+    sizes = jnp.asarray(sizes, jnp.int32)
+    return jnp.where(byzantine, scaled_amount(sizes, inflation_bps), sizes)

@@ -44,7 +44,7 @@ def switched_attack(
         return [part and partial(part, **taken(part, own)) for part, own in zip(parts, numbers)]
 
     forges, poisons, observers = bound("forge"), bound("poison"), bound("observe")
-    triggers = bound("trigger")
+    triggers, shorters = bound("trigger"), bound("shorten")
 
     def forge(key: Key, updates: jax.Array, byzantine: jax.Array, *, context: Any) -> jax.Array:
         def branch(at: int, part: Any) -> Any:
@@ -107,6 +107,13 @@ def switched_attack(
 
         return jax.lax.switch(index, _branches(branch, triggers), inputs, labels)
 
+    def shorten(steps: jax.Array, byzantine: jax.Array) -> jax.Array:
+        def branch(at: int, part: Any) -> Any:
+            del at
+            return part or (lambda steps, byzantine: steps)
+
+        return jax.lax.switch(index, _branches(branch, shorters), steps, byzantine)
+
     return Attack(
         forge=forge if any(forges) else None,
         poison=poison if any(poisons) else None,
@@ -116,6 +123,7 @@ def switched_attack(
         observe=observe if any(observers) else None,
         trigger=trigger if any(triggers) else None,
         finite=all(attack.finite for attack in attacks),
+        shorten=shorten if any(shorters) else None,
     )
 
 

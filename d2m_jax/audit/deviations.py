@@ -16,6 +16,7 @@ from d2m_jax.attacks import Attack
 from d2m_jax.audit.strategies import HONEST
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import HParams
+from d2m_jax.core.money import units
 from d2m_jax.core.types import Batch, Key
 from d2m_jax.data import FederatedData
 from d2m_jax.ledger import Layout
@@ -51,11 +52,11 @@ def roles_of(
 class Payoffs(NamedTuple):
     """What one market paid, per party."""
 
-    sellers: jax.Array  # [N] int32, change of balance and stake
+    sellers: jax.Array  # [N] units, change of balance and stake
     rounds: jax.Array  # [N] int32, rounds in which the seller was drawn
     slashed: jax.Array  # [N] bool
-    nodes: jax.Array  # [C] int32
-    buyers: jax.Array  # [U] int32, without the worth of the model
+    nodes: jax.Array  # [C] units
+    buyers: jax.Array  # [U] units, without the worth of the model
     winner: jax.Array  # [] int32
     settled: jax.Array  # [] bool
     accuracy: jax.Array  # [] float32, on the test set
@@ -106,7 +107,7 @@ class Play(NamedTuple):
     nodes: jax.Array  # [C] int32, `cone.Behaviour`
     starts: jax.Array  # [N] int32, where each one's examples begin among all that are held
     sizes: jax.Array  # [N] int32; 0 for an account that stays away
-    deposit: jax.Array  # [] int32, locked from each seller
+    deposit: jax.Array  # [] units, locked from each seller
     size_lie_bps: jax.Array  # [N] int32, of the sellers that are not honest
     false_dispute: jax.Array  # [] float32, probability that the winner disputes for no reason
     wrong_labels: jax.Array  # [] int32, added to the labels of the buyer's verdict examples
@@ -119,17 +120,17 @@ def honest_play(market: Market, hparams: HParams, data: FederatedData) -> Play:
     """The profile in which everybody is honest."""
     spec = market.spec
     return Play(
-        sellers=jnp.zeros(spec.num_sellers, jnp.int32),
+        sellers=jnp.zeros(spec.num_listings, jnp.int32),
         nodes=jnp.full(spec.num_nodes, Behaviour.HONEST, jnp.int32),
         starts=data.starts,
         sizes=data.sizes,
-        deposit=jnp.asarray(hparams.rules["seller_deposit"], jnp.int32),
-        size_lie_bps=jnp.full(spec.num_sellers, BPS, jnp.int32),
+        deposit=units(hparams.rules["seller_deposit"]),
+        size_lie_bps=jnp.full(spec.num_listings, BPS, jnp.int32),
         false_dispute=jnp.float32(0),
         wrong_labels=jnp.int32(0),
         withheld=jnp.float32(0),
-        tag_liars=jnp.zeros(spec.num_sellers, bool),
-        strangers=jnp.zeros(spec.num_sellers, bool),
+        tag_liars=jnp.zeros(spec.num_listings, bool),
+        strangers=jnp.zeros(spec.num_listings, bool),
     )
 
 

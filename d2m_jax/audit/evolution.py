@@ -63,7 +63,7 @@ def prepare_epoch(ledger: Ledger, market: Market, hparams: HParams) -> Ledger:
     missing = jnp.minimum(missing, ledger.balances)
     balances = jnp.where(accounts < layout.num_buyers, money.buyer_funds, ledger.balances - missing)
     return dataclasses.replace(
-        ledger, balances=balances.astype(jnp.int32), stakes=ledger.stakes + missing
+        ledger, balances=ledger.units(balances), stakes=ledger.stakes + missing
     )
 
 
@@ -165,7 +165,7 @@ def evolve(
     """
     spec, strategies = config.spec, seller_strategies(sellers)
     names, codes = list(strategies), codes_of(nodes)
-    dataset, data = load_world(config.data, spec.num_sellers, data_dir)
+    dataset, data = load_world(config.data, spec.num_sellers, data_dir, unit_slots=spec.unit_slots)
     market = make_market(spec, dataset)
     changes = {"population": Population(), "tolerated_f": 1, "attack": {}}  # of strategies: theirs
     hparams = as_arrays(config.hparams.replace(**changes))
@@ -173,7 +173,7 @@ def evolve(
 
     def begin(key: Key, start: jax.Array) -> Carry:
         seller_key, node_key, key = jax.random.split(key, 3)
-        first = first_codes(seller_key, spec.num_sellers, start[0], len(names))
+        first = first_codes(seller_key, spec.num_listings, start[0], len(names))
         pool = first_codes(node_key, spec.num_nodes, start[1], len(codes))
         roles = deviations.roles_of(first, jnp.asarray(codes, jnp.int32)[pool])
         opening = market.init(key, hparams, data, None, roles).opening

@@ -16,8 +16,11 @@ from d2m_jax import cone
 from d2m_jax import ledger as books
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import Money
+from d2m_jax.core.choices import lookup
+from d2m_jax.core.money import money_type
 from d2m_jax.core.trees import choose
 from d2m_jax.core.types import Count, Key, Number
+from d2m_jax.incentives.peers import agreement_pay
 from d2m_jax.ledger import Layout, Ledger, Rules
 from d2m_jax.ledger.contents import round_content, verification_content
 from d2m_jax.ledger.rules import BPS
@@ -34,9 +37,9 @@ from d2m_jax.market.roles import ANYBODY, REQUEST_TAGS, Roles
 class AuctionGame(NamedTuple):
     """What one auction comes to."""
 
-    utility: jax.Array  # [U] int32: 1[win] (value - price) - what was burned, of both accounts
+    utility: jax.Array  # [U] units: 1[win] (value - price) - what was burned, of both accounts
     winner: jax.Array  # [] int32: who owns the account that wins, -1 nobody
-    price: jax.Array  # [] int32
+    price: jax.Array  # [] units
 
 
 def auction_game(
@@ -53,7 +56,7 @@ def auction_game(
 
     Args:
         key: consumed; order of the bids.
-        values: [U] int32; that of a second account is its owner's.
+        values: [U] units; that of a second account is its owner's.
         bids_bps: [U] int32, limit over value.
         conduct: [U] int32, codes of `Bidding`.
         rules: terms of the ledger; those of the format are set here.
@@ -62,7 +65,7 @@ def auction_game(
     """
     num = values.shape[0]
     layout, terms = Layout(num, 1, 1), in_format(rules, auction)
-    funds = jnp.full(num, 2**28 // num, jnp.int32)
+    funds = jnp.full(num, 2**28 // num, money_type())
     ledger = books.new_ledger(layout, buyer_funds=funds, seller_funds=0, node_funds=0)
     money = Money(
         buyer_values=tuple(values), buyer_shading_bps=tuple(bids_bps), buyer_conduct=tuple(conduct)
@@ -74,7 +77,7 @@ def auction_game(
     owner = owners_of(conduct)
     worth = jnp.where(accounts == job.buyer, values[owner] - job.price, 0)
     worth += ledger.balances[layout.buyers] - funds  # without sellers the winner is paid back
-    utility = jnp.zeros(num, jnp.int32).at[owner].add(worth)
+    utility = jnp.zeros(num, worth.dtype).at[owner].add(worth)
     winner = jnp.where(job.buyer >= 0, owner[job.buyer], books.NOBODY)
     return AuctionGame(utility, winner, job.price)
 
@@ -82,13 +85,13 @@ def auction_game(
 class NodeGame(NamedTuple):
     """Payoffs of nodes, [C] each, and how the disputes ended, if there were any."""
 
-    money: jax.Array  # int32, rewards minus slashed stake
+    money: jax.Array  # units, rewards minus slashed stake
     executed: jax.Array  # int32, executions really computed
     wins: jax.Array  # int32, votes for a wrong result that was accepted, adaptive lies included
     seats: jax.Array  # int32, units of work in which the node sat and was judged
     disputed: jax.Array  # [] int32, units
     upheld: jax.Array  # [] int32, units whose result was overturned
-    buyer: jax.Array  # [] int32, what the buyer gains by the disputes
+    buyer: jax.Array  # [] units, what the buyer gains by the disputes
 
 
 def node_game(
@@ -105,6 +108,7 @@ def node_game(
     dispute: Dispute = revote,
     savings: Count = 0,
     votes_on_metric: bool = True,
+    false_dispute: Number = 0.0,
 ) -> NodeGame:
     """What compute nodes earn in one job, by the real vote and the real ledger, without learning.
 
@@ -128,6 +132,7 @@ def node_game(
         dispute: what decides about a wrong result, its numbers bound.
         savings: of every node, beside its stake; a challenger pays its bond out of them.
         votes_on_metric: static; without, the true metric is there for nothing.
+        false_dispute: probability that the buyer disputes a job in which all is right.
 
     Returns:
         `NodeGame`.
@@ -136,11 +141,12 @@ def node_game(
     layout = Layout(1, 1, num_nodes, num_units=num_rounds + 1)
     free = dataclasses.replace(
         rules,
-        **{name: jnp.int32(value) for name, value in FREE.items()},
+        **{name: jnp.full_like(getattr(rules, name), value) for name, value in FREE.items()},
         num_rounds=jnp.int32(num_rounds),
-        node_stake=jnp.int32(stake),
+        node_stake=jnp.asarray(stake, rules.node_stake.dtype),
     )
     vote_key, notice_key, again_key = jax.random.split(key, 3)
+    lie_key = jax.random.fold_in(notice_key, 1)
     ledger, start = _matched(layout, free, price, stake, jnp.asarray(stake) + savings, behaviour)
 
     def decide(key: Key, ledger: Ledger, params: cone.ConeParams) -> cone.Consensus:
@@ -172,8 +178,8 @@ def node_game(
         honest=behaviour == Behaviour.HONEST,
         loser=jnp.int32(0),  # the buyer
         vigilance=vigilance,
-        false_dispute=0.0,
-        lots=(jax.random.uniform(notice_key), jnp.float32(1)),
+        false_dispute=false_dispute,
+        lots=(jax.random.uniform(notice_key), jax.random.uniform(lie_key)),
         again=lambda key, ledger: decide(key, ledger, larger),
         content=lambda unit, accepted: _content(ledger, free, unit),
         block_time=params.t_block,
@@ -263,32 +269,80 @@ def watch_game(
     cost: Number,
     gain: Number,
     loss: Number,
-    watchers: int,
+    watchers: Count,
     units: int,
+    scheme: str | jax.Array = "first",
+    accounts: Count = 1,
+    most: int = 0,
 ) -> WatchGame:
     """Whether it pays to recompute what the others may recompute as well, unit by unit.
 
     A unit has a planted error with probability `planted`, else a real lie with probability
-    `lying`. Every watcher looks at it with its own probability; of those that look, the first in a
-    random order finds what is wrong and has the prize.
+    `lying`. Every watcher looks at it with its own probability. How it is paid is the scheme:
+    "first", the first of those that look, in a random order, has the prize of a wrong unit;
+    "jackpot", each of k has prize / 2^(k - 1); "peer", all verdicts are held against those of the
+    next watcher, and the prize is the scale of `peers.agreement_pay`.
 
     Args:
         key: consumed.
         own: probability with which this watcher looks.
         others: probability of each other one.
         lying, planted, prize, cost, gain, loss: see `incentives/watching.py`.
-        watchers: static, h.
+        watchers: h; at least two under "peer".
         units: static.
+        scheme: one of `WATCH_PAYS`, or its place there, which is not to be batched.
+        accounts: names under which this watcher claims what it has looked at once.
+        most: static, at least h, where h is traced.
+
+    Raises:
+        ValueError: an unknown scheme.
     """
+    schemes = list(WATCH_PAYS.values())
+    if isinstance(scheme, str):
+        schemes = [lookup(WATCH_PAYS, scheme, "scheme of pay for watchers")]
+    seats = most or int(watchers)
     kinds, looks, order = jax.random.split(key, 3)
     u = jax.random.uniform(kinds, (units, 2))
     is_planted = u[:, 0] < planted
     is_lie = ~is_planted & (u[:, 1] < lying)
-    chance = jnp.full(watchers, others, jnp.float32).at[0].set(own)
-    looking = jax.random.uniform(looks, (units, watchers)) < chance[None]
-    rank = jnp.where(looking, jax.random.uniform(order, (units, watchers)), 2.0)
-    first = looking[:, 0] & (rank.argmin(1) == 0)
+    chance = jnp.full(seats, others, jnp.float32).at[0].set(own)
+    chance = jnp.where(jnp.arange(seats) < watchers, chance, 0.0)
+    looking = jax.random.uniform(looks, (units, seats)) < chance[None]
     found = looking.any(1)
-    paid = jnp.where(first & (is_planted | is_lie), prize, 0.0) - cost * looking[:, 0]
+    code = 0 if isinstance(scheme, str) else scheme
+    prizes = jax.lax.switch(code, schemes, order, looking, is_planted | is_lie, accounts)
+    paid = prize * prizes - cost * looking[:, 0].mean(dtype=jnp.float32)
     to_liar = jnp.where(is_lie, jnp.where(found, -loss, gain), 0.0)
-    return WatchGame(paid.mean(), (is_lie & ~found).mean(dtype=jnp.float32), to_liar.mean())
+    return WatchGame(paid, (is_lie & ~found).mean(dtype=jnp.float32), to_liar.mean())
+
+
+def _first_finder(key: Key, looking: jax.Array, is_wrong: jax.Array, accounts: Count) -> jax.Array:
+    """[] prizes per unit of watcher 0: those of the units in which it stands first."""
+    place = jax.random.uniform(key, looking.shape)
+    best = 1.0 - (1.0 - place[:, 0]) ** (1.0 / jnp.asarray(accounts, jnp.float32))
+    place = place.at[:, 0].set(best)  # of so many names
+    rank = jnp.where(looking, place, 2.0)
+    first = looking[:, 0] & (rank.argmin(1) == 0)
+    return (first & is_wrong).mean(dtype=jnp.float32)
+
+
+def _jackpot(key: Key, looking: jax.Array, is_wrong: jax.Array, accounts: Count) -> jax.Array:
+    """[] prizes per unit of watcher 0: half as much for each who found it, too."""
+    del key
+    names = jnp.asarray(accounts, jnp.float32)
+    finders = looking.sum(1, dtype=jnp.float32) + names - 1.0
+    each = names * 2.0 ** (1.0 - finders)
+    return jnp.where(looking[:, 0] & is_wrong, each, 0.0).mean()
+
+
+def _peer(key: Key, looking: jax.Array, is_wrong: jax.Array, accounts: Count) -> jax.Array:
+    """[] score of watcher 0 against its peer; who has not looked says that all is right.
+
+    Names of one owner are one here: who is matched with itself is not played.
+    """
+    del key, accounts
+    said = (looking & is_wrong[:, None]).astype(jnp.int32)
+    return agreement_pay(said[:, 0], said[:, 1], jnp.eye(2, dtype=bool))
+
+
+WATCH_PAYS = {"first": _first_finder, "jackpot": _jackpot, "peer": _peer}

@@ -1,6 +1,7 @@
 """A round of a market disputed literally: real updates, real trees, two sides that halve.
 
-The slow twin of `market/disputes.py::bisection`. Read first: `literal.py`, `court/players.py`.
+The slow twin of `market/disputes.py::bisection`. `literal_work` is what a contract tries. Read
+first: `literal.py`, `court/players.py`.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,12 @@ from d2m_jax.cone import Behaviour
 from d2m_jax.config.hparams import HParams
 from d2m_jax.core.choices import label
 from d2m_jax.court import game
+from d2m_jax.court.plans import SELLERS, JobWork, Sizes, job_work
 from d2m_jax.court.players import Played, Player, play_case
 from d2m_jax.court.rounds import fixed, model_of, round_work
-from d2m_jax.court.steps import Run, Work, run
+from d2m_jax.court.steps import ONE, Run, Work, run
 from d2m_jax.data import FederatedData
+from d2m_jax.ledger import Verdict
 from d2m_jax.market.apply import rate_of
 from d2m_jax.market.engine import Market
 from d2m_jax.market.state import MarketState
@@ -90,6 +93,50 @@ def literal_dispute(market: Market) -> Callable[..., LiteralDispute]:
         return LiteralDispute(played, right, theta)
 
     return play
+
+
+class LiteralWork(NamedTuple):
+    """A real round as the first unit of a job that a market's court can try."""
+
+    job: JobWork  # the round, and a verification
+    sizes: Sizes
+    told: dict[int, int]  # what the steps for the pool write in the round
+
+
+def literal_work(market: Market) -> Callable[..., LiteralWork]:
+    """Returns `(state, hparams, data, num_sellers=N, num_examples=1) -> LiteralWork`, on the host.
+
+    The sellers deliver as in `literal_dispute`; who has delivered is accepted. Whoever runs it
+    (`court.plans.run_unit`) has the checkpoints of the round, and with them a content for the
+    votes, and a claim before the court.
+
+    Args:
+        market: as for `literal_dispute`; its `num_sellers` first sellers have a word of their own.
+    """
+    spec, parts, deliver = market.spec, market.parts, deliverer(market)
+
+    def prepare(
+        state: MarketState,
+        hparams: HParams,
+        data: FederatedData,
+        num_sellers: int | None = None,
+        num_examples: int = 1,
+    ) -> LiteralWork:
+        check(hparams)
+        rows, sellers, _ = (np.asarray(x) for x in deliver(state, hparams, data))
+        delivered = np.isfinite(rows).all(1)
+        used = rows[delivered]
+        number = market.layout.num_sellers if num_sellers is None else num_sellers
+        sizes = Sizes(number, used.shape[0], used.shape[1], num_examples)
+        trim = _trim(spec.aggregator, len(used), int(hparams.tolerated_f))
+        rate = round(float(rate_of(parts, hparams, state.round)) * ONE)
+        job = job_work(sizes, fixed(np.asarray(state.learning.theta)), [rate], trim)
+        told = dict(enumerate(fixed(used), sizes.updates))
+        known = (int(seller) for seller in sellers[delivered])
+        told |= {SELLERS + seller: Verdict.ACCEPTED for seller in known if seller < number}
+        return LiteralWork(job, sizes, told)
+
+    return prepare
 
 
 def check(hparams: HParams) -> None:

@@ -46,7 +46,12 @@ class Markets:
     def __init__(self, stage: Stage, config: Config, hparams: HParams):
         self.progress, self.settings = stage.progress, stage.settings
         data_dir = self.settings.data_dir
-        dataset, self.data = load_world(config.data, config.spec.num_sellers, data_dir)
+        dataset, self.data = load_world(
+            config.data,
+            config.spec.num_sellers,
+            data_dir,
+            unit_slots=config.spec.unit_slots,
+        )
         self.num = config.spec.num_sellers
         self.names = [*self.settings.strategies, "false_size"]
         market = make_market(config.spec, dataset)

@@ -1,5 +1,6 @@
 """What a best-response audit is asked for, apart from the configuration. No game in here."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ class Settings(NamedTuple):
     """With the configuration all that the rows of an audit depend on."""
 
     data_dir: str | None  # folder of the official archives
-    strategies: list[str]  # of a seller: half_effort or names of attacks
+    strategies: list[str]  # of a seller: half_effort, attacks; of units: ways to hold data
     crowd: list[str]  # what the random others do
     coalitions: list[int]  # sizes of coalitions of sellers
     worlds: int  # seeds of whole markets
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     generations: int  # of their training
     candidates: int  # of a generation
     restarts: int  # of the training
+    measures: Sequence[str] = ()  # of work, in the audit of effort
 
 
 class Stage(NamedTuple):

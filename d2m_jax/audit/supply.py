@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.config.hparams import HParams
-from d2m_jax.core.money import mul_bps
+from d2m_jax.core.money import mul_bps, total
 from d2m_jax.core.types import Key
 from d2m_jax.ledger import Phase
 from d2m_jax.market.auction import enrol
@@ -25,8 +25,8 @@ class Blocking(NamedTuple):
 
     starved: jax.Array  # [] bool, the rival's auction ended without sellers or nodes
     won: jax.Array  # [] int32, jobs of the blocker that found both
-    tied_up: jax.Array  # [] int32 units, what these jobs cost unless they are refunded
-    lost: jax.Array  # [] int32 units, for work: not even a missed tau brings them back
+    tied_up: jax.Array  # [] units, what these jobs cost unless they are refunded
+    lost: jax.Array  # [] units, for work: not even a missed tau brings them back
 
 
 def block_supply(market: Market, key: Key, hparams: HParams) -> Blocking:
@@ -42,16 +42,16 @@ def block_supply(market: Market, key: Key, hparams: HParams) -> Blocking:
             `money.seller_ask` for how little it works.
     """
     spec, rules = market.spec, market.parts.rules(hparams)
-    nobody = jnp.zeros(spec.num_sellers, bool)
+    nobody = jnp.zeros(spec.num_listings, bool)
     roles = Roles(
         byzantine=nobody,
         tag_liar=nobody,
         stranger=nobody,
         behaviour=jnp.zeros(spec.num_nodes, jnp.int32),
-        holds=jnp.full(spec.num_sellers, ALL_TAGS, jnp.int32),
+        holds=jnp.full(spec.num_listings, ALL_TAGS, jnp.int32),
     )
     ledger = first_ledger(market.layout, hparams.money)
-    sizes = jnp.ones(spec.num_sellers, jnp.int32)
+    sizes = jnp.ones(spec.num_listings, jnp.int32)
     ledger = enrol(ledger, rules, market.layout, hparams.money, roles, sizes)
     jobs = sell(market.parts, key, ledger, hparams)[0].jobs
     work = mul_bps(jobs.seller_pool, rules.work_bps)
@@ -59,8 +59,8 @@ def block_supply(market: Market, key: Key, hparams: HParams) -> Blocking:
     return Blocking(
         starved=jobs.phase[-1] == Phase.ABORTED,
         won=works.sum(dtype=jnp.int32),
-        tied_up=jnp.where(works, jobs.price[:-1], 0).sum(dtype=jnp.int32),
-        lost=jnp.where(works, (jobs.compute_pool + work)[:-1], 0).sum(dtype=jnp.int32),
+        tied_up=total(jnp.where(works, jobs.price[:-1], 0)),
+        lost=total(jnp.where(works, (jobs.compute_pool + work)[:-1], 0)),
     )
 
 

@@ -211,12 +211,14 @@ def print_fit(folder: pathlib.Path) -> None:
         from contracts.batching import proof_gas, round_of
         from contracts.chain import compile_all
         from contracts.gas import ESTIMATES, fit, measure
+        from contracts.gas_court import measure_cases
     except ImportError as error:
         raise ValueError(
             f"--fit needs the contracts of the checkout and the extra `evm` of pyproject.toml: "
             f"{error}"
         ) from error
-    rows = measure(compile_all())
+    codes = compile_all()
+    rows = measure(codes) + measure_cases(codes)
     table = fit(rows)
     measured = [{"action": r.action, "job": r.job, **r.size._asdict(), "gas": r.gas} for r in rows]
     pd.DataFrame(measured).to_csv(folder / "measured.csv", index=False)

@@ -3,6 +3,7 @@
     d2m run --config=configs/digits.py        a market, from the auction to its account
     d2m sweep --config=FILE --out=DIR         thousands of markets
     d2m report DIR                            one page of a sweep, or of a market
+    d2m reproduce --quick                     the paper's results again, held to bands
     d2m audit                                 does honesty pay?
     d2m evolve                                strategies that spread where they pay
     d2m study                                 errors and costs of CONE's stop rules
@@ -23,6 +24,7 @@ COMMANDS = {  # name -> module of d2m_jax.cli, imported when it is asked for
     "run": "run_market",
     "sweep": "sweep",
     "report": "report",
+    "reproduce": "reproduce",
     "audit": "best_response",
     "evolve": "evolve",
     "study": "cone_study",

@@ -29,8 +29,9 @@ from d2m_jax.cli.own_file import FILE_CONFIG, configure_file
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.parsing import Config
 from d2m_jax.data import Dataset, FederatedData
-from d2m_jax.market import MarketOutcome, collect, compiled, load_world
+from d2m_jax.market import MarketOutcome, collect, load_world
 from d2m_jax.market.collect import Compiled, OnChunk
+from d2m_jax.market.programs import start, trace
 from d2m_jax.report import Saved
 
 CONFIG = "configs/digits.py"
@@ -68,6 +69,10 @@ def define(values: flags.FlagValues) -> None:
     )  # fmt: skip
     for name, help_text in (
         ("visibility", "print who may see what"),
+        (
+            "plots",
+            "draw four plots as PNG files; `d2m report` makes an interactive page of any run",
+        ),
         ("tensorboard", "write TensorBoard files into the results folder"),
         ("wandb", "write an offline run of Weights & Biases into the results folder"),
     ):
@@ -102,7 +107,7 @@ def run(call: door.Call) -> None:
 
 
 def prepare(call: door.Call) -> World:
-    """Reads the configuration and the data, and traces the programs: nothing is computed yet.
+    """Reads the configuration and the data, traces the programs and begins to compile them.
 
     Raises:
         ValueError: whatever is wrong, as one sentence.
@@ -116,18 +121,21 @@ def prepare(call: door.Call) -> World:
         config = config._replace(seed=call.flags.seed)
     warnings = notes + validate(config.spec, config.hparams, config.data)
     dataset, data = load_world(
-        config.data, config.spec.num_sellers, paths.optional(call.flags.data_dir)
+        config.data,
+        config.spec.num_sellers,
+        paths.optional(call.flags.data_dir),
+        unit_slots=config.spec.unit_slots,
     )
     market = make_market(config.spec, dataset)
-    hparams, programs = market.numbers(config.hparams), compiled(market)
-    state = jax.eval_shape(market.init, jax.random.key(config.seed), hparams, data)
-    piece = jax.eval_shape(market.rounds, state, hparams, data)[1]  # finds what only a trace can
+    hparams = market.numbers(config.hparams)
+    traced = trace(market, jax.random.key(config.seed), hparams, data)
     name = report.results_name(str(call.file), call.overrides, config.seed)
     tree, path = report.config_tree(config), call.flags.out or name
     resume = report.is_unfinished(path) if call.flags.resume is None else call.flags.resume
     folder = report.open_results(path, tree, resume=resume, overwrite=True)
-    saved = report.restore(folder, report.tree_digest(tree), state, piece) if resume else None
-    return World(config, folder, dataset, data, programs, hparams, saved, warnings)
+    shapes = traced.state, traced.piece
+    saved = report.restore(folder, report.tree_digest(tree), *shapes) if resume else None
+    return World(config, folder, dataset, data, start(traced), hparams, saved, warnings)
 
 
 def introduce(call: door.Call, world: World) -> None:
@@ -201,4 +209,5 @@ def finish(call: door.Call, world: World, outcome: MarketOutcome) -> None:
     found = report.write_results(folder, config, outcome, market.layout, sizes, params, metric)
     holdings(world).to_csv(folder / "holdings.csv", index_label="seller")
     report.print_account(call.console, config, outcome, market.layout, metric)
-    report.write_plots(folder, config, outcome, found, metric)
+    if call.flags.plots:
+        report.write_plots(folder, config, outcome, found, metric)

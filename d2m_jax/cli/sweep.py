@@ -41,7 +41,8 @@ INTEGERS: flag_tables.Integers = {
     "process_id": (None, 0, "which of them this is, from 0"),
 }
 SWITCHES: flag_tables.Switches = {
-    "dry_run": "print the plan and an estimate, run nothing",
+    "dry_run": "print the plan, run nothing",
+    "estimate": "print the plan, compile, and say how long it will take; run nothing",
     "parties": "write tables of all sellers and nodes, too",
     "distributed": "find the other processes (Slurm, TPU pod)",
 }
@@ -85,8 +86,9 @@ def run(call: door.Call) -> int:
         sweep.print_plan(call.console, plan, done, folder)
     if not plan.keys:
         raise ValueError("nothing to run: every point is skipped")
-    if call.flags.dry_run:
+    if call.flags.estimate:
         sweep.print_estimate(call.console, plan, done, options)
+    if call.flags.dry_run or call.flags.estimate:
         return 0
     about = {"base": base, "file": str(call.file), "axes": plan.axes, "provenance": provenance()}
     facts = run_all(call.console, plan, folder, options, about, done)

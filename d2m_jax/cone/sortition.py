@@ -150,12 +150,14 @@ def lots_of(stake: jax.Array, eligible: jax.Array) -> jax.Array:
     """Lots of every node, `[C] int32`: whole multiples of a quantum of stake.
 
     `floor(stake / quantum)`, quantum = ceil(total eligible stake / `most_lots`). What is left over
-    votes for nobody; splitting can only leave more over. Assumes a total below 2^31.
+    votes for nobody; splitting can only leave more over. Assumes a total that fits the type of the
+    stakes.
     """
-    units = jnp.where(eligible, stake, 0).astype(jnp.int32)
+    units = jnp.where(eligible, stake, 0)
+    units = units if jnp.issubdtype(units.dtype, jnp.integer) else units.astype(jnp.int32)
     most = most_lots(eligible.shape[0])
-    quantum = jnp.maximum((units.sum(dtype=jnp.int32) - 1) // most + 1, 1)
-    return units // quantum
+    quantum = jnp.maximum((units.sum(dtype=units.dtype) - 1) // most + 1, 1)
+    return (units // quantum).astype(jnp.int32)
 
 
 def most_lots(num_nodes: int) -> int:

@@ -6,8 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from d2m_jax.config.forms import check_forms
-from d2m_jax.config.hparams import MARKET_RULES, PARTS, HParams, Money, Requests
+from d2m_jax.config.hparams import (
+    MARKET_RULES,
+    PARTS,
+    HParams,
+    Money,
+    Requests,
+    is_amount,
+)
 from d2m_jax.config.ranges import check_ranges, check_rule_names
+from d2m_jax.core.money import money_type
 
 
 def money_like(money: Money) -> Money:
@@ -16,10 +24,19 @@ def money_like(money: Money) -> Money:
     return Money(buyer_values=buyers, buyer_shading_bps=buyers, buyer_conduct=conduct)
 
 
+def type_of(path: Any, default: int | float) -> Any:
+    """The type of the array for the number at a path of `HParams`, by the type of its default."""
+    if not isinstance(default, int):
+        return jnp.dtype(jnp.float32)
+    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    return jnp.dtype(money_type() if is_amount(name) else jnp.int32)
+
+
 def as_arrays(hparams: HParams) -> HParams:
     """Types every number as its default is typed, so that 1 and 1.0 mean the same program.
 
-    Counts, flags and money become int32, the rest float32; the numbers of chosen parts are float32.
+    Counts and flags become int32, money `core.money.money_type`, the rest float32; the numbers of
+    chosen parts are float32.
 
     Raises:
         ValueError: a rule of the ledger that does not exist, or a number that is none; where all
@@ -36,11 +53,13 @@ def as_arrays(hparams: HParams) -> HParams:
     like = HParams(money=money, requests=requests, rules=rules, **named)
 
     def typed(path: Any, leaf: Any, default: int | float) -> jax.Array:
+        wanted = type_of(path, default)
         try:
-            return jnp.asarray(leaf, jnp.int32 if isinstance(default, int) else jnp.float32)
+            return jnp.asarray(leaf, wanted)
         except (TypeError, ValueError, OverflowError) as error:
             name = jax.tree_util.keystr(path, simple=True, separator=".")
-            kind = "an integer of 32 bits" if isinstance(default, int) else "a number"
+            bits = 8 * wanted.itemsize
+            kind = f"an integer of {bits} bits" if isinstance(default, int) else "a number"
             raise ValueError(f"{name} must be {kind}, not {leaf!r}") from error
 
     return jax.tree_util.tree_map_with_path(typed, hparams, like)

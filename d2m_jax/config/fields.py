@@ -13,6 +13,7 @@ from d2m_jax.cone import ConeParams
 from d2m_jax.config.hparams import PARTS, Conduct, HParams, Learning, Money, Privacy, Requests
 from d2m_jax.config.parsing import default_config
 from d2m_jax.config.population import Population
+from d2m_jax.config.shares import Shares
 from d2m_jax.config.spec import DataSpec, Spec
 from d2m_jax.core.choices import functions_of
 from d2m_jax.ledger import Rules
@@ -73,6 +74,8 @@ def shown(value: Any) -> str:
 def meaning(path: str) -> str:
     """What a field means; empty where the code does not say."""
     group, _, name = path.rpartition(".")
+    if name in Shares._fields:
+        return comments(Shares)[name]
     if group in CLASSES:
         return comments(CLASSES[group]).get(name, "")
     pieces = group.split(".")

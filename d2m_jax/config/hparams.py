@@ -13,6 +13,7 @@ from d2m_jax.cone import ConeParams
 from d2m_jax.config.population import Population
 from d2m_jax.core.types import Count, Number
 from d2m_jax.ledger import DEFAULT_RULES
+from d2m_jax.ledger.rules import AMOUNTS as RULES_IN_UNITS
 from d2m_jax.sampling import DefenceParams
 
 
@@ -30,6 +31,8 @@ class Learning(struct.PyTreeNode):
     weight_decay: Number = 0.0  # of the local steps
     drop_out: Number = 0.0  # probability that a sampled seller delivers nothing
     straggle: Number = 0.0  # probability that it finishes only some of its local steps
+    staleness: Number = 0.0  # an update d rounds late counts (1 + d)^-staleness, with spec.delay
+    delay_aversion: Number = 0.0  # who was d rounds late is drawn (1 + d)^-delay_aversion as often
     max_norm: Number = 1e6  # a longer update is refused before any rule sees it
 
 
@@ -49,6 +52,7 @@ class Conduct(struct.PyTreeNode):
     spoil: Number = 5.0  # an accepted wrong result steps by -spoil times the honest direction
     vigilance: Number = 1.0  # probability that a wrong acceptance is noticed and disputed
     size_lie_bps: Count = 10_000  # Byzantine sellers report this share of their real size
+    tolerated_openings: Count = 2  # that look false; a unit with more loses its deposit
     false_dispute: Number = 0.0  # probability that who loses by a right result disputes it
     withheld_metric: Number = 0.0  # probability that the buyer keeps its verdict examples back
     false_metric: Number = 1.0  # the metric that an accepted wrong verdict claims: 1 sells, 0 ruins
@@ -69,6 +73,18 @@ class Money(struct.PyTreeNode):
     seller_max_tau_bps: Count = 10_000  # highest threshold that they accept
 
 
+MONEY_IN_UNITS = (
+    *("buyer_values", "buyer_funds", "seller_funds", "node_funds"),
+    *("seller_stake", "node_stake", "seller_ask"),
+)
+
+
+def is_amount(name: str) -> bool:
+    """Whether a number, `money.buyer_values.0` or `rules.reserve`, is in units of money."""
+    group, field, *_ = [*name.split("."), ""]
+    return field in {"money": MONEY_IN_UNITS, "rules": RULES_IN_UNITS}.get(group, ())
+
+
 class Requests(struct.PyTreeNode):
     """What each job asks for, with `spec.num_jobs` above 1; what is empty follows from the spec."""
 
@@ -83,6 +99,8 @@ PARTS = (  # fields of `HParams` that hold the numbers of a chosen part
     "schedule",
     "aggregator",
     "sampler",
+    "availability",
+    "delay",
     "contribution",
     "payment",
     "auction",
@@ -114,6 +132,8 @@ class HParams(struct.PyTreeNode):
     schedule: Numbers = dataclasses.field(default_factory=dict)  # of spec.attack_schedule
     aggregator: Numbers = dataclasses.field(default_factory=dict)
     sampler: Numbers = dataclasses.field(default_factory=dict)
+    availability: Numbers = dataclasses.field(default_factory=dict)
+    delay: Numbers = dataclasses.field(default_factory=dict)
     contribution: Numbers = dataclasses.field(default_factory=dict)
     payment: Numbers = dataclasses.field(default_factory=dict)
     auction: Numbers = dataclasses.field(default_factory=dict)

@@ -4,7 +4,8 @@ A configuration has four parts: `data` (DataSpec), `spec` (Spec), `hparams` (HPa
 `seed`. Files in `configs/` call `default_config` with what they change; scripts let any field be
 overridden on the command line. The numbers of every part stand under its name
 (`hparams.attack.alie.z`), those of an own part under the name of its function, so that a part and
-its numbers can be chosen together; only those of the chosen one reach `HParams`.
+its numbers can be chosen together; only those of the chosen one reach `HParams`. Shares of bad
+parties (`hparams.population.byzantine_share`, see `shares.py`) reach it as counts.
 """
 
 import dataclasses
@@ -15,11 +16,13 @@ from typing import Any, NamedTuple, TypeVar
 from ml_collections import ConfigDict
 
 from d2m_jax.config.hparams import HParams
+from d2m_jax.config.shares import Shares, as_counts
 from d2m_jax.config.spec import DataSpec, Spec
 from d2m_jax.core.choices import digest, is_own, label
 from d2m_jax.market.choices import CHOICES, part_numbers
 
 T = TypeVar("T")
+PLAIN = (int, float, str, bool, type(None))  # most leaves: not looked at twice
 
 
 @functools.cache
@@ -53,6 +56,8 @@ def to_dict(value: Any) -> Any:
 
     Two configurations are the same exactly when their dictionaries are.
     """
+    if type(value) in PLAIN:
+        return value
     if is_own(value):
         return {"own": label(value), "digest": digest(value)}
     fields = _fields(value)
@@ -83,6 +88,7 @@ def default_config(
     """
     defaults: dict[str, Any] = dict(vars(Spec()))
     numbers = {**to_dict(HParams()), **all_numbers({**defaults, **(spec or {})})}
+    numbers["population"] |= Shares()._asdict()
     config = ConfigDict(
         {"data": dict(vars(DataSpec())), "spec": defaults, "hparams": numbers, "seed": seed}
     )
@@ -125,13 +131,15 @@ def parse_config(config: ConfigDict | Mapping[str, Any]) -> Config:
     """A configuration as typed structs, with the numbers of the named attack, schedule and rule.
 
     Raises:
-        ValueError: an unknown field, or a seed that is no int32 from 0.
+        ValueError: an unknown field, a seed that is no int32 from 0, or a share that cannot be.
     """
     tree = config.to_dict() if isinstance(config, ConfigDict) else config
     if not 0 <= int(tree["seed"]) < 2**31:
         raise ValueError(f"seed must lie in [0, 2**31 - 1], not {tree['seed']}")
     spec = _build(Spec(), tree["spec"], "spec")
     given = dict(tree["hparams"])
+    if "population" in given:
+        given["population"] = as_counts(given["population"], vars(spec))
     for field, choice in CHOICES.items():
         if choice.numbers is not None:
             value = getattr(spec, field)
@@ -147,6 +155,8 @@ def parse_config(config: ConfigDict | Mapping[str, Any]) -> Config:
 
 def _build(default: T, tree: Mapping[str, Any], path: str) -> T:
     """The struct `default` with the fields of `tree`, recursively."""
+    if type(default) in PLAIN:
+        return tree  # type: ignore[return-value]
     fields = _fields(default)
     if fields is None:
         if isinstance(default, tuple):

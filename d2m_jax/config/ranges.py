@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 
-from d2m_jax.config.hparams import MARKET_RULES, HParams
+from d2m_jax.config.hparams import MARKET_RULES, HParams, is_amount
 from d2m_jax.core.choices import lookup
+from d2m_jax.core.money import INT_MAX, largest
 from d2m_jax.core.rows import MAX_NORM
-from d2m_jax.ledger.state import INT_MAX
 
 _MAX_FLOAT = 3e38  # of float32
 RANGES: dict[str, tuple[float, float]] = {
@@ -23,6 +23,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "learning.weight_decay": (0, 1e6),
     "learning.drop_out": (0, 1),
     "learning.straggle": (0, 1),
+    "learning.staleness": (0, 100),
+    "learning.delay_aversion": (0, 100),
+    "availability.share": (0, 1),
+    "availability.period": (1e-6, 1e6),
+    "availability.spread": (0, 1e6),
+    "delay.rounds": (0, 2**10),
+    "delay.mean": (0, 1e6),
+    "delay.spread": (0, 10),
     "tolerated_f": (-1, INT_MAX),
     "learning.max_norm": (1e-30, MAX_NORM),
     "privacy.clip": (1e-30, 1e6),
@@ -36,6 +44,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "conduct.withheld_metric": (0, 1),
     "conduct.false_metric": (0, 1),
     "conduct.size_lie_bps": (1, 200_000),
+    "conduct.tolerated_openings": (0, INT_MAX),
     "dispute.watchers": (0, 1e6),
     "dispute.watching": (0, 1),
     "dispute.censorship": (0, 0.999),
@@ -96,8 +105,9 @@ def check_number(name: str, leaf: Any) -> None:
     """Raises a ValueError unless the number called `name` may have this value."""
     if isinstance(leaf, str) or not math.isfinite(leaf) or abs(leaf) > _MAX_FLOAT:
         raise ValueError(f"{name} must be a finite number, not {leaf!r}")
-    if isinstance(leaf, int) and abs(leaf) > INT_MAX:
-        raise ValueError(f"{name} must fit into 32 bits, not {leaf}")
+    most = largest() if is_amount(name) else INT_MAX
+    if isinstance(leaf, int) and abs(leaf) > most:
+        raise ValueError(f"{name} must fit into {most.bit_length() + 1} bits, not {leaf}")
     low, top = RANGES.get(name, (-math.inf, math.inf))
     if not low <= leaf <= top:
         raise ValueError(f"{name} must lie in [{low:g}, {top:g}], not {leaf}")

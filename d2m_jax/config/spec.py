@@ -20,8 +20,10 @@ class DataSpec:
     classes_per_seller: int = 2  # of the shard partition
     gamma: float = 0.5  # share of iid samples of the gamma-similarity partition
     sigma: float = 1.0  # spread of log sizes of the log-normal partition
-    num_validation: int = 200  # buyer's examples: half for the defence, half for the verdict
+    num_validation: int = 200  # buyer's examples, some for the defence, the rest for the verdict
+    correction_share: float = 0.5  # share of them that the defence sees; 0: it sees none
     min_samples: int = 10  # every seller gets at least so many
+    unit_size: int = 0  # examples of a unit, with spec.selling units; 0: all held over num_units
     num_root: int = 0  # trusted root examples (FLTrust)
     max_train: int = 0  # use at most so many training examples; 0 takes all
     seed: int = 0  # of the split, apart from the seed of the run
@@ -34,16 +36,22 @@ class Spec:
     model: Choice = "mlp"  # what is learnt: a name from tasks.MODELS, or a Task
     metric: Choice = "default"  # held against tau: the model's own, or one of tasks.METRICS
     num_jobs: int = 1  # side by side on one ledger, all of the same task; see docs/jobs.md
-    num_sellers: int = 20  # N
-    num_sampled: int = 10  # sellers that train in a round
+    num_sellers: int = 20  # N, owners of data
+    selling: str = "accounts"  # what is drawn, clipped, remembered and paid: accounts | units
+    num_units: int = 64  # slots for bonded units, N with selling units; see docs/incentives.md
+    openings: int = 10  # examples of each unit that it has to show; 0: none
+    num_sampled: int = 10  # sellers, or units, that train in a round
     num_rounds: int = 100  # of training
     eval_every: int = 10  # rounds between test evaluations; divides num_rounds
     batch_size: int = 32  # examples of a seller in a local step
     local_steps: int = 1  # of a sampled seller in a round
     client_momentum: Choice = "none"  # none | ema | heavy_ball
     scaffold: bool = False  # control variates against drift between sellers, [N, D] more memory
+    availability: Choice = "always"  # who can be drawn in a round, see sellers.AVAILABILITIES
+    delay: Choice = "none"  # how late updates are, see sellers.DELAYS
+    max_delay: int = 10  # rounds that an update may be late; so many models are kept, with a delay
     server_optimizer: Choice = "sgd"  # see SERVER_OPTIMIZERS
-    sampler: Choice = "corrected_osmd"  # uniform | osmd | mabs | vrb | corrected_osmd
+    sampler: Choice = "corrected_osmd"  # see SAMPLERS
     aggregator: Choice = "own"  # the sampler's own aggregate, or a name from AGGREGATORS
     pre_aggregators: tuple[Choice, ...] = ()  # before the aggregator, see PRE_AGGREGATORS
     preset: str = "paper"  # definition of the rules where the literature disagrees
@@ -64,3 +72,13 @@ class Spec:
     sortition: Choice = "uniform"  # how nodes are drawn, see cone.SORTITIONS
     dispute: Choice = "revote"  # what decides about a wrong result, see market.DISPUTES
     rice: bool = True  # per-set salt that stops free-loading nodes
+
+    @property
+    def num_listings(self) -> int:
+        """N, what the market sees as its sellers: accounts, or units whoever owns them."""
+        return self.unit_slots or self.num_sellers
+
+    @property
+    def unit_slots(self) -> int:
+        """Slots for bonded units; 0 where accounts sell."""
+        return self.num_units if self.selling == "units" else 0

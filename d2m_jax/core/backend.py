@@ -4,9 +4,17 @@ Not here: the code that is chosen (`tasks/`, `sellers/`, `aggregation/order_stat
 Figures: `benchmarks/models.py`, `benchmarks/vs_byzfl.py`, `benchmarks/sweep.py`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+
+# Options of XLA's compiler for a CPU. Its newer emitters of fused loops and LLVM's optimisation are
+# three quarters of the compilation of a market (docs/speed.md); in all tested runs no whole number
+# differs without them.
+QUICKEST: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+}
 
 
 class Choices(NamedTuple):
@@ -56,3 +64,21 @@ def choices(backend: str | None = None) -> Choices:
         backend: "cpu", "gpu" or "tpu"; anything but a CPU is treated as a GPU.
     """
     return _CPU if (backend or jax.default_backend()) == "cpu" else _GPU
+
+
+def compile_with(lowered: jax.stages.Lowered, options: dict[str, Any] | None) -> Any:
+    """Compiles with these options; on a device for which they are not made, or by an XLA that does
+    not know them, as usual.
+
+    Args:
+        lowered: `jax.jit(function).lower(...)`.
+        options: of XLA's compiler; None for none.
+    """
+    if not options or not choices().quick_compile:
+        return lowered.compile()
+    try:
+        return lowered.compile(options)
+    except RuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()

@@ -180,12 +180,19 @@ def functions_of(part: Any) -> Iterator[Callable[..., Any]]:
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    return _kept_signature(fn) if isinstance(fn, types.FunctionType) else _read_signature(fn)
+
+
+def _read_signature(fn: Callable[..., Any]) -> inspect.Signature | None:
     for evaluate in (True, False):
         try:
             return inspect.signature(fn, eval_str=evaluate)
         except (ValueError, TypeError, NameError):  # a built-in, or a name that is not there
             continue
     return None
+
+
+_kept_signature = functools.lru_cache(512)(_read_signature)  # a sweep asks for every point
 
 
 def _keywords(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

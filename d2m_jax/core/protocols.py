@@ -22,7 +22,7 @@ class RuleFn(Protocol):
             f: rows that may be Byzantine.
             given: nothing.
             numbers: `mask=None` `[S]` bool, what the rule uses (`key`, `root`, `losses`,
-                `losses_of`, `layers`) and its own numbers.
+                `losses_of`, `outputs_of`, `layers`) and its own numbers.
         """
 
 
@@ -31,6 +31,13 @@ class LossesOf(Protocol):
 
     def __call__(self, updates: jax.Array, /) -> jax.Array:
         """Losses `[K]` for updates `[K, D]`; it has a gradient."""
+
+
+class OutputsOf(Protocol):
+    """What the model says of random inputs after a step along each of some updates."""
+
+    def __call__(self, updates: jax.Array, /) -> jax.Array:
+        """Logits `[K, B, L]` on B random inputs for updates `[K, D]`."""
 
 
 class InitMemory(Protocol):
@@ -66,7 +73,8 @@ class Apply(Protocol):
             given: nothing.
             numbers: `indices [S]`, `key`, `root [D]`, `losses [S]` and the function `losses_of`, of
                 which a rule must be given those in its `uses`; `layers`, sizes that sum to D,
-                for rules that tell layers apart; and numbers of the rule.
+                for rules that tell layers apart; `outputs_of`, on random inputs; and numbers of
+                the rule.
         """
 
 

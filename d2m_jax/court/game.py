@@ -16,6 +16,7 @@ from d2m_jax.court.tree import Word, fold, pair, word
 from d2m_jax.ledger.codes import Reason
 
 EMPTY = bytes(32)
+NOBODY = 0  # owner of the claim that stands by right
 PLAY, JUDGE, OVER = 1, 2, 3  # stages of a duel
 A, B = 0, 1  # its sides
 
@@ -42,11 +43,14 @@ class Case(NamedTuple):
     running: int = 0  # duels
     waiting: int = 0  # number of the claim without an opponent, 0: none
     winner: int = 0  # number of the claim that won
-    closed: bool = False
+    closed: int = -1  # block in which it was closed
 
 
 class Claim(NamedTuple):
-    """Somebody's word on all checkpoints of a unit."""
+    """Somebody's word on all checkpoints of a unit.
+
+    The claim that stands by right has no owner and no bond; of its tree only the root is known.
+    """
 
     case: Word
     owner: int
@@ -54,6 +58,11 @@ class Claim(NamedTuple):
     right: Word
     result: Word  # last leaf
     bond: int  # what is left of it
+
+    @property
+    def root(self) -> Word:
+        """Of its tree."""
+        return self.left if self.owner == NOBODY else pair(self.left, self.right)
 
 
 class Duel(NamedTuple):
@@ -112,6 +121,17 @@ def case_id(start: Word, program: Word, depth: int, memory: int, label: Word) ->
     return hashlib.sha256(parts).digest()
 
 
+def case_for(
+    start: Word, program: Word, depth: int, memory: int, label: Word, root: Word, opener: int
+) -> Word:
+    """The name of a case in which a claim stands by right: longer, so never that of another case.
+
+    It holds who opened it: nobody can open the case of a market before the market does.
+    """
+    parts = start + program + word(depth) + word(memory) + label + root + address(opener)
+    return hashlib.sha256(parts).digest()
+
+
 def promise(case: Word, root: Word, owner: Word, salt: Word) -> Word:
     """What a claimant commits to before it shows its root, so that nobody can copy it first."""
     return hashlib.sha256(case + root + owner + salt).digest()
@@ -146,6 +166,37 @@ def open_case(
         return court, Reason.ALREADY_DONE
     cases = {**court.cases, name: Case(start, program, depth, memory)}
     return court._replace(cases=cases), Reason.OK
+
+
+def open_for(
+    court: Court,
+    opener: int,
+    start: Word,
+    program: Word,
+    depth: int,
+    memory: int,
+    label: Word,
+    root: Word,
+) -> Result:
+    """Opens a case in which a claim of this root stands by right: what a vote has accepted.
+
+    It costs no bond, and earns none. Its window runs from now; nobody has shown that it begins with
+    the start, so a duel may end at the first leaf. Anybody may open cases, each in its own name.
+
+    Checks, in order: BAD_VALUE (a tree that is too deep, no root), ALREADY_DONE.
+    """
+    name = case_for(start, program, depth, memory, label, root, opener)
+    if not (1 <= depth <= MAX_DEPTH and 1 <= memory <= MAX_MEMORY) or root == EMPTY:
+        return court, Reason.BAD_VALUE
+    if name in court.cases:
+        return court, Reason.ALREADY_DONE
+    standing = Claim(name, NOBODY, root, EMPTY, EMPTY, 0)
+    court = court._replace(
+        claims=(*court.claims, standing),
+        cases={**court.cases, name: Case(start, program, depth, memory, since=court.block)},
+        roots=court.roots | {(name, root)},
+    )
+    return _match(court, len(court.claims)), Reason.OK
 
 
 def commit(court: Court, digest: Word) -> Result:
@@ -187,7 +238,7 @@ def claim(
     about, root = court.cases.get(case), pair(left, right)
     if about is None:
         return court, Reason.UNKNOWN_JOB
-    if about.closed:
+    if about.closed >= 0:
         return court, Reason.WRONG_PHASE
     if about.since >= 0 and court.block - about.since > court.terms.window:
         return court, Reason.TOO_LATE
@@ -273,7 +324,8 @@ def judge(
 
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (not JUDGE), TOO_LATE, BAD_VALUE (not the checkpoint
     before the step, not the step of the program, a witness that does not belong to it, a step that
-    makes no sense), TOO_EARLY (the pool has not decided).
+    makes no sense), TOO_EARLY (the pool has not decided). Where the first leaf is in question it is
+    the start, and nothing needs to be shown.
 
     Args:
         court: before.
@@ -294,10 +346,13 @@ def judge(
     if court.block - now.since > court.terms.judging:
         return court, Reason.TOO_LATE
     case, at = court.case_of(now), now.place - 1
+    if now.place == 0:
+        right = case.start
+        return _end(court, duel, (now.left == right, now.right == right), actor), Reason.OK
     sides = [court.claims[number - 1] for number in now.claims]
     if not (
         len(proof) == len(step_proof) == case.depth
-        and fold(checkpoint, at, proof) in [pair(side.left, side.right) for side in sides]
+        and fold(checkpoint, at, proof) in [side.root for side in sides]
         and fold(step.digest, at, step_proof) == case.program
     ):
         return court, Reason.BAD_VALUE
@@ -358,7 +413,7 @@ def close(court: Court, case: Word) -> Result:
     about = court.cases.get(case)
     if about is None:
         return court, Reason.UNKNOWN_JOB
-    if about.closed or about.running:
+    if about.closed >= 0 or about.running:
         return court, Reason.WRONG_PHASE
     if about.since < 0 or court.block - about.since <= court.terms.window:
         return court, Reason.TOO_EARLY
@@ -366,7 +421,7 @@ def close(court: Court, case: Word) -> Result:
         won = court.claims[about.waiting - 1]
         court = _credit(court, won.owner, won.bond)
         court = _set_claim(court, about.waiting, won._replace(bond=0))
-    done = about._replace(closed=True, winner=about.waiting)
+    done = about._replace(closed=court.block, winner=about.waiting)
     return court._replace(cases={**court.cases, case: done}), Reason.OK
 
 
@@ -384,6 +439,17 @@ def result_of(court: Court, case: Word) -> Word:
     return court.claims[about.winner - 1].result if about.winner else EMPTY
 
 
+def ruling(court: Court, case: Word) -> tuple[int, Word]:
+    """What a market asks: the block in which a case was closed, -1 not yet, and the root that won.
+
+    The root is EMPTY where no claim was left, and while the case is open.
+    """
+    about = court.cases.get(case)
+    if about is None:
+        return -1, EMPTY
+    return about.closed, court.claims[about.winner - 1].root if about.winner else EMPTY
+
+
 def _match(court: Court, number: int) -> Court:
     """A claim without an opponent waits, or meets the one that does."""
     name = court.claims[number - 1].case
@@ -391,14 +457,17 @@ def _match(court: Court, number: int) -> Court:
     if not case.waiting:
         cases = {**court.cases, name: case._replace(waiting=number)}
         return court._replace(cases=cases)
-    a, b = (court.claims[i - 1] for i in (case.waiting, number))
+    first, second = case.waiting, number
+    if court.claims[first - 1].owner == NOBODY:  # whose children nobody has shown moves first
+        first, second = second, first
+    a, b = (court.claims[i - 1] for i in (first, second))
     clocks = court.terms.budget, court.terms.budget
     duel = Duel(
-        claims=(case.waiting, number),
+        claims=(first, second),
         turn=B,  # A's children are known from its claim
         height=case.depth,
         place=0,
-        mine=pair(b.left, b.right),
+        mine=b.root,
         left=a.left,
         right=a.right,
         clocks=clocks,
@@ -412,7 +481,8 @@ def _end(court: Court, number: int, stays: tuple[bool, bool], actor: int) -> Cou
     """Who is wrong is out; the winner's bond is filled up from the loser's and it is free again.
 
     Of the rest of a loser's bond the sender gets the fee, the winner's owner prize_bps of what is
-    left then, and the remainder is burned: challenger and liar who are one lose by it.
+    left then, and the remainder is burned: challenger and liar who are one lose by it. Who beats a
+    claim without a bond wins nothing here, and its own is not filled up.
     """
     duel = court.duels[number - 1]
     court = _set_duel(court, number, duel._replace(stage=OVER))
@@ -427,20 +497,23 @@ def _end(court: Court, number: int, stays: tuple[bool, bool], actor: int) -> Cou
     for loser in losers:
         lost = court.claims[loser - 1]
         court = _set_claim(court, loser, lost._replace(bond=0))
-        court = court._replace(roots=court.roots - {(name, pair(lost.left, lost.right))})
+        court = court._replace(roots=court.roots - {(name, lost.root)})
     if len(losers) == 2:
         return court._replace(burned=court.burned + pot)
     winner = duel.claims[B if stays[B] else A]
     won = court.claims[winner - 1]
-    pot -= court.terms.bond - won.bond
-    prize = pot * court.terms.prize_bps // BPS
-    court = _set_claim(court, winner, won._replace(bond=court.terms.bond))
-    court = _credit(court, won.owner, prize)._replace(burned=court.burned + pot - prize)
+    if won.owner == NOBODY:
+        return _match(court._replace(burned=court.burned + pot), winner)
+    fill = min(court.terms.bond - won.bond, pot)
+    prize = (pot - fill) * court.terms.prize_bps // BPS
+    court = _set_claim(court, winner, won._replace(bond=won.bond + fill))
+    court = _credit(court, won.owner, prize)._replace(burned=court.burned + pot - fill - prize)
     return _match(court, winner)
 
 
 def _pay_fee(court: Court, claim: int, actor: int) -> Court:
-    row, fee = court.claims[claim - 1], court.terms.fee
+    row = court.claims[claim - 1]
+    fee = min(court.terms.fee, row.bond)
     return _credit(_set_claim(court, claim, row._replace(bond=row.bond - fee)), actor, fee)
 
 

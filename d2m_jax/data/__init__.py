@@ -10,6 +10,7 @@ from d2m_jax.data.clients import natural_clients
 from d2m_jax.data.dealing import checked_parts
 from d2m_jax.data.federated import (
     FederatedData,
+    Units,
     build,
     seller_rows,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Dataset",
     "FederatedData",
     "ImageArrays",
+    "Units",
     "as_partition",
     "assert_disjoint",
     "build",

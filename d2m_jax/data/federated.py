@@ -8,6 +8,7 @@ Not here: who gets which rows (`partition.py`), who holds what (`holdings.py`).
 
 import inspect
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -27,6 +28,14 @@ _MAX_SHARED = 0.01  # of the test examples may also train; the official sets hav
 _FROM_BUILD = ("min_samples", "clients", "rows")  # keywords that `build` gives, if asked for
 
 
+class Units(struct.PyTreeNode):
+    """Who bonded which unit, where the listings of a market are units and not accounts."""
+
+    owners: jax.Array  # [N] int32, accounts; -1 for an empty slot
+    commitments: jax.Array  # [N] int32, the first 31 bits of the Merkle root of each
+    num_owners: jax.Array  # [] int32, accounts, those that list no unit too
+
+
 class FederatedData(struct.PyTreeNode):
     """All data of one market; a pytree of arrays.
 
@@ -44,6 +53,7 @@ class FederatedData(struct.PyTreeNode):
     verdict: Batch  # the buyer's, only for the metric that is held against tau
     root: Batch  # the buyer's root data (FLTrust); may be empty
     test: Batch  # the official test set, only for reports
+    units: Units | None = None  # None: every listing is an account
 
     def examples_of(self, seller: jax.Array, places: jax.Array) -> Batch:
         """Returns the examples at these places [B] among the seller's own, [B, ...]."""
@@ -52,9 +62,17 @@ class FederatedData(struct.PyTreeNode):
 
 
 def seller_rows(data: FederatedData) -> Partition:
-    """Returns the rows of the pool that each seller holds (host)."""
+    """Returns the rows of the pool that each seller holds (host); of units, every account's."""
     rows = np.asarray(data.rows)
-    return [rows[a : a + n] for a, n in zip(np.asarray(data.starts), np.asarray(data.sizes))]
+    held = [rows[a : a + n] for a, n in zip(np.asarray(data.starts), np.asarray(data.sizes))]
+    if data.units is None:
+        return held
+    owners = np.asarray(data.units.owners)
+    nothing = np.empty(0, rows.dtype)
+    return [
+        np.concatenate([nothing, *(held[i] for i in np.flatnonzero(owners == owner))])
+        for owner in range(int(data.units.num_owners))
+    ]
 
 
 def build(
@@ -63,6 +81,7 @@ def build(
     num_sellers: int,
     partition: str | Deal = "dirichlet",
     num_validation: int = 200,
+    correction_share: float = 0.5,
     num_root: int = 0,
     seed: int = 0,
     min_samples: int = 1,
@@ -81,8 +100,8 @@ def build(
         num_sellers: N.
         partition: a name in `PARTITIONS`, a function with the same arguments, or a list of N arrays
             of rows of the training set. Rows that it deals to nobody stay in the pool, unused.
-        num_validation: examples of the buyer, halved into correction and verdict (verdict has the
-            odd one); 0 for none.
+        num_validation: examples of the buyer, cut into correction and verdict; 0 for none.
+        correction_share: of them, in [0, 1), rounded down, are for the correction.
         num_root: examples of root data; 0 for none.
         seed: decides which examples the buyer gets, and the partition.
         min_samples: examples that every seller gets at least, >= 1.
@@ -102,6 +121,8 @@ def build(
     check_count("num_sellers", num_sellers, 1)
     check_count("seed", seed)
     check_switch("whole_pool", whole_pool)
+    if not 0 <= correction_share < 1:
+        raise ValueError(f"correction_share must lie in [0, 1), not {correction_share}")
     _check_counts(dataset.num_train, num_validation, num_root, max_train, min_samples)
     shared = shared_in(dataset)
     if shared > _MAX_SHARED * dataset.num_test:
@@ -114,8 +135,11 @@ def build(
     rows = np.arange(dataset.num_train)
     if max_train is not None:
         rows, _ = take(rng, strata, rows, max_train)
-    correction, rows = take(rng, strata, rows, num_validation // 2)
-    verdict, rows = take(rng, strata, rows, num_validation - num_validation // 2)
+    num_correction = int(
+        Fraction(repr(float(correction_share))) * num_validation
+    )  # 0.29 as written
+    correction, rows = take(rng, strata, rows, num_correction)
+    verdict, rows = take(rng, strata, rows, num_validation - num_correction)
     root, rows = take(rng, strata, rows, num_root)
     assert_disjoint({"correction": correction, "verdict": verdict, "root": root, "pool": rows})
     clients = None if dataset.clients is None else np.asarray(dataset.clients)[rows]

@@ -17,12 +17,14 @@ from d2m_jax.incentives.contribution import (
     gain,
     leave_one_out,
     mass,
+    own_work,
     path,
     quotient,
     reputation,
     round_shapley,
     similarity,
     to_weights,
+    unique,
 )
 from d2m_jax.incentives.federated import multi_round, round_utility
 from d2m_jax.incentives.payments import (
@@ -56,6 +58,8 @@ CONTRIBUTIONS: dict[str, Contribution] = {
     "fresh": fresh,
     "discounted": discounted,
     "quotient": quotient,
+    "own_work": own_work,
+    "unique": unique,
 }
 
 __all__ = [
@@ -90,5 +94,6 @@ __all__ = [
     "shapley",
     "to_weights",
     "truncated_shapley",
+    "unique",
     "verdict",
 ]

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import jax
 import jax.numpy as jnp
 
+from d2m_jax.core.rows import masked_median
 from d2m_jax.core.types import Number
 from d2m_jax.incentives.clusters import clusters, replication_discount, representatives
 from d2m_jax.incentives.coalitions import all_coalitions
@@ -42,6 +43,10 @@ class Evidence(NamedTuple):
     lr: Number = 1.0  # [] server's rate
     losses_of: Callable[[jax.Array], jax.Array] | None = None  # [C, D] -> [C]
     gradient_at: Callable[[jax.Array], jax.Array] | None = None  # candidate [D] -> [D]
+    # () -> [S] twice: first-order help to what its unit has shown, and to what another unit has
+    on_units: Callable[[], tuple[jax.Array, jax.Array]] | None = None
+    # updates [S, D] -> falls [S] of the loss on the seller's own batch, and [S] on another one's
+    batch_falls: Callable[[jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
 
 class Contribution(Protocol):
@@ -140,6 +145,26 @@ def fresh(evidence: Evidence) -> jax.Array:
     return _positive_shares(evidence, values)
 
 
+def unique(evidence: Evidence) -> jax.Array:
+    """Shares by what an update does for its seller's own batch beyond another's -> [S] float32.
+
+    c_i = max(0, fall on the batch that i was to train on - fall on that of another seller), of
+    updates that are all brought to the typical length: a smaller batch makes longer ones. Work of
+    somebody else, or of an earlier round, helps both alike and earns nothing on average. Source:
+    the unique-work test of arXiv 2505.21684, of which the difference itself is paid here, round by
+    round, in place of its running sign (`validators.uniqueness`). The batches are opened to the
+    nodes. 3 S losses of a batch.
+    """
+    if evidence.batch_falls is None:
+        return jnp.zeros_like(evidence.gain)
+    updates = _given(evidence.updates, "updates")
+    sizes = jnp.linalg.norm(updates, axis=1)
+    scale = masked_median(sizes, evidence.accepted) / jnp.where(sizes > 0, sizes, 1.0)
+    used = jnp.where(evidence.accepted[:, None], updates * scale[:, None], 0.0)
+    own, other = evidence.batch_falls(used)
+    return _positive_shares(evidence, own - other)
+
+
 def discounted(evidence: Evidence, *, strength: Number = 1.0) -> jax.Array:
     """As `path`, times exp(-strength times what is alike among the others) -> [S] shares.
 
@@ -179,6 +204,29 @@ def quotient(evidence: Evidence, *, alike: Number = 0.9, num_orders: int = 8) ->
     worth = round_shapley(among, num_orders)
     each = worth / jnp.maximum(counts, 1.0)
     return jnp.where(evidence.accepted, each[leader], 0.0)
+
+
+def own_work(evidence: Evidence) -> jax.Array:
+    """As `gain`, as far as an update helps its own unit more than another one -> [S] shares.
+
+        c_i = z_i gain_i clip((<u_i, g_own> - <u_i, g_other>) / <u_i, g_V>, 0, 1)
+
+    with the gradients g of what the two units have shown and of the validation examples. Work on
+    the unit fits the noise of its examples, too; who sends the mean of the others, a copy of one of
+    them, or work on other data helps no unit more than another, and is paid for luck alone. Needs
+    bonded units with openings. Two gradients a seller. Source: unique work, arXiv 2505.21684
+    section 4, which takes the sign over hundreds of rounds (`validators.uniqueness`); the size of
+    the excess in the place of its sign is our choice.
+    """
+    if evidence.gradient_at is None:
+        return jnp.zeros_like(evidence.gain)
+    on_units, updates = _given(evidence.on_units, "on_units"), _given(evidence.updates, "updates")
+    own, other = on_units()
+    slope = evidence.gradient_at(jnp.zeros(updates.shape[1], updates.dtype))
+    help_of_all = jnp.matmul(updates, slope, precision="highest")
+    excess = (own - other) / jnp.where(help_of_all > 0, help_of_all, 1.0)
+    useful = jnp.where(help_of_all > 0, evidence.gain, 0.0)
+    return _positive_shares(evidence, useful * jnp.clip(excess, 0.0, 1.0))
 
 
 def leave_one_out(evidence: Evidence) -> jax.Array:

@@ -72,6 +72,17 @@ def capped(scores: jax.Array, *, most: Number = 3.0) -> jax.Array:
     return to_weights(jnp.minimum(good, jnp.asarray(most, good.dtype) * mean))
 
 
+def sharp(scores: jax.Array, *, power: Number = 2.0) -> jax.Array:
+    """Weights in proportion to the scores to a power, 2 by default -> [N] int32.
+
+    Who works less scores a little less and is paid less by `power` times as much, to first order.
+    The luck of the draw weighs more, too.
+    """
+    good = _positive(scores)
+    best = jnp.maximum(good.max(), 1e-30)
+    return to_weights((good / best) ** jnp.asarray(power, good.dtype))
+
+
 def sized(scores: jax.Array, *, view: PaymentView) -> jax.Array:
     """Weights in proportion to score times registered size -> [N] int32.
 
@@ -83,7 +94,7 @@ def sized(scores: jax.Array, *, view: PaymentView) -> jax.Array:
 
 
 def marginal_pay(values: jax.Array, price: jax.Array, pool: jax.Array) -> jax.Array:
-    """[N] int32 units: price times what the whole loses without each, and at most the pool.
+    """[N] units: price times what the whole loses without each, and at most the pool.
 
     Not normalised: what is not earned goes back to the buyer, so a seller cannot gain by making
     others worth less, and a split owner loses what its parts are worth beside each other. If the
@@ -92,14 +103,14 @@ def marginal_pay(values: jax.Array, price: jax.Array, pool: jax.Array) -> jax.Ar
     Args:
         values: [N] leave-one-out values; negative and non-finite ones earn nothing.
         price: [] units for one unit of value.
-        pool: [] int32 units that there are.
+        pool: [] units that there are; the pay has their type.
     """
     good = jnp.maximum(jnp.where(jnp.isfinite(values), values, 0.0), 0.0)
     asked = good * jnp.asarray(price, good.dtype)
     limit = pool.astype(good.dtype)
     scale = jnp.minimum(1.0, limit / jnp.maximum(asked.sum(), 1e-30))
-    paid = jnp.floor(asked * scale).astype(jnp.int32)
-    over = paid.sum(dtype=jnp.int32) - pool  # what rounding in floats may add
+    paid = jnp.floor(asked * scale).astype(pool.dtype)
+    over = paid.sum(dtype=pool.dtype) - pool  # what rounding in floats may add
     return jnp.where(
         jnp.arange(paid.shape[0]) == jnp.argmax(paid), paid - jnp.maximum(over, 0), paid
     )
@@ -155,7 +166,7 @@ def pay(
 class PaymentReport(NamedTuple):
     """What a payment looks like; shares are of the sellers that took part."""
 
-    unbalanced: jax.Array  # [] int32 units of the pool neither paid nor refunded: 0 is balanced
+    unbalanced: jax.Array  # [] units of the pool neither paid nor refunded: 0 is balanced
     rational: jax.Array  # [] float32, share whose pay covers their cost
     jain: jax.Array  # [] float32, (sum x)^2 / (n sum x^2): 1 is equal, 1/n is one takes all
     gini: jax.Array  # [] float32, 0 is equal
@@ -174,9 +185,9 @@ def payment_report(
     """Budget balance, individual rationality and fairness of one payment.
 
     Args:
-        pool: [] int32 units to be split.
-        pay: [N] int32 units, 0 for those that did not take part.
-        refund: [] int32 units of the pool that went back.
+        pool: [] units to be split.
+        pay: [N] units, 0 for those that did not take part.
+        refund: [] units of the pool that went back.
         took_part: [N] bool.
         cost: [N] or [] units that taking part cost.
         worth: [N] reference contributions, for instance exact Shapley values; default: all alike.
@@ -200,7 +211,7 @@ def payment_report(
     a, b = centred(paid), centred(worth)
     spread = jnp.sqrt((a * a).sum() * (b * b).sum())
     return PaymentReport(
-        unbalanced=pool - pay.sum(dtype=jnp.int32) - refund,
+        unbalanced=pool - pay.sum(dtype=pay.dtype) - refund,
         rational=rational,
         jain=paid.sum() ** 2 / (count * square),
         gini=gaps.sum() / (2 * count * total),
@@ -214,5 +225,6 @@ PAYMENTS: dict[str, Payment] = {
     "equal": equal,
     "tempered": tempered,
     "capped": capped,
+    "sharp": sharp,
     "sized": sized,
 }

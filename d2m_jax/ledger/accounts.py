@@ -58,7 +58,12 @@ def put(entries: jax.Array, index: jax.Array, value: jax.Array | bool | int) -> 
 
 
 def get_job(ledger: Ledger, job: jax.Array) -> Jobs:
-    """Row `job` of the slots; an index out of range reads some other row (check it apart)."""
+    """Row `job` of the slots; an index out of range reads some other row (check it apart).
+
+    Of a single slot that is the slot, whatever the index: no leaf is searched.
+    """
+    if ledger.jobs.phase.shape[0] == 1:
+        return jax.tree.map(lambda x: x.reshape(x.shape[1:]), ledger.jobs)
     index = jnp.clip(job, 0, ledger.jobs.phase.shape[0] - 1)
     return jax.tree.map(
         lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), ledger.jobs

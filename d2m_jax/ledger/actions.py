@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from d2m_jax.core.money import units
 from d2m_jax.ledger.accounts import integer
 from d2m_jax.ledger.state import Layout
 
@@ -14,17 +15,20 @@ EXTRA = 3  # words of `Action.extra`
 
 @struct.dataclass
 class Action:
-    """One action; fields that its kind does not use are ignored."""
+    """One action; fields that its kind does not use are ignored.
+
+    The amount and `extra`, where a seller's ask stands, have the type of new money.
+    """
 
     kind: jax.Array  # [] int32, see Kind
     actor: jax.Array  # [] int32 account that acts
     job: jax.Array  # [] int32 slot
     target: jax.Array  # [] int32 digest of a seller's data
-    amount: jax.Array  # [] int32 units or blocks
+    amount: jax.Array  # [] units or blocks
     tags: jax.Array  # [] int32 bitmask
     value: jax.Array  # [] int32 tau, size, unit, digest or commitment
     extra: jax.Array  # [3] int32 digests of model and metric and a salt, or the terms of a seller
-    payload: jax.Array  # [max(C, 2 N + 4)] int32 seats or a content
+    payload: jax.Array  # [max(C, 2 N + 5)] int32 seats or a content
 
 
 def make_action(
@@ -59,6 +63,9 @@ def make_action(
     | CLOSE_AUCTION, SETTLE, TIME_OUT, RESET_JOB, TAKE | actor, job |
     | BOOK_ROUND, BOOK_VERIFICATION, BOOK_DISPUTE | actor, job |
     | OPEN_DISPUTE | actor, job, value = unit |
+    | CLOSE_CASE | actor, job, value = digest of the content that has won, 0 nobody's, \
+    extra = 1 if the claim of what was accepted has won |
+    | BOOK_CASE | actor, job, payload[:L] = content |
     | OPEN_METRIC | actor, job, value = content, extra = salt |
     | OPEN_UNIT, TALLY | actor, job |
     | DRAW | actor, job, payload[:C] = seats |
@@ -66,13 +73,13 @@ def make_action(
     | REVEAL_VOTE | actor, job, value = digest, extra = salt |
     | OPEN_CONTENT | actor, job, payload[:L] = content |
     """
-    vector, words = integer(payload).reshape(-1), integer(extra).reshape(-1)
+    vector, words = integer(payload).reshape(-1), units(extra).reshape(-1)
     return Action(
         kind=integer(kind),
         actor=integer(actor),
         job=integer(job),
         target=integer(target),
-        amount=integer(amount),
+        amount=units(amount),
         tags=integer(tags),
         value=integer(value),
         extra=jnp.pad(words, (0, EXTRA - words.shape[0])),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import BPS, INT_MAX, mul_bps
+from d2m_jax.core.money import BPS, largest, mul_bps, total
 from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
     Check,
@@ -55,14 +55,15 @@ def check_tags(ledger: Ledger, row: Jobs, tags: jax.Array) -> list[Check]:
 def minimum_bid(
     ledger: Ledger, rules: Rules, job: int | jax.Array, buyer: int | jax.Array
 ) -> jax.Array:
-    """[] int32: the smallest bid that an ascending auction would accept from the buyer now.
+    """[] units: the smallest bid that an ascending auction would accept from the buyer now.
 
     The reserve, or above the buyer's own standing bid by max(1, min_increment_bps of it), capped
-    at the largest int32. It need not lead.
+    at the largest amount. It need not lead.
     """
     standing = read(get_job(ledger, integer(job)).bids, integer(buyer))
     step = jnp.maximum(mul_bps(standing, rules.min_increment_bps), 1)
-    raised = jnp.where(standing > INT_MAX - step, INT_MAX, standing + step)
+    most = largest(standing.dtype)
+    raised = jnp.where(standing > most - step, most, standing + step)
     return jnp.where(standing > 0, raised, jnp.maximum(rules.reserve, 1))
 
 
@@ -104,7 +105,7 @@ def bid(
         metric: digest of the metric, with its examples.
     """
     buyer, job, tags = integer(buyer), integer(job), integer(tags)
-    amount, tau_bps = integer(amount), integer(tau_bps)
+    amount, tau_bps = ledger.units(amount), integer(tau_bps)
     row = get_job(ledger, job)
     is_open = row.phase == Phase.AUCTION
     standing = read(row.bids, buyer)
@@ -150,7 +151,7 @@ def winner_of(row: Jobs, rules: Rules) -> jax.Array:
 
 
 def price_of(row: Jobs, rules: Rules, winner: jax.Array) -> jax.Array:
-    """[] int32: the winner's bid, or max(reserve, best of the others) and at most its bid."""
+    """[] units: the winner's bid, or max(reserve, best of the others) and at most its bid."""
     is_winner = jnp.arange(row.bids.shape[0], dtype=jnp.int32) == winner
     best = jnp.where(is_winner, row.bids, 0).max(initial=0)
     others = jnp.where(is_winner, 0, row.bids).max(initial=0)
@@ -159,7 +160,7 @@ def price_of(row: Jobs, rules: Rules, winner: jax.Array) -> jax.Array:
 
 
 def pools_of(price: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The price in three parts that add up: (sellers, fee, compute), each [] int32."""
+    """The price in three parts that add up: (sellers, fee, compute), each [] units."""
     sellers, fee = mul_bps(price, rules.seller_bps), mul_bps(price, rules.fee_bps)
     return sellers, fee, price - sellers - fee
 
@@ -200,7 +201,7 @@ def close_auction(
     )
     sold, burned = _sold(ledger, rules, row)
     new = pay_many(ledger, 0, row.deposits - burned - at(sold.buyer, sold.price, burned.shape[0]))
-    new = replace(new, burned=ledger.burned + burned.sum(dtype=jnp.int32))
+    new = replace(new, burned=ledger.burned + total(burned))
     running = _matched(new, rules, sold, row.since)
     enough = running.matched.sum(dtype=jnp.int32) >= jnp.maximum(rules.min_sellers, 1)
     nodes = (running.pledged > 0).sum(dtype=jnp.int32)
@@ -208,7 +209,7 @@ def close_auction(
 
     new = put_job(new, job, sold, row)
     nothing = jnp.zeros_like(row.locked)
-    aborted = finish(new, rules, job, sold, Phase.ABORTED, nothing, integer(0))
+    aborted = finish(new, rules, job, sold, Phase.ABORTED, nothing, ledger.units(0))
     layout = ledger.layout
     begun = add_stakes(new, layout.sellers.start, -running.locked)
     begun = add_stakes(begun, layout.nodes.start, -running.pledged)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from d2m_jax.core.money import largest
+from d2m_jax.core.money import total as sum_of
 from d2m_jax.ledger.codes import NEXT_PHASES, Phase
 from d2m_jax.ledger.state import MAX_WEIGHT, MONEY, NOBODY, Jobs, Ledger
 
@@ -24,46 +26,44 @@ def money_of(ledger: Ledger) -> list[jax.Array]:
 
 
 def total(ledger: Ledger) -> jax.Array:
-    """[] int32: all money there is, wherever it lies."""
-    sums = [part.sum(dtype=jnp.int32) for part in money_of(ledger)]
-    return jnp.stack(sums).sum(dtype=jnp.int32)
+    """[] units: all money there is, wherever it lies."""
+    return sum_of(jnp.stack([sum_of(part) for part in money_of(ledger)]))
 
 
 def fits(ledger: Ledger) -> jax.Array:
-    """[] bool: all the money together is below 2**31, so that no sum of it has wrapped.
+    """[] bool: all the money together is below 2**31 (2**63), so that no sum of it has wrapped.
 
     A sum of int32 wraps by multiples of 2**32. A supply that wrapped is negative, or the float32
-    sum is at least 2**32; its rounding error is far below the 2**30 that are left between.
+    sum is at least 2**32; its rounding error is far below the 2**30 that are left between. The same
+    of int64, twice the powers.
     """
     about = jnp.stack([part.astype(jnp.float32).sum() for part in money_of(ledger)]).sum()
-    return (ledger.supply >= 0) & (about < 3 * 2.0**30)
+    return (ledger.supply >= 0) & (about < 1.5 * largest(ledger.supply.dtype))
 
 
 def wealth(ledger: Ledger) -> jax.Array:
-    """[A] int32 units: balance plus stake of every account; also for worlds stacked, [W, A]."""
+    """[A] units: balance plus stake of every account; also for worlds stacked, [W, A]."""
     return ledger.balances + ledger.stakes
 
 
 def pools_of_jobs(jobs: Jobs) -> jax.Array:
-    """[J] int32: what is left of the price of each job."""
+    """[J] units: what is left of the price of each job."""
     return jobs.seller_pool + jobs.compute_pool + jobs.fee_pool
 
 
 def money_by_role(ledger: Ledger) -> dict[str, jax.Array]:
-    """Where the money lies, as [] int32 sums that add up to the supply."""
+    """Where the money lies, as [] sums that add up to the supply."""
     layout, jobs = ledger.layout, ledger.jobs
     pools = pools_of_jobs(jobs) + jobs.forfeited
     return {
-        "buyers": ledger.balances[layout.buyers].sum(dtype=jnp.int32),
-        "sellers": ledger.balances[layout.sellers].sum(dtype=jnp.int32),
-        "nodes": ledger.balances[layout.nodes].sum(dtype=jnp.int32),
+        "buyers": sum_of(ledger.balances[layout.buyers]),
+        "sellers": sum_of(ledger.balances[layout.sellers]),
+        "nodes": sum_of(ledger.balances[layout.nodes]),
         "treasury": ledger.balances[layout.treasury],
-        "escrow": (pools.sum() + jobs.deposits.sum() + jobs.earned.sum()).astype(jnp.int32),
-        "deposits": ledger.stakes[layout.sellers].sum(dtype=jnp.int32)
-        + jobs.locked.sum(dtype=jnp.int32),
-        "stakes": ledger.stakes[layout.nodes].sum(dtype=jnp.int32)
-        + (jobs.pledged + jobs.held).sum(dtype=jnp.int32),
-        "bonds": jobs.bond.sum(dtype=jnp.int32),
+        "escrow": sum_of(pools) + sum_of(jobs.deposits) + sum_of(jobs.earned),
+        "deposits": sum_of(ledger.stakes[layout.sellers]) + sum_of(jobs.locked),
+        "stakes": sum_of(ledger.stakes[layout.nodes]) + sum_of(jobs.pledged + jobs.held),
+        "bonds": sum_of(jobs.bond),
         "burned": ledger.burned,
     }
 
@@ -72,7 +72,7 @@ def invariants(ledger: Ledger, before: Ledger | None = None) -> dict[str, jax.Ar
     """[] bool facts; all are true of every ledger that transitions can reach.
 
     conserved: balances + stakes + deposits and pledges in jobs (slashed or not) + pools + earned
-        rewards + what is forfeited + bonds + burned = supply, and the supply fits into int32.
+        rewards + what is forfeited + bonds + burned = supply, and the supply fits into its type.
     not_negative: no money, count or weight is below zero.
     idle_is_empty: a job that is idle or finished holds no money and locks no deposit.
     bids_are_covered: in a running auction a buyer's deposit is at least its bid, and there is one
@@ -135,8 +135,8 @@ def _of_money(ledger: Ledger) -> dict[str, jax.Array]:
 
 
 def _per_job(amounts: jax.Array) -> jax.Array:
-    """[J] int32: the sum of [J] or [J, ...] amounts."""
-    return amounts.reshape(amounts.shape[0], -1).sum(axis=1, dtype=jnp.int32)
+    """[J] units: the sum of [J] or [J, ...] amounts."""
+    return sum_of(amounts.reshape(amounts.shape[0], -1), 1)
 
 
 def _covers_bids(jobs: Jobs) -> jax.Array:

@@ -42,8 +42,8 @@ def register_sellers(
         tags: [N] int32 bitmasks.
         sizes: [N] int32 examples.
         commitments: [N] int32 digests of the data.
-        deposits: [N] or [] int32 units.
-        asks: [N] or [] int32 units, least seller pool for which each works.
+        deposits: [N] or [] units.
+        asks: [N] or [] units, least seller pool for which each works.
         max_taus_bps: [N] or [] int32, highest threshold that each accepts.
 
     Returns:
@@ -52,7 +52,8 @@ def register_sellers(
     span, tags, sizes = ledger.layout.sellers, integer(tags), integer(sizes)
     actors = jnp.arange(span.start, span.stop, dtype=jnp.int32)
     deposits, asks, max_taus = (
-        jnp.broadcast_to(integer(given), actors.shape) for given in (deposits, asks, max_taus_bps)
+        jnp.broadcast_to(given, actors.shape)
+        for given in (ledger.units(deposits), ledger.units(asks), integer(max_taus_bps))
     )
     receipts = listing_receipt(ledger, rules, actors, tags, sizes, deposits, asks, max_taus)
     joins = receipts == Reason.OK
@@ -73,14 +74,14 @@ def register_nodes(ledger: Ledger, rules: Rules, *, stakes: int | jax.Array) -> 
     Args:
         ledger: before.
         rules: terms.
-        stakes: [C] or [] int32 units.
+        stakes: [C] or [] units.
 
     Returns:
         The ledger and the receipts [C] int32; who is refused changes nothing.
     """
     span = ledger.layout.nodes
     actors = jnp.arange(span.start, span.stop, dtype=jnp.int32)
-    stakes = jnp.broadcast_to(integer(stakes), actors.shape)
+    stakes = jnp.broadcast_to(ledger.units(stakes), actors.shape)
     receipts = joining_receipt(ledger, rules, actors, stakes)
     return _enrol(ledger, span, receipts == Reason.OK, stakes), receipts
 

@@ -79,7 +79,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.DEPOSIT_TOO_LOW: "the deposit or stake is below the minimum",
     Reason.NOT_ENOUGH_MONEY: "the account cannot pay that",
     Reason.UNKNOWN_ACTION: "no such kind of action",
-    Reason.WRONG_FORMAT: "the auctions of this market have another format",
+    Reason.WRONG_FORMAT: "the auctions or the disputes of this market have another format",
 }
 
 
@@ -120,9 +120,11 @@ class Kind(enum.IntEnum):
     RESET_JOB = 17
     TAKE = 18
     OPEN_METRIC = 19
-    OPEN_UNIT = 20
-    DRAW = 21
-    COMMIT_VOTE = 22
-    REVEAL_VOTE = 23
-    TALLY = 24
-    OPEN_CONTENT = 25
+    CLOSE_CASE = 20
+    BOOK_CASE = 21
+    OPEN_UNIT = 22
+    DRAW = 23
+    COMMIT_VOTE = 24
+    REVEAL_VOTE = 25
+    TALLY = 26
+    OPEN_CONTENT = 27

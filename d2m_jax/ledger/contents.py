@@ -15,7 +15,7 @@ from d2m_jax.ledger.mixing import mix_all
 from d2m_jax.ledger.state import MAX_WEIGHT
 from d2m_jax.ledger.votes_state import Terms, Votes
 
-HEAD = 4  # metric, base metric, model, metric's digest
+HEAD = 5  # metric, base metric, model, metric's digest, work
 
 
 class Content(NamedTuple):
@@ -23,17 +23,23 @@ class Content(NamedTuple):
 
     metric_bps: jax.Array  # [] int32; of a round 0 if it was not measured
     base_bps: jax.Array  # [] int32; of a round 0
-    model: jax.Array  # [] int32 digest: of a round the new one, else that which was asked for
+    model: jax.Array  # [] int32 digest: of a round its work, else that which was asked for
     metric: jax.Array  # [] int32 digest that was asked for; of a round 0
+    work: jax.Array  # [] int32 digest of all checkpoints of a verification; of a round 0
     sellers: jax.Array  # [N] int32 verdicts of a round, else payment weights
     harmful: jax.Array  # [N] bool
 
 
 def read_content(content: jax.Array) -> Content:
-    """The fields of a content [2 N + 4]."""
+    """The fields of a content [2 N + 5]."""
     sellers, harmful = jnp.split(content[HEAD:], 2)
-    metric_bps, base_bps, model, metric = content[:HEAD]
-    return Content(metric_bps, base_bps, model, metric, sellers, harmful != 0)
+    metric_bps, base_bps, model, metric, work = content[:HEAD]
+    return Content(metric_bps, base_bps, model, metric, work, sellers, harmful != 0)
+
+
+def work_of(content: Content, is_verification: jax.Array) -> jax.Array:
+    """[] int32: the digest of the work that a content names, 0 none."""
+    return jnp.where(is_verification, content.work, content.model)
 
 
 def commitment_of(
@@ -58,13 +64,13 @@ def round_content(
     """[L] int32: the content of a round.
 
     Args:
-        model: [] int32 digest of the new model.
+        model: [] int32 digest of the new model: of the checkpoints of all steps to it.
         verdicts: [N] int32, see `Verdict`.
         metric_bps: [] int32, metric of the new model, 0 if it was not measured: where it reaches
             the buyer's threshold the rounds are over.
     """
     blank = jnp.zeros((), jnp.int32)
-    head = jnp.stack([integer(metric_bps), blank, integer(model), blank])
+    head = jnp.stack([integer(metric_bps), blank, integer(model), blank, blank])
     return jnp.concatenate([head, integer(verdicts), jnp.zeros_like(integer(verdicts))])
 
 
@@ -75,6 +81,7 @@ def verification_content(
     metric: jax.Array,
     weights: jax.Array,
     harmful: jax.Array,
+    work: int | jax.Array = 0,
 ) -> jax.Array:
     """[L] int32: the content of the verification.
 
@@ -83,9 +90,17 @@ def verification_content(
         model, metric: [] int32 digests that the buyer asked for.
         weights: [N] int32 payment weights.
         harmful: [N] bool, sellers against which there is evidence of harm.
+        work: [] int32 digest of the checkpoints of all steps that led to this.
     """
-    head = jnp.stack([integer(x) for x in (metric_bps, base_bps, model, metric)])
+    head = jnp.stack([integer(x) for x in (metric_bps, base_bps, model, metric, work)])
     return jnp.concatenate([head, integer(weights), integer(harmful)])
+
+
+def words_of(content: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """([L] int32, [] bool): a content as words, and whether all of them are what was given."""
+    given = jnp.asarray(content)
+    words = integer(given)
+    return words, jnp.all(words.astype(given.dtype) == given)
 
 
 def is_well_formed(content: jax.Array, is_verification: jax.Array) -> jax.Array:
@@ -94,6 +109,6 @@ def is_well_formed(content: jax.Array, is_verification: jax.Array) -> jax.Array:
     harm, metrics = content[HEAD + it.sellers.shape[0] :], content[:2]
     measured = jnp.all((metrics >= 0) & (metrics <= BPS))
     verified = jnp.all((it.sellers <= MAX_WEIGHT) & ((harm == 0) | (harm == 1)))
-    blank = (it.base_bps == 0) & (it.metric == 0) & jnp.all(harm == 0)
+    blank = (it.base_bps == 0) & (it.metric == 0) & (it.work == 0) & jnp.all(harm == 0)
     trained = blank & jnp.all(it.sellers <= max(Verdict))
     return measured & jnp.all(it.sellers >= 0) & jnp.where(is_verification, verified, trained)

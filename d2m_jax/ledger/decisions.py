@@ -48,12 +48,12 @@ def wanted(ledger: Ledger, rules: Rules, job: int | jax.Array) -> tuple[jax.Arra
     """The request of slot `job`: its serial and its unit, each [] int32; (0, 0) for nothing.
 
     MATCHED and TRAINING ask for the next round, VERIFY for the verification as soon as the buyer
-    has opened its examples, DISPUTED for the disputed unit again.
+    has opened its examples, DISPUTED for the disputed unit again, unless the court decides.
     """
     row, rounds = get_job(ledger, integer(job)), rounds_of(ledger, rules)
     trains = (row.phase == Phase.MATCHED) | (row.phase == Phase.TRAINING)
     verifies = (row.phase == Phase.VERIFY) & row.opened
-    disputes = row.phase == Phase.DISPUTED
+    disputes = (row.phase == Phase.DISPUTED) & (rules.bisection == 0)
     unit = jnp.where(disputes, rounds + 1 + row.disputed_unit, rounds)
     unit = jnp.where(trains, row.round, unit)
     asks = trains | verifies | disputes
@@ -61,7 +61,7 @@ def wanted(ledger: Ledger, rules: Rules, job: int | jax.Array) -> tuple[jax.Arra
 
 
 def electorate(ledger: Ledger, job: int | jax.Array) -> jax.Array:
-    """[C] int32: what each node that may be drawn has pledged to slot `job`, else 0.
+    """[C] units: what each node that may be drawn has pledged to slot `job`, else 0.
 
     Registered and not banned; what else a node has at stake does not weigh.
     """

@@ -8,7 +8,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_bps
+from d2m_jax.core.money import mul_bps, total
 from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
     check_actor,
@@ -26,15 +26,16 @@ from d2m_jax.ledger.accounts import (
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.decisions import Decision
+from d2m_jax.ledger.escrow import without_dispute
 from d2m_jax.ledger.judgement import Judgement, book_outcomes, judge
-from d2m_jax.ledger.overturn import overturn, without_dispute
+from d2m_jax.ledger.overturn import overturn
 from d2m_jax.ledger.rounds import record
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Jobs, Ledger, Result
+from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result
 
 
 def bond_of(row: Jobs, rules: Rules) -> jax.Array:
-    """[] int32: bond_bps of the price, at least one unit (a free dispute would be free grief)."""
+    """[] units: bond_bps of the price, at least one unit (a free dispute would be free grief)."""
     return jnp.maximum(mul_bps(row.price, rules.bond_bps), 1)
 
 
@@ -46,7 +47,7 @@ def open_dispute(
     job: int | jax.Array,
     unit: int | jax.Array,
 ) -> Result:
-    """Anybody has a unit of a job executed again by a larger set, against a bond.
+    """Anybody has a unit of a job executed again by a larger set, or tried, against a bond.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE (not CHALLENGE),
     TOO_LATE (window over), BAD_VALUE (no such unit, or one without a result), NOT_ENOUGH_MONEY (for
@@ -82,6 +83,9 @@ def open_dispute(
         bond=bond,
         disputer=actor,
         disputed_unit=unit,
+        ruled=integer(NOBODY),
+        ruling=integer(0),
+        stood=jnp.bool_(False),
     )
     return commit(reason, new, ledger)
 
@@ -107,7 +111,7 @@ def book_dispute(
     Another result: see `overturn`.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE (not DISPUTED),
-    TOO_EARLY (the decision may not be booked yet, see `judge`).
+    WRONG_FORMAT (the court decides), TOO_EARLY (the decision may not be booked yet, see `judge`).
 
     Args:
         ledger: before.
@@ -124,9 +128,32 @@ def book_dispute(
             check_actor(ledger, actor),
             check_job(ledger, job),
             *check_phase(row, Phase.DISPUTED),
+            (Reason.WRONG_FORMAT, rules.bisection != 0),
             (Reason.TOO_EARLY, ~judged.is_ready),
         ]
     )
+    return book_found(ledger, rules, job, judged, decision, reason)
+
+
+def book_found(
+    ledger: Ledger,
+    rules: Rules,
+    job: jax.Array,
+    judged: Judgement,
+    decision: Decision,
+    reason: jax.Array,
+) -> Result:
+    """What was found about the disputed unit is booked, unless there is a reason against it.
+
+    Args:
+        ledger: before.
+        rules: terms.
+        job: slot.
+        judged: what the decision means.
+        decision: of the fresh set, or of the court.
+        reason: [] int32 receipt of the checks.
+    """
+    row = get_job(ledger, job)
     stands = judged.result == read(row.results, row.disputed_unit)
     kept = _kept(ledger, rules, row, judged, stands)
     fallen = overturn(ledger, rules, row, judged, decision)
@@ -144,7 +171,7 @@ def _kept(
     """After a vote that overturns nothing: it found the same ([] stands), or nothing."""
     nodes = ledger.layout.nodes
     after, pay = book_outcomes(row, rules, judged.outcomes, ledger.banned[nodes], row.bond)
-    burned = jnp.where(stands, row.bond - pay.sum(dtype=jnp.int32), 0)
+    burned = jnp.where(stands, row.bond - total(pay), 0)
     new = pay_many(ledger, nodes.start, jnp.where(stands, pay, 0))
     new = replace(new, burned=new.burned + burned)
     return new, choose(stands, without_dispute(after, ledger.block), after)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_bps, split_pot
+from d2m_jax.core.money import INT_MAX, mul_bps, split_pot, total, units
+from d2m_jax.core.trees import choose
 from d2m_jax.ledger.accounts import (
     add_stakes,
     check_actor,
@@ -23,10 +24,11 @@ from d2m_jax.ledger.accounts import (
     integer,
     is_finished,
     pay_many,
+    put_job,
 )
 from d2m_jax.ledger.codes import Phase, Reason
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import MONEY, Jobs, Ledger, Result, empty_jobs
+from d2m_jax.ledger.state import MONEY, NOBODY, Jobs, Ledger, Result, empty_jobs
 
 
 def finish(
@@ -54,19 +56,19 @@ def finish(
         job: slot.
         row: the job with its pools and pledges.
         phase: SETTLED, REFUNDED or ABORTED.
-        seller_pay: [N] int32 with a sum of at most `row.seller_pool`, of a spoilt job also of at
+        seller_pay: [N] units with a sum of at most `row.seller_pool`, of a spoilt job also of at
             most `row.forfeited`.
-        fee_paid: [] int32, at most the fee pool.
+        fee_paid: [] units, at most the fee pool.
     """
     layout = ledger.layout
-    paid = seller_pay.sum(dtype=jnp.int32)
+    paid = total(seller_pay)
     rest = row.forfeited - jnp.where(row.spoilt, paid, 0)
     burned_rest = jnp.minimum(rest, mul_bps(row.compensation, rules.burn_bps))
-    held, earned = row.held.sum(dtype=jnp.int32), row.earned.sum(dtype=jnp.int32)
+    held, earned = total(row.held), total(row.earned)
     kept = jnp.minimum(burn_share(held, rules)[1], earned)
     node_pay = row.earned + split_pot(kept, row.earned)
     pools = row.seller_pool + row.fee_pool + row.compute_pool + earned
-    spent = paid + fee_paid + node_pay.sum(dtype=jnp.int32) + burned_rest
+    spent = paid + fee_paid + total(node_pay) + burned_rest
     refund = pools + row.forfeited + kept - spent
     ledger = replace(ledger, burned=ledger.burned + held - kept + burned_rest)
     ledger = pay_many(ledger, layout.sellers.start, seller_pay)
@@ -85,7 +87,7 @@ def finish(
         since=ledger.block,
         released=integer(phase) == Phase.SETTLED,
         compensation=row.compensation + kept - burned_rest,
-        compute_paid=row.compute_paid + node_pay.sum(dtype=jnp.int32),
+        compute_paid=row.compute_paid + total(node_pay),
         seller_paid=paid,
         fee_paid=fee_paid,
         refunded=refund,
@@ -99,7 +101,7 @@ def burn_share(slashed: jax.Array, rules: Rules) -> tuple[jax.Array, jax.Array]:
 
 
 def spoilt_pay(row: Jobs) -> jax.Array:
-    """[N] int32: what the sellers get for work on a model that was spoilt.
+    """[N] units: what the sellers get for work on a model that was spoilt.
 
     min(forfeited, seller pool) by the weights of the matched, in equal parts if none has a weight.
     """
@@ -118,27 +120,51 @@ def time_out(
     job the sellers are paid (`spoilt_pay`). But if all rounds are done and the buyer has not opened
     its examples, it pays as if tau were reached: the seller pool in equal parts to the matched
     sellers, and the fee (SETTLED). Evidence of harm that was not settled is dropped. An auction and
-    a challenge window need no time-out: anybody can close and settle them.
+    a challenge window need no time-out: anybody can close and settle them. Before the court the
+    time-out waits for the case, and then content_window blocks for who could book it; if the claim
+    that stood by right has won, the job is not refunded: the dispute is rejected (`uphold`).
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
     """
     actor, job = integer(actor), integer(job)
     row = get_job(ledger, job)
     waiting = (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED)
+    in_court = (row.phase == Phase.DISPUTED) & (rules.bisection != 0)
+    is_heard = (row.ruled >= 0) & (ledger.block - row.ruled >= rules.content_window)
     reason = first_failure(
         [
             check_actor(ledger, actor),
             check_job(ledger, job),
             *check_phase(row, *waiting),
             (Reason.TOO_EARLY, ledger.block - row.since < rules.timeout),
+            (Reason.TOO_EARLY, in_court & ~is_heard),
         ]
     )
     hides = (row.phase == Phase.VERIFY) & ~row.opened
     equal = split_pot(row.seller_pool, row.matched.astype(jnp.int32))
     pay = jnp.where(hides, equal, jnp.where(row.spoilt, spoilt_pay(row), 0))
     phase = jnp.where(hides, integer(Phase.SETTLED), integer(Phase.REFUNDED))
-    new = finish(ledger, rules, job, row, phase, pay, jnp.where(hides, row.fee_pool, 0))
+    over = finish(ledger, rules, job, row, phase, pay, jnp.where(hides, row.fee_pool, 0))
+    new = choose(in_court & row.stood, uphold(ledger, job, row), over)
     return commit(reason, new, ledger)
+
+
+def without_dispute(row: Jobs, block: jax.Array) -> Jobs:
+    """The job in its challenge window, as if nobody had disputed; the bond has been moved."""
+    return replace(
+        row,
+        phase=integer(Phase.CHALLENGE),
+        since=block,
+        bond=jnp.zeros_like(row.bond),
+        disputer=integer(NOBODY),
+        disputed_unit=integer(NOBODY),
+    )
+
+
+def uphold(ledger: Ledger, job: jax.Array, row: Jobs) -> Ledger:
+    """The result stands, since nobody has disproved it: the bond of its disputer is burned."""
+    after = replace(without_dispute(row, ledger.block), serial=row.serial + 1)
+    return replace(put_job(ledger, job, after, row), burned=ledger.burned + row.bond)
 
 
 def reset_job(
@@ -160,7 +186,8 @@ def reset_job(
             (Reason.WRONG_PHASE, ~is_finished(row.phase)),
         ]
     )
-    idle = jax.tree.map(lambda x: x[0], empty_jobs(ledger.layout._replace(num_jobs=1)))
+    one = ledger.layout._replace(num_jobs=1)
+    idle = jax.tree.map(lambda x: x[0], empty_jobs(one, ledger.balances.dtype))
     return commit(reason, edit_job(ledger, job, **vars(replace(idle, serial=row.serial))), ledger)
 
 
@@ -170,7 +197,7 @@ def advance(ledger: Ledger, rules: Rules, *, blocks: int | jax.Array) -> Result:
     Checks: BAD_VALUE (negative, or past the last int32 block).
     """
     del rules
-    blocks = integer(blocks)
-    bad = (blocks < 0) | (blocks > jnp.iinfo(jnp.int32).max - ledger.block)
+    blocks = units(blocks, jnp.int32)
+    bad = (blocks < 0) | (blocks > INT_MAX - ledger.block)
     reason = first_failure([(Reason.BAD_VALUE, bad)])
     return commit(reason, replace(ledger, block=ledger.block + blocks), ledger)

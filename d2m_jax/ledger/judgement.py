@@ -9,10 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_bps
+from d2m_jax.core.money import INT_MAX, largest, mul_bps
 from d2m_jax.core.outcomes import Outcome
 from d2m_jax.ledger.auction import pools_of
-from d2m_jax.ledger.contents import read_content
+from d2m_jax.ledger.contents import read_content, work_of
 from d2m_jax.ledger.decisions import Decision
 from d2m_jax.ledger.rules import Rules
 from d2m_jax.ledger.state import Jobs, rounds_of
@@ -35,7 +35,8 @@ def judge(
     known. An accepted digest is void, and counts for nothing, if its content is not known
     content_window blocks after the last draw, or if it verifies another model or metric than the
     buyer asked for: then those who voted for it are WRONG, and nobody else is. Where nothing was
-    accepted nobody is right or wrong: only silence is noted.
+    accepted nobody is right or wrong: only silence is noted. Before the court (rules.bisection 1) a
+    content that names no work counts as nothing accepted: nobody could answer for it there.
 
     Args:
         decision: what the vote came to.
@@ -44,11 +45,12 @@ def judge(
         block: now.
         task: [] int32 the unit that was executed, of a dispute the disputed one.
     """
-    content = read_content(decision.content)
+    content, verifies = read_content(decision.content), task == rounds_of(row, rules)
     other = (content.model != row.model) | (content.metric != row.metric)
-    misfit = (task == rounds_of(row, rules)) & decision.is_open & other
+    misfit = verifies & decision.is_open & other
     unopened = ~decision.is_open & (block - decision.since >= rules.content_window)
-    none = decision.accepted == 0
+    nameless = decision.is_open & ~misfit & (work_of(content, verifies) == 0)
+    none = (decision.accepted == 0) | (nameless & (rules.bisection != 0))
     void = ~none & (misfit | unopened)
     current = decision.is_over & (decision.serial == row.serial)
 
@@ -60,29 +62,31 @@ def judge(
     judged = jnp.where(decision.papers == 0, Outcome.SILENT, judged)
     return Judgement(
         is_ready=current & (none | decision.is_open | unopened),
-        result=jnp.where(void, 0, decision.accepted),
+        result=jnp.where(void | none, 0, decision.accepted),
         outcomes=jnp.where(decision.drawn, judged, Outcome.NOT_DRAWN).astype(jnp.int32),
     )
 
 
 def round_money(row: Jobs, rules: Rules) -> jax.Array:
-    """[] int32: what the price holds for one unit of work: compute part // (R + 1)."""
-    return pools_of(row.price, rules)[2] // (rounds_of(row, rules) + 1)
+    """[] units: what the price holds for one unit of work: compute part // (R + 1)."""
+    parts = (rounds_of(row, rules) + 1).astype(row.price.dtype)
+    return pools_of(row.price, rules)[2] // parts
 
 
 def slashed(row: Jobs, severity_bps: jax.Array) -> jax.Array:
-    """[C] int32: a share of each pledge as it was made, as far as it is still there."""
+    """[C] units: a share of each pledge as it was made, as far as it is still there."""
     return jnp.minimum(row.pledged, mul_bps(row.pledged + row.held, severity_bps))
 
 
 def rewarded(row: Jobs, rules: Rules, who: jax.Array, pot: jax.Array) -> jax.Array:
-    """[C] int32: the money of a unit in equal parts to those [C] bool, at most what the pot holds.
+    """[C] units: the money of a unit in equal parts to those [C] bool, at most what the pot holds.
 
-    Formula: min(reward_cap, min(round_money, pot) // #who).
+    Formula: min(reward_cap, min(round_money, pot) // #who); a cap of INT_MAX is none.
     """
     money = jnp.minimum(round_money(row, rules), pot)
-    share = money // jnp.maximum(who.sum(dtype=jnp.int32), 1)
-    return jnp.where(who, jnp.minimum(rules.reward_cap, share), 0)
+    share = money // jnp.maximum(who.sum(dtype=money.dtype), 1)
+    cap = jnp.where(rules.reward_cap == INT_MAX, largest(money.dtype), rules.reward_cap)
+    return jnp.where(who, jnp.minimum(cap, share), 0)
 
 
 def book_outcomes(
@@ -98,10 +102,10 @@ def book_outcomes(
         rules: terms.
         outcomes: [C] int32, see `Outcome`.
         banned: [C] bool.
-        pot: [] int32 units from which the work is paid.
+        pot: [] units from which the work is paid.
 
     Returns:
-        The job after the slashes, and the pay [C] int32.
+        The job after the slashes, and the pay [C] units.
     """
     matching = (outcomes == Outcome.MATCHED) & (row.pledged > 0) & ~banned
     pay = rewarded(row, rules, matching, pot)

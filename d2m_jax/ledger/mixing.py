@@ -13,11 +13,12 @@ def mix(*words: int | jax.Array) -> jax.Array:
     """[...] int32: a digest of whole words, never 0.
 
     In unsigned 32-bit arithmetic: h = 0x811C9DC5; for each word w: h = (h ^ w) * 0x85EBCA6B,
-    h ^= h >> 13, h *= 0xC2B2AE35, h ^= h >> 16. Read as int32, and 1 stands for 0.
+    h ^= h >> 13, h *= 0xC2B2AE35, h ^= h >> 16. Read as int32, and 1 stands for 0. An int64 that is
+    no int32 is two words, the upper one last.
     """
     mixed = jnp.uint32(0x811C9DC5)
     for word in words:
-        mixed = _stir(mixed, _bits(word))
+        mixed = _stir_rest(_stir(mixed, _bits(word)), word)
     return _digest(mixed)
 
 
@@ -40,6 +41,14 @@ def _stir(mixed: jax.Array, word: jax.Array) -> jax.Array:
     mixed = (mixed ^ word) * jnp.uint32(0x85EBCA6B)
     mixed = (mixed ^ (mixed >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
     return mixed ^ (mixed >> jnp.uint32(16))
+
+
+def _stir_rest(mixed: jax.Array, word: int | jax.Array) -> jax.Array:
+    """After the lower half of a word: the upper half, of a number that is no int32."""
+    if isinstance(word, int) or word.dtype.itemsize <= 4:
+        return mixed
+    is_short = word == integer(word).astype(word.dtype)
+    return jnp.where(is_short, mixed, _stir(mixed, _bits(word >> 32)))
 
 
 def _digest(mixed: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from d2m_jax.ledger import (
     auction,
+    cases,
     disputes,
     escrow,
     offers,
@@ -69,6 +70,11 @@ LEDGER_MOVES: dict[Kind, tuple[Callable[..., Result], Fields]] = {
         offers.open_metric,
         lambda a: by("actor", "job", content="value")(a) | {"salt": a.extra[0]},
     ),
+    Kind.CLOSE_CASE: (
+        cases.close_case,
+        lambda a: by("actor", "job", digest="value")(a) | {"stood": a.extra[0]},
+    ),
+    Kind.BOOK_CASE: (cases.book_case, by("actor", "job", content="payload")),
 }
 BOOKINGS = (Kind.BOOK_ROUND, Kind.BOOK_VERIFICATION, Kind.BOOK_DISPUTE)  # also take a decision
 

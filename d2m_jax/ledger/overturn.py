@@ -9,14 +9,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_bps, split_pot
+from d2m_jax.core.money import mul_bps, split_pot, total
 from d2m_jax.core.outcomes import Outcome
-from d2m_jax.ledger.accounts import credit, integer, read
-from d2m_jax.ledger.codes import Phase
+from d2m_jax.ledger.accounts import credit, read
 from d2m_jax.ledger.decisions import Decision
+from d2m_jax.ledger.escrow import without_dispute
 from d2m_jax.ledger.judgement import Judgement, book_outcomes, rewarded, round_money
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, rounds_of
+from d2m_jax.ledger.state import Jobs, Ledger, rounds_of
 from d2m_jax.ledger.verification import with_metric
 
 
@@ -57,10 +57,10 @@ def overturn(
     nodes = ledger.layout.nodes
     banned = ledger.banned[nodes]
     sides = sides_of(row, judged.result)
-    amended, total = amend(row, rules, sides, banned)
+    amended, lost = amend(row, rules, sides, banned)
     outcomes = jnp.where(sides.guilty, Outcome.NOT_DRAWN, judged.outcomes)
-    after, pay = book_outcomes(amended, rules, outcomes, banned, total)
-    left = total - pay.sum(dtype=jnp.int32)
+    after, pay = book_outcomes(amended, rules, outcomes, banned, lost)
+    left = lost - total(pay)
     prize = jnp.minimum(left, row.bond)
     new = replace(
         credit(ledger, row.disputer, row.bond + prize),
@@ -85,32 +85,20 @@ def sides_of(row: Jobs, result: jax.Array) -> Sides:
 
 
 def amend(row: Jobs, rules: Rules, sides: Sides, banned: jax.Array) -> tuple[Jobs, jax.Array]:
-    """Steps 1 to 3: the job, and what is left of what the guilty lost, [] int32 units."""
+    """Steps 1 to 3: the job, and what is left of what the guilty lost, [] units."""
     share = mul_bps(row.pledged + row.held, rules.slash_wrong_bps)
     back = jnp.where(sides.right, jnp.minimum(row.held, share), 0)
     lost = jnp.where(sides.guilty, jnp.minimum(row.pledged, share), 0)
     gone = jnp.where(sides.guilty, row.earned, 0)
-    total = row.forfeited + lost.sum(dtype=jnp.int32) + gone.sum(dtype=jnp.int32)
+    there = row.forfeited + total(lost) + total(gone)
     heirs = sides.right & ~banned
-    missed = rewarded(row, rules, heirs, round_money(row, rules)).sum(dtype=jnp.int32)
-    given = split_pot(jnp.minimum(missed, total), heirs.astype(jnp.int32))
+    missed = total(rewarded(row, rules, heirs, round_money(row, rules)))
+    given = split_pot(jnp.minimum(missed, there), heirs.astype(jnp.int32))
     amended = replace(
         row,
         pledged=row.pledged + back - lost,
         held=row.held - back,
         earned=row.earned - gone + given,
-        compensation=row.compensation + lost.sum(dtype=jnp.int32),
+        compensation=row.compensation + total(lost),
     )
-    return amended, total - given.sum(dtype=jnp.int32)
-
-
-def without_dispute(row: Jobs, block: jax.Array) -> Jobs:
-    """The job in its challenge window, as if nobody had disputed; the bond has been moved."""
-    return replace(
-        row,
-        phase=integer(Phase.CHALLENGE),
-        since=block,
-        bond=integer(0),
-        disputer=integer(NOBODY),
-        disputed_unit=integer(NOBODY),
-    )
+    return amended, there - total(given)

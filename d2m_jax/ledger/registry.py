@@ -11,7 +11,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import BPS
+from d2m_jax.core.money import BPS, total
 from d2m_jax.ledger.accounts import (
     at,
     check_actor,
@@ -39,7 +39,7 @@ def is_node(ledger: Ledger, account: jax.Array) -> jax.Array:
 
 
 def free_stakes(ledger: Ledger) -> jax.Array:
-    """[A] int32: stake that is neither asked back nor pledged to a job (pledges lie apart)."""
+    """[A] units: stake that is neither asked back nor pledged to a job (pledges lie apart)."""
     return jnp.maximum(ledger.stakes - ledger.exits, 0)
 
 
@@ -82,13 +82,13 @@ def eligible_sellers(
     """
     span = ledger.layout.sellers
     good = may_pledge(ledger, rules.seller_deposit, integer(since))
-    consents = (ledger.asks <= integer(pool)) & (ledger.max_taus >= integer(tau_bps))
+    consents = (ledger.asks <= ledger.units(pool)) & (ledger.max_taus >= integer(tau_bps))
     covers = covered(ledger, integer(tags))
     return good[span] & covers & consents & (ledger.reputation_bps >= rules.min_reputation_bps)
 
 
 def pledgeable(ledger: Ledger, since: jax.Array) -> jax.Array:
-    """[A] int32: stake that may be pledged; what was asked back in block `since` or later may."""
+    """[A] units: stake that may be pledged; what was asked back in block `since` or later may."""
     return ledger.stakes - jnp.where(ledger.exit_blocks < since, ledger.exits, 0)
 
 
@@ -99,7 +99,7 @@ def may_pledge(ledger: Ledger, amount: jax.Array, since: jax.Array) -> jax.Array
 
 
 def offers(ledger: Ledger, rules: Rules, since: jax.Array) -> jax.Array:
-    """[C] int32: what each node would pledge to a job whose auction counts from `since`.
+    """[C] units: what each node would pledge to a job whose auction counts from `since`.
 
     node_stake, or by stake all that may be pledged, of every node that has node_stake; else 0.
     """
@@ -109,7 +109,7 @@ def offers(ledger: Ledger, rules: Rules, since: jax.Array) -> jax.Array:
 
 
 def pledges(ledger: Ledger, offered: jax.Array, since: jax.Array) -> jax.Array:
-    """[C] int32: what is offered by nodes that still may pledge it, else 0."""
+    """[C] units: what is offered by nodes that still may pledge it, else 0."""
     layout = ledger.layout
     before, after = layout.nodes.start, layout.num_accounts - layout.nodes.stop
     could = may_pledge(ledger, jnp.pad(offered, (before, after)), since)[layout.nodes]
@@ -189,8 +189,8 @@ def register_seller(
         max_tau_bps: highest threshold that it accepts.
     """
     actor, tags, size = integer(actor), integer(tags), integer(size)
-    commitment, deposit = integer(commitment), integer(deposit)
-    ask, max_tau = integer(ask), integer(max_tau_bps)
+    commitment, deposit = integer(commitment), ledger.units(deposit)
+    ask, max_tau = ledger.units(ask), integer(max_tau_bps)
     reason = listing_receipt(ledger, rules, actor, tags, size, deposit, ask, max_tau)
     seller = actor - ledger.layout.sellers.start
     new = replace(
@@ -230,7 +230,7 @@ def set_ask(
         max_tau_bps: highest threshold that it accepts.
     """
     del rules
-    actor, ask, max_tau = integer(actor), integer(ask), integer(max_tau_bps)
+    actor, ask, max_tau = integer(actor), ledger.units(ask), integer(max_tau_bps)
     seller = actor - ledger.layout.sellers.start
     wanted = (ledger.jobs.tags & ~read(ledger.tags, seller)) == 0
     reason = first_failure(
@@ -258,7 +258,7 @@ def register_node(
     Checks, in order: UNKNOWN_PARTY, NOT_AUTHORISED (not a node), BANNED, ALREADY_DONE (registered),
     DEPOSIT_TOO_LOW, NOT_ENOUGH_MONEY.
     """
-    actor, stake = integer(actor), integer(stake)
+    actor, stake = integer(actor), ledger.units(stake)
     reason = joining_receipt(ledger, rules, actor, stake)
     new = replace(_stake(ledger, actor, stake), registered=put(ledger.registered, actor, True))
     return commit(reason, new, ledger)
@@ -273,7 +273,7 @@ def top_up(
     NOT_ENOUGH_MONEY.
     """
     del rules  # every transition has the same first arguments
-    actor, amount = integer(actor), integer(amount)
+    actor, amount = integer(actor), ledger.units(amount)
     reason = first_failure(
         [
             check_actor(ledger, actor),
@@ -295,7 +295,7 @@ def request_withdrawal(
     (more than the stake).
     """
     del rules
-    actor, amount = integer(actor), integer(amount)
+    actor, amount = integer(actor), ledger.units(amount)
     reason = first_failure(
         [
             check_actor(ledger, actor),
@@ -335,7 +335,7 @@ def withdraw(ledger: Ledger, rules: Rules, *, actor: int | jax.Array) -> Result:
     amount = jnp.minimum(asked, stake)
     jobs, layout = ledger.jobs, ledger.layout
     of_nodes = jobs.pledged + jobs.held + jobs.earned
-    in_jobs = jnp.concatenate([jobs.locked.sum(0, jnp.int32), of_nodes.sum(0, jnp.int32)])
+    in_jobs = jnp.concatenate([total(jobs.locked, 0), total(of_nodes, 0)])
     here = jnp.arange(in_jobs.shape[0], dtype=jnp.int32) == actor - layout.sellers.start
     stays = (stake > amount) | jnp.any(here & (in_jobs > 0))
     new = replace(

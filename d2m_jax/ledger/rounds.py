@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import BPS, mul_bps
+from d2m_jax.core.money import BPS, mul_bps, total
 from d2m_jax.ledger.accounts import (
     check_actor,
     check_job,
@@ -115,8 +115,7 @@ def work_done(ledger: Ledger, rules: Rules, row: Jobs, judged: Judgement) -> Job
     """The job after slashes, and rewards from its compute pool."""
     banned = ledger.banned[ledger.layout.nodes]
     after, pay = book_outcomes(row, rules, judged.outcomes, banned, row.compute_pool)
-    spent = pay.sum(dtype=jnp.int32)
-    return replace(after, compute_pool=row.compute_pool - spent, earned=row.earned + pay)
+    return replace(after, compute_pool=row.compute_pool - total(pay), earned=row.earned + pay)
 
 
 def rate(ledger: Ledger, rules: Rules, verdicts: jax.Array) -> Ledger:

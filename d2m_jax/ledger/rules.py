@@ -10,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from d2m_jax.core.money import BPS, INT_MAX
+from d2m_jax.core.money import BPS, INT_MAX, largest, units
 
 
 @struct.dataclass
 class Rules:
-    """Terms that hold for every job; each field is a [] int32. Build it with `make_rules`."""
+    """Terms that hold for every job. Build it with `make_rules`.
+
+    Each field is a [] int32, but `AMOUNTS` are money, of the type of the ledger's.
+    """
 
     # auction
     sealed: jax.Array  # 1: buyers seal their bids and reveal them; 0: ascending open bids
@@ -37,13 +40,14 @@ class Rules:
     node_stake: jax.Array  # what a node pledges to a job, at least 1
     by_stake: jax.Array  # 1: a node pledges all of its free stake, at least node_stake
     min_nodes: jax.Array  # fewer nodes that pledge abort the job, at least 1
-    reward_cap: jax.Array  # most that a node earns in one unit
+    reward_cap: jax.Array  # most that a node earns in one unit; INT_MAX: no cap
     # penalties, as shares of what is pledged to the job
     slash_wrong_bps: jax.Array  # another digest than the accepted one
     slash_silent_bps: jax.Array  # no reveal
     slash_harm_bps: jax.Array  # seller with evidence of harm
     burn_bps: jax.Array  # of everything slashed; the rest goes to the injured side
     # disputes and time
+    bisection: jax.Array  # 1: the court decides disputes; 0: the vote of a fresh set
     bond_bps: jax.Array  # of the price, at least 1 unit
     content_window: jax.Array  # blocks from the last draw to open an accepted digest, at least 1
     challenge_window: jax.Array  # blocks
@@ -80,6 +84,7 @@ DEFAULT_RULES: dict[str, int] = {
     "slash_silent_bps": 1_000,
     "slash_harm_bps": 10_000,
     "burn_bps": 5_000,
+    "bisection": 0,
     "bond_bps": 500,
     "content_window": 20,
     "challenge_window": 10,
@@ -92,12 +97,15 @@ DEFAULT_RULES: dict[str, int] = {
     "reputation_floor_bps": 500,
 }
 
-_FLAGS = ("sealed", "second_price", "by_stake", "partial_payment", "refund_fee")
+_FLAGS = ("sealed", "second_price", "by_stake", "bisection", "partial_payment", "refund_fee")
 _POSITIVE = ("reserve", "num_rounds", "node_stake", "min_nodes", "content_window")
 
 
+AMOUNTS = ("reserve", "seller_deposit", "node_stake", "reward_cap")  # in units of money
+
+
 def make_rules(**overrides: int | jax.Array) -> Rules:
-    """The default rules with some numbers changed, as int32 arrays.
+    """The default rules with some numbers changed, as arrays; amounts of the type of new money.
 
     Example: `make_rules(second_price=0, num_rounds=50)`.
 
@@ -109,7 +117,19 @@ def make_rules(**overrides: int | jax.Array) -> Rules:
         raise ValueError(f"unknown rule {unknown[0]!r}; valid names: {', '.join(DEFAULT_RULES)}")
     values = {**DEFAULT_RULES, **overrides}
     check_rules({k: v for k, v in values.items() if not isinstance(v, jax.core.Tracer)})
-    return Rules(**{name: jnp.asarray(value, jnp.int32) for name, value in values.items()})
+    return Rules(
+        **{
+            name: units(value) if name in AMOUNTS else jnp.asarray(value, jnp.int32)
+            for name, value in values.items()
+        }
+    )
+
+
+def _top(name: str) -> int:
+    """The largest value of a rule."""
+    if name in AMOUNTS:
+        return largest()
+    return BPS if name.endswith("_bps") else 1 if name in _FLAGS else INT_MAX
 
 
 def check_rules(values: dict[str, int | jax.Array] | Rules) -> None:
@@ -126,7 +146,7 @@ def check_rules(values: dict[str, int | jax.Array] | Rules) -> None:
             raise ValueError(f"rule {name} must be a whole number, got {values[name]}")
     v = {name: array.astype(np.int64) for name, array in v.items()}
     for name, array in v.items():
-        top = BPS if name.endswith("_bps") else 1 if name in _FLAGS else INT_MAX
+        top = _top(name)
         low = 1 if name in _POSITIVE else 0
         if (array < low).any() or (array > top).any():
             raise ValueError(f"rule {name} must lie in [{low}, {top}], got {values[name]}")

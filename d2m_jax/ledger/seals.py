@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import BPS
+from d2m_jax.core.money import BPS, units
 from d2m_jax.ledger.accounts import (
     check_actor,
     check_job,
@@ -37,9 +37,9 @@ def commitment_of(
 ) -> jax.Array:
     """[...] int32: the commitment of a sealed bid, never 0.
 
-    The `mixing.mix` of the seven words, in the order of the arguments.
+    The `mixing.mix` of the seven numbers, in the order of the arguments.
     """
-    return mix(job, buyer, amount, tau_bps, model, metric, salt)
+    return mix(job, buyer, units(amount), tau_bps, model, metric, salt)
 
 
 def digest_of(content: int | jax.Array, salt: int | jax.Array) -> jax.Array:
@@ -78,7 +78,7 @@ def seal(
         commitment: see `commitment_of`.
     """
     buyer, job, tags = integer(buyer), integer(job), integer(tags)
-    deposit, commitment = integer(deposit), integer(commitment)
+    deposit, commitment = ledger.units(deposit), integer(commitment)
     row = get_job(ledger, job)
     is_open = row.phase == Phase.AUCTION
     balance = read(ledger.balances, buyer)
@@ -144,7 +144,7 @@ def reveal(
         salt: what made the commitment hard to guess.
     """
     buyer, job = integer(buyer), integer(job)
-    amount, tau_bps = integer(amount), integer(tau_bps)
+    amount, tau_bps = ledger.units(amount), integer(tau_bps)
     model, metric = integer(model), integer(metric)
     row = get_job(ledger, job)
     opened = commitment_of(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_bps, mul_div, split_pot
+from d2m_jax.core.money import mul_bps, mul_div, split_pot, total
 from d2m_jax.ledger.accounts import (
     check_actor,
     check_job,
@@ -31,7 +31,7 @@ def is_missed(row: Jobs) -> jax.Array:
 
 
 def earned_by_sellers(row: Jobs, rules: Rules) -> jax.Array:
-    """[] int32: what of the seller pool the sellers get together, if the metric stands.
+    """[] units: what of the seller pool the sellers get together, if the metric stands.
 
     All of it when tau is reached. Below: work_bps of it for the work that was accepted, or with
     `rules.partial_payment` floor(pool * clip((metric - base) / (tau - base), 0, 1)) (reference
@@ -92,8 +92,8 @@ def punish(ledger: Ledger, rules: Rules, row: Jobs) -> tuple[Ledger, Jobs]:
     burned, kept = burn_share(loss, rules)
     span = ledger.layout.sellers
     new = replace(
-        credit(ledger, row.buyer, kept.sum(dtype=jnp.int32)),
-        burned=ledger.burned + burned.sum(dtype=jnp.int32),
+        credit(ledger, row.buyer, total(kept)),
+        burned=ledger.burned + total(burned),
         banned=ledger.banned.at[span].set(ledger.banned[span] | guilty),
     )
     return new, replace(row, locked=row.locked - loss)

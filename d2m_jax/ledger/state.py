@@ -1,16 +1,19 @@
 """The ledger as arrays of fixed capacity: accounts, registry, jobs. Integers only.
 
+What is in units is money: int32, or int64 in a ledger that was made in a program with 64 bits. All
+else is int32. Every transition keeps the types of the ledger that it is given.
+
 No transition is here; each has its own file. Read next: `accounts.py`, then `auction.py`.
 """
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from d2m_jax.core.money import BPS, INT_MAX
+from d2m_jax.core.money import BPS, largest, money_type, total, units
 from d2m_jax.core.types import Number
 from d2m_jax.ledger.codes import Phase
 from d2m_jax.ledger.rules import Rules
@@ -69,8 +72,8 @@ class Layout(NamedTuple):
 
     @property
     def payload_size(self) -> int:
-        """Length of the vector that an action carries: seats [C], or a content [2 N + 4]."""
-        return max(self.num_nodes, 2 * self.num_sellers + 4)
+        """Length of the vector that an action carries: seats [C], or a content [2 N + 5]."""
+        return max(self.num_nodes, 2 * self.num_sellers + 5)
 
 
 @struct.dataclass
@@ -82,14 +85,14 @@ class Jobs:
     serial: jax.Array  # [J] int32 number of the latest request for a unit, never falls
     tags: jax.Array  # [J] int32 bitmask asked for
     # bids, one column per buyer; from the close on they only tell what was bid
-    bids: jax.Array  # [J, B] int32 each buyer's own highest or revealed bid, 0 none
-    deposits: jax.Array  # [J, B] int32 money held for the bids, 0 from the close on
+    bids: jax.Array  # [J, B] units each buyer's own highest or revealed bid, 0 none
+    deposits: jax.Array  # [J, B] units money held for the bids, 0 from the close on
     seals: jax.Array  # [J, B] int32 commitments of sealed bids, 0 none
     taus: jax.Array  # [J, B] int32 threshold that goes with the bid, basis points
     models: jax.Array  # [J, B] int32 digest of the model asked for
     metrics: jax.Array  # [J, B] int32 digest of the metric, with its examples
     # the electorate, fixed before anybody knows what is drawn
-    offered: jax.Array  # [J, C] int32, no money: what each node will pledge
+    offered: jax.Array  # [J, C] units, not yet money: what each node will pledge
     frozen: jax.Array  # [J] bool, a bid was revealed: what is offered is fixed
     # the request of the winner, fixed at the close
     buyer: jax.Array  # [J] int32 leader of an ascending auction, then the winner; -1 nobody
@@ -98,17 +101,17 @@ class Jobs:
     metric: jax.Array  # [J] int32 digest
     metric_bps: jax.Array  # [J] int32 as verified
     base_bps: jax.Array  # [J] int32 metric of the initial model, as verified
-    price: jax.Array  # [J] int32, 0 until the auction is closed
+    price: jax.Array  # [J] units, 0 until the auction is closed
     # money held for the job
-    seller_pool: jax.Array  # [J] int32
-    compute_pool: jax.Array  # [J] int32
-    fee_pool: jax.Array  # [J] int32
-    bond: jax.Array  # [J] int32
-    forfeited: jax.Array  # [J] int32, what the guilty lost and nobody has got yet
-    locked: jax.Array  # [J, N] int32, deposits of sellers pledged to the job
-    pledged: jax.Array  # [J, C] int32, stakes of nodes pledged to the job
-    held: jax.Array  # [J, C] int32, slashed from the pledge, waits for the end of the job
-    earned: jax.Array  # [J, C] int32, rewards of units, wait for the end of the job
+    seller_pool: jax.Array  # [J] units
+    compute_pool: jax.Array  # [J] units
+    fee_pool: jax.Array  # [J] units
+    bond: jax.Array  # [J] units
+    forfeited: jax.Array  # [J] units, what the guilty lost and nobody has got yet
+    locked: jax.Array  # [J, N] units, deposits of sellers pledged to the job
+    pledged: jax.Array  # [J, C] units, stakes of nodes pledged to the job
+    held: jax.Array  # [J, C] units, slashed from the pledge, waits for the end of the job
+    earned: jax.Array  # [J, C] units, rewards of units, wait for the end of the job
     # training and verification
     matched: jax.Array  # [J, N] bool
     excluded: jax.Array  # [J, N] bool, evidence of harm: paid nothing
@@ -122,12 +125,15 @@ class Jobs:
     # dispute
     disputer: jax.Array  # [J] int32 account, -1 nobody
     disputed_unit: jax.Array  # [J] int32, -1 none
+    ruled: jax.Array  # [J] int32 block in which the court closed the latest case, -1 none
+    ruling: jax.Array  # [J] int32 digest of the content that has won it, 0 none
+    stood: jax.Array  # [J] bool, the claim that stood there by right has won it
     # the account of the job: price + compensation = paid (three ways) + refunded, in the end
-    compensation: jax.Array  # [J] int32 slashed stake that was not burned
-    compute_paid: jax.Array  # [J] int32 to nodes, rewards and compensation, and to disputers
-    seller_paid: jax.Array  # [J] int32
-    fee_paid: jax.Array  # [J] int32
-    refunded: jax.Array  # [J] int32 to the buyer, of the price and of what was forfeited
+    compensation: jax.Array  # [J] units slashed stake that was not burned
+    compute_paid: jax.Array  # [J] units to nodes, rewards and compensation, and to disputers
+    seller_paid: jax.Array  # [J] units
+    fee_paid: jax.Array  # [J] units
+    refunded: jax.Array  # [J] units to the buyer, of the price and of what was forfeited
 
 
 @struct.dataclass
@@ -135,12 +141,12 @@ class Ledger:
     """All money and all promises of one market; a pytree that vmaps over worlds."""
 
     block: jax.Array  # [] int32
-    burned: jax.Array  # [] int32
-    supply: jax.Array  # [] int32, constant
+    burned: jax.Array  # [] units
+    supply: jax.Array  # [] units, constant
     # per account; a stake is the deposit of a seller or the stake of a node
-    balances: jax.Array  # [A] int32
-    stakes: jax.Array  # [A] int32
-    exits: jax.Array  # [A] int32 part of the stake asked back
+    balances: jax.Array  # [A] units
+    stakes: jax.Array  # [A] units
+    exits: jax.Array  # [A] units part of the stake asked back
     exit_blocks: jax.Array  # [A] int32 when it was asked back
     registered: jax.Array  # [A] bool
     banned: jax.Array  # [A] bool
@@ -148,11 +154,15 @@ class Ledger:
     tags: jax.Array  # [N] int32 bitmask of what the data is
     sizes: jax.Array  # [N] int32 number of examples
     commitments: jax.Array  # [N] int32 digest of the data
-    asks: jax.Array  # [N] int32 least seller pool of a job for which it works
+    asks: jax.Array  # [N] units least seller pool of a job for which it works
     max_taus: jax.Array  # [N] int32 highest threshold that it accepts, basis points
     reputation_bps: jax.Array  # [N] int32
     jobs: Jobs
     num_nodes: int = struct.field(pytree_node=False)
+
+    def units(self, value: Any) -> jax.Array:
+        """Any whole number as money of this ledger; see `core.money.units`."""
+        return units(value, self.balances.dtype)
 
     @property
     def layout(self) -> Layout:
@@ -175,18 +185,22 @@ BY_BUYER = ("bids", "deposits", "seals", "taus", "models", "metrics")  # fields 
 BY_NODE = ("offered", "pledged", "held", "earned")  # fields [J, C]
 POOLS = ("seller_pool", "compute_pool", "fee_pool")  # fields [J]
 MONEY = (*POOLS, "bond", "forfeited", "locked", "pledged", "held", "earned")  # of a job that runs
+PAID = ("compensation", "compute_paid", "seller_paid", "fee_paid", "refunded")  # fields [J]
+UNITS = (*MONEY, *PAID, "bids", "deposits", "offered", "price")  # all fields in units
 BY_SELLER = ("locked", "weights")  # fields [J, N]
 MARKS = ("matched", "excluded")  # fields [J, N] bool
-FLAGS = ("frozen", "opened", "spoilt", "released")  # fields [J] bool
-NAMES = ("buyer", "disputer", "disputed_unit")  # fields [J], -1 where there is none
+FLAGS = ("frozen", "opened", "spoilt", "released", "stood")  # fields [J] bool
+NAMES = ("buyer", "disputer", "disputed_unit", "ruled")  # fields [J], -1 where there is none
 
 
-def empty_jobs(layout: Layout) -> Jobs:
-    """All slots idle."""
-    jobs = layout.num_jobs
+def empty_jobs(layout: Layout, kind: Any = None) -> Jobs:
+    """All slots idle, with money of that type, by default of `money_type`."""
+    jobs, money = layout.num_jobs, kind or money_type()
 
     def zeros(names: tuple[str, ...], *size: int) -> dict[str, jax.Array]:
-        return dict.fromkeys(names, jnp.zeros((jobs, *size), jnp.int32))
+        return {
+            name: jnp.zeros((jobs, *size), money if name in UNITS else jnp.int32) for name in names
+        }
 
     numbers = {
         **zeros(tuple(Jobs.__dataclass_fields__)),
@@ -216,24 +230,26 @@ def rounds_of(of: Ledger | Jobs, rules: Rules) -> jax.Array:
 
 
 def check_supply(*funds: object) -> None:
-    """Checks on the host that all the money there is fits in int32.
+    """Checks on the host that all the money there is fits into the type of new money.
 
     Args:
         funds: arrays of integer units, one per role.
 
     Raises:
-        ValueError: a negative or fractional fund, or a total of 2**31 or more.
+        ValueError: a negative or fractional fund, or a total of 2**31 or more, in a program with
+            64 bits of 2**63.
     """
     arrays = [np.atleast_1d(np.asarray(fund)).astype(object) for fund in funds]
     if any((a % 1 != 0).any() for a in arrays):
         raise ValueError("funds must be whole numbers of units")
     if any((a < 0).any() for a in arrays):
         raise ValueError("funds must not be negative")
-    total = sum(int(a.sum()) for a in arrays)
-    if total > INT_MAX:
+    supply, bits = sum(int(a.sum()) for a in arrays), largest().bit_length()
+    if supply > largest():
+        more = "" if bits > 31 else ", or set JAX_ENABLE_X64=1"
         raise ValueError(
-            f"the money supply is {total} units but must stay below 2**31 = {2**31}: lower the "
-            "funds or choose a larger unit"
+            f"the money supply is {supply} units but must stay below 2**{bits} = {2**bits}: lower "
+            f"the funds or choose a larger unit{more}"
         )
 
 
@@ -276,26 +292,24 @@ def new_ledger(
     ]
     known = [part for part in parts if not isinstance(part[0], jax.core.Tracer)]
     check_supply(*(np.broadcast_to(np.asarray(fund), (size,)) for fund, size in known))
-    balances = jnp.concatenate(
-        [jnp.broadcast_to(jnp.asarray(fund, jnp.int32), (size,)) for fund, size in parts]
-    )
+    balances = jnp.concatenate([jnp.broadcast_to(units(fund), (size,)) for fund, size in parts])
     num_accounts, num_sellers = layout.num_accounts, layout.num_sellers
-    per_account = jnp.zeros(num_accounts, jnp.int32)
+    money, per_account = jnp.zeros_like(balances), jnp.zeros(num_accounts, jnp.int32)
     per_seller = jnp.zeros(num_sellers, jnp.int32)
     return Ledger(
         block=jnp.int32(0),
-        burned=jnp.int32(0),
-        supply=balances.sum(dtype=jnp.int32),
+        burned=units(0),
+        supply=total(balances),
         balances=balances,
-        stakes=per_account,
-        exits=per_account,
+        stakes=money,
+        exits=money,
         exit_blocks=per_account,
         registered=jnp.zeros(num_accounts, bool),
         banned=jnp.zeros(num_accounts, bool),
         tags=per_seller,
         sizes=per_seller,
         commitments=per_seller,
-        asks=per_seller,
+        asks=jnp.zeros(num_sellers, balances.dtype),
         max_taus=per_seller,
         reputation_bps=jnp.broadcast_to(jnp.asarray(reputation_bps, jnp.int32), (num_sellers,)),
         jobs=empty_jobs(layout),

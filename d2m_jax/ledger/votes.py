@@ -10,12 +10,12 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.money import mul_div
+from d2m_jax.core.money import mul_div, total
 from d2m_jax.core.outcomes import Outcome
 from d2m_jax.core.vote_tables import CERTAIN
 from d2m_jax.ledger.accounts import Check, first_failure, integer
 from d2m_jax.ledger.codes import Reason
-from d2m_jax.ledger.contents import commitment_of, is_well_formed, task_of
+from d2m_jax.ledger.contents import commitment_of, is_well_formed, task_of, words_of
 from d2m_jax.ledger.counting import count, is_enough
 from d2m_jax.ledger.mixing import mix_all
 from d2m_jax.ledger.votes_state import (
@@ -73,21 +73,22 @@ def lots_of(stakes: jax.Array, terms: Terms) -> jax.Array:
     2^-31, or by stake chance * stake / floor(mean stake), at most 1 - 2^-31.
 
     Args:
-        stakes: [C] int32 at risk of each node, not positive for who is not eligible; a total of
-            the others below 2^31.
+        stakes: [C] units at risk of each node, not positive for who is not eligible; a total of
+            the others that fits their type.
         terms: of the vote.
     """
     stakes = jnp.maximum(stakes, 0)
     there = stakes > 0
-    total, number = stakes.sum(dtype=jnp.int32), there.sum(dtype=jnp.int32)
+    pledged, number = total(stakes), there.sum(dtype=stakes.dtype)
     most = max(1024, 4 * stakes.shape[0])
-    lots = stakes // jnp.maximum((total - 1) // most + 1, 1)
-    lots = jnp.where(terms.by_stake != 0, lots, there.astype(jnp.int32))
-    mean = jnp.maximum(total // jnp.maximum(number, 1), 1)
-    whole, rest = stakes // mean, mul_div(terms.chance, stakes % mean, mean)
-    fits = whole <= (CERTAIN - rest) // jnp.maximum(terms.chance, 1)
-    by_stake = jnp.where(fits, jnp.where(fits, whole, 0) * terms.chance + rest, CERTAIN)
-    chance = jnp.where(terms.by_stake != 0, by_stake, jnp.where(there, terms.chance, 0))
+    lots = stakes // jnp.maximum((pledged - 1) // most + 1, 1)
+    lots = jnp.where(terms.by_stake != 0, lots, there.astype(stakes.dtype))
+    mean = jnp.maximum(pledged // jnp.maximum(number, 1), 1)
+    alike = terms.chance.astype(stakes.dtype)
+    whole, rest = stakes // mean, mul_div(alike, stakes % mean, mean)
+    fits = whole <= (CERTAIN - rest) // jnp.maximum(alike, 1)
+    by_stake = jnp.where(fits, jnp.where(fits, whole, 0) * alike + rest, CERTAIN)
+    chance = jnp.where(terms.by_stake != 0, by_stake, jnp.where(there, alike, 0))
     return jnp.where(terms.independent != 0, chance, lots).astype(jnp.int32)
 
 
@@ -115,9 +116,9 @@ def open_unit(
         job: slot.
         serial: number of the market's request, at least 1, never used twice for a slot.
         unit: see `Terms.num_rounds`.
-        stakes: [C] int32, as for `lots_of`.
+        stakes: [C] units, as for `lots_of`.
     """
-    job, serial, unit, stakes = integer(job), integer(serial), integer(unit), integer(stakes)
+    job, serial, unit, stakes = integer(job), integer(serial), integer(unit), jnp.asarray(stakes)
     row = get_unit(votes, job)
     reason = first_failure(
         [
@@ -327,7 +328,7 @@ def open_content(
     """Anybody tells what the accepted digest stands for.
 
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (not DECIDED), ALREADY_DONE (told before), BAD_VALUE
-    (another digest, or a field out of its range).
+    (another digest, or a field out of its range, also that of int32).
 
     Args:
         votes: before.
@@ -335,10 +336,11 @@ def open_content(
         job: slot.
         content: [L] int32, see `contents.round_content` and `contents.verification_content`.
     """
-    job, content = integer(job), integer(content)
+    job, (content, are_words) = integer(job), words_of(content)
     row = get_unit(votes, job)
     is_verification = task_of(row.unit, terms) == terms.num_rounds
     fits = (mix_all(content) == row.accepted) & is_well_formed(content, is_verification)
+    fits = fits & are_words
     reason = first_failure(
         [
             check_slot(votes, job),

@@ -75,7 +75,7 @@ def settle_votes(
         (Reason.ALREADY_DONE, serial == row.serial),
         (Reason.BAD_VALUE, is_unknown(unit, terms)),
     ]
-    start = opened(row, terms, serial, unit, integer(stakes))
+    start = opened(row, terms, serial, unit, jnp.asarray(stakes))
 
     def one_set(
         carry: tuple[Votes, jax.Array, jax.Array], seats: jax.Array

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from d2m_jax.core.money import INT_MAX
+from d2m_jax.core.money import INT_MAX, units
 from d2m_jax.ledger import votes as transitions
 from d2m_jax.ledger.accounts import integer
 from d2m_jax.ledger.codes import Reason
@@ -36,7 +36,7 @@ class VoteAction:
     amount: jax.Array  # [] int32 blocks, or the serial of a unit
     value: jax.Array  # [] int32 unit, commitment or digest
     salt: jax.Array  # [] int32
-    payload: jax.Array  # [max(C, L)] int32 stakes, seats or content
+    payload: jax.Array  # [max(C, L)] stakes, seats or content: as money
 
 
 @struct.dataclass
@@ -61,7 +61,7 @@ def make_vote_action(votes: Votes, kind: int | jax.Array, **fields: Any) -> Vote
     | OPEN_CONTENT | job, payload[:L] = content |
     """
     length = max(votes.urn.shape[1], votes.content.shape[1])
-    vector = integer(fields.pop("payload", ())).reshape(-1)
+    vector = units(fields.pop("payload", ())).reshape(-1)
     names = ("node", "job", "amount", "value", "salt")
     return VoteAction(
         kind=integer(kind),

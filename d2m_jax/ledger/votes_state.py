@@ -119,8 +119,8 @@ def new_votes(num_jobs: int, num_nodes: int, num_sellers: int) -> Votes:
 
 
 def content_length(num_sellers: int) -> int:
-    """L = 2 N + 4."""
-    return 2 * num_sellers + 4
+    """L = 2 N + 5."""
+    return 2 * num_sellers + 5
 
 
 def is_dispute(row: Votes, terms: Terms) -> jax.Array:

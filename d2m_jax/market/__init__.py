@@ -2,6 +2,7 @@
 
 from d2m_jax.market.auction import AUCTIONS
 from d2m_jax.market.collect import Chunk, collect, compiled
+from d2m_jax.market.devices import copied, over_devices
 from d2m_jax.market.disputes import DISPUTES
 from d2m_jax.market.engine import Market, make_market, market_of
 from d2m_jax.market.job_data import deal_jobs
@@ -24,6 +25,7 @@ __all__ = [
     "Roles",
     "collect",
     "compiled",
+    "copied",
     "deal",
     "deal_jobs",
     "draw_roles",
@@ -33,6 +35,7 @@ __all__ = [
     "load_world",
     "make_market",
     "market_of",
+    "over_devices",
     "serve",
     "validate",
 ]

@@ -26,13 +26,19 @@ EXAMPLES = (2, 3)  # content and salt of the digest of their metric
 class Auction(NamedTuple):
     """What happened in an auction."""
 
-    limits: jax.Array  # [U] int32, the shaded value: how far each buyer goes
-    highest: jax.Array  # [U] int32, each buyer's highest or revealed bid, 0 for none
+    limits: jax.Array  # [U] units, the shaded value: how far each buyer goes
+    highest: jax.Array  # [U] units, each buyer's highest or revealed bid, 0 for none
     num_bids: jax.Array  # [] int32, accepted bids or seals
 
 
 def enrol(
-    ledger: Ledger, rules: Rules, layout: Layout, money: Money, roles: Roles, sizes: jax.Array
+    ledger: Ledger,
+    rules: Rules,
+    layout: Layout,
+    money: Money,
+    roles: Roles,
+    sizes: jax.Array,
+    commitments: jax.Array | None = None,
 ) -> Ledger:
     """Every seller and node that is not registered yet registers with its stake and terms.
 
@@ -43,16 +49,19 @@ def enrol(
         money: gives the stakes, and the terms of the sellers.
         roles: gives the tags that sellers claim.
         sizes: [N] int32 examples that each seller claims.
+        commitments: [N] int32 digests of what each holds; by default its number.
 
     Returns:
         The ledger after N + C registrations; those that the ledger refuses change nothing.
     """
+    if commitments is None:
+        commitments = jnp.arange(layout.num_sellers, dtype=jnp.int32)
     ledger, _ = books.register_sellers(
         ledger,
         rules,
         tags=roles.tags,
         sizes=sizes,
-        commitments=jnp.arange(layout.num_sellers, dtype=jnp.int32),
+        commitments=commitments,
         deposits=money.seller_stake,
         asks=money.seller_ask,
         max_taus_bps=money.seller_max_tau_bps,
@@ -241,7 +250,7 @@ def ascending(
 def _offer(
     ledger: Ledger, rules: Rules, plan: Plan, job: int | jax.Array, buyer: jax.Array
 ) -> jax.Array:
-    """[] int32: what a buyer bids when it speaks; 0, which the ledger refuses, for nothing."""
+    """[] units: what a buyer bids when it speaks; 0, which the ledger refuses, for nothing."""
     row = jax.tree.map(lambda x: x[job], ledger.jobs)
     top, best = plan.tops[buyer], row.bids.max()
     step = jnp.maximum(books.mul_bps(best, rules.min_increment_bps), 1)

@@ -31,8 +31,8 @@ class Bidding(enum.IntEnum):
 class Plan(NamedTuple):
     """What every buyer does, [U] each."""
 
-    tops: jax.Array  # int32, how far it goes; 0: it does not bid
-    deposits: jax.Array  # int32, what it puts down with a seal
+    tops: jax.Array  # units, how far it goes; 0: it does not bid
+    deposits: jax.Array  # units, what it puts down with a seal
     at_once: jax.Array  # bool, bids its top at once
     waits: jax.Array  # bool, until the last block
     keeps: jax.Array  # bool, never reveals
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
 
 def limits_of(money: Money) -> jax.Array:
-    """[U] int32: how far each buyer goes, its value times its shading."""
+    """[U] units: how far each buyer goes, its value times its shading."""
     return scaled_amount(jnp.stack(money.buyer_values), jnp.stack(money.buyer_shading_bps))
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from d2m_jax import cone, privacy
 from d2m_jax import ledger as books
 from d2m_jax.config.hparams import HParams
+from d2m_jax.core.money import total
 from d2m_jax.ledger import Ledger, Phase, Rules, Verdict
 from d2m_jax.ledger.contents import round_content
 from d2m_jax.market.decisions import as_decision
@@ -29,6 +30,12 @@ def may_train(ledger: Ledger, job: Slot = JOB) -> jax.Array:
     return matched & ~ledger.banned[ledger.layout.sellers] & is_running(ledger, job)
 
 
+def works(state: MarketState, job: Slot = JOB) -> jax.Array:
+    """[N] bool: as `may_train`, without units whose openings look false."""
+    may = may_train(state.ledger, job)
+    return may & ~state.shown.found_out if state.shown else may
+
+
 def credit(
     parts: Parts,
     state: MarketState,
@@ -46,7 +53,7 @@ def credit(
     byzantine = (state.roles.byzantine[who] & present).astype(jnp.float32)
     theirs = jnp.where(is_wrong, byzantine / jnp.maximum(byzantine.sum(), 1.0), 0.0)
     shares = privacy.release(jnp.where(present, ours + theirs, 0.0), "contributions")
-    nothing = jnp.zeros(parts.spec.num_sellers, jnp.float32)
+    nothing = jnp.zeros(parts.spec.num_listings, jnp.float32)
     return nothing.at[who].add(shares.astype(jnp.float32))
 
 
@@ -77,12 +84,12 @@ def book_round(
     """Nodes are paid and slashed, sellers rated, by whoever books it.
 
     Returns:
-        The ledger, and the [] int32 units that the nodes earned.
+        The ledger, and the [] units that the nodes earned.
     """
     before = ledger.jobs.earned[job]
     decision = as_decision(ledger, job, *booking)
     ledger, _ = books.book_round(ledger, rules, actor=ANYBODY, job=job, decision=decision)
-    return ledger, (ledger.jobs.earned[job] - before).sum(dtype=jnp.int32)
+    return ledger, total(ledger.jobs.earned[job] - before)
 
 
 def describe_round(
@@ -95,7 +102,7 @@ def describe_round(
 ) -> RoundInfo:
     """What happened; `state` is before the round, `learning` after it. Nodes are paid later."""
     bad = state.roles.bad_seller
-    mass = jnp.where(may_train(state.ledger, job), learning.defence.p, 0.0)
+    mass = jnp.where(works(state, job), learning.defence.p, 0.0)
     mass = mass / jnp.maximum(mass.sum(), 1e-30)
     return RoundInfo(
         round=state.round + 1,
@@ -115,7 +122,7 @@ def describe_round(
         attempts=consensus.attempts,
         executions=consensus.executions,
         latency=consensus.latency,
-        nodes_paid=jnp.int32(0),
+        nodes_paid=state.ledger.units(0),
         seats=consensus.seat,
         outcomes=consensus.outcome,
     )

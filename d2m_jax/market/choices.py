@@ -40,6 +40,13 @@ CHOICES: dict[str, Choice] = {
         Choice("payment", "payment", incentives.PAYMENTS, "payment"),
         Choice("auction", "auction", AUCTIONS, "auction"),
         Choice("client_momentum", "client momentum", {"none": None, **sellers.MOMENTA}),
+        Choice(
+            "availability",
+            "availability",
+            {"always": None, **sellers.AVAILABILITIES},
+            "availability",
+        ),
+        Choice("delay", "delay", {"none": None, **sellers.DELAYS}, "delay"),
         Choice("server_optimizer", "server optimiser", SERVER_OPTIMIZERS),
         Choice("set_schedule", "set schedule", cone.SCHEDULES, "set_schedule"),
         Choice("stop_rule", "stop rule", cone.STOP_RULES, "stop_rule"),

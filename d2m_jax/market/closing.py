@@ -22,7 +22,7 @@ from d2m_jax.ledger.rules import BPS
 from d2m_jax.market.auction import EXAMPLES
 from d2m_jax.market.decisions import RIGHT, as_decision
 from d2m_jax.market.disputes import revote
-from d2m_jax.market.hearing import Dispute, Hearing, Matter, hear_all
+from d2m_jax.market.hearing import Dispute, Hearing, Matter, hear_all, unheard
 from d2m_jax.market.roles import ANYBODY
 from d2m_jax.market.state import Closing, MarketState, Slot
 
@@ -66,14 +66,15 @@ def close_job(
     vote: Callable[..., cone.Consensus],
     job: Slot,
     pay: Callable[[jax.Array], jax.Array] = incentives.to_weights,
-    dispute: Dispute = revote,
+    dispute: Dispute | None = revote,
 ) -> tuple[Ledger, Closing]:
     """Verifies, and hears a dispute of every wrong result; `settle_or_refund` ends the job.
 
     1. CONE votes on the metric; nodes are judged as for a round. A false metric says
        `conduct.false_metric`, high or low; without a decision the job times out. A buyer that
        withholds its examples (`conduct.withheld_metric`) pays as if tau were reached.
-    2. Sellers with evidence of harm have no weight; at the settlement they lose their deposits.
+    2. Sellers with evidence of harm, and units that were found out, have no weight; at the
+       settlement they lose their deposits.
     3. Every wrong result that was accepted in training or verification may be disputed; where there
        is none, so may, for no reason, a right metric, by who loses by it (the buyer when it reaches
        tau, else an honest seller). Who disputes when, and what decides, is the way of the market:
@@ -89,20 +90,27 @@ def close_job(
         vote: `(key, state, hparams) -> Consensus`.
         job: slot.
         pay: scores [N] -> integer weights [N], one of `incentives.PAYMENTS`.
-        dispute: one of `DISPUTES`, its numbers bound.
+        dispute: one of `DISPUTES`, its numbers bound; None hears nobody, and `disputed` then says
+            whether one of `DISPUTES` would (`hearing.unheard`).
 
     Returns:
         The ledger in the challenge window, or stuck; and what happened.
     """
     vote_key, lots_key, again_key = jax.random.split(key, 3)
     lots = Lots(*jax.random.uniform(lots_key, (3,)))
-    harmful = sampling.slashable(state.learning.defence) & state.ledger.jobs.matched[job]
+    harmful = harmful_of(state) & state.ledger.jobs.matched[job]
     weights = pay(jnp.where(harmful, 0.0, state.scores))
     case = Case(state, hparams, rules, job, in_bps(metric), harmful, weights, vote)
     ledger, found = verify(vote_key, case, lots)
     matter = bring(case, ledger, found, lots)
-    ledger, heard = hear_all(again_key, matter, dispute)
+    ledger, heard = hear_all(again_key, matter, dispute) if dispute else unheard(matter)
     return ledger, closing_of(case, metric, found, matter, ledger, heard)
+
+
+def harmful_of(state: MarketState) -> jax.Array:
+    """[N] bool: sellers with evidence of harm, and units whose openings look false."""
+    harmful = sampling.slashable(state.learning.defence)
+    return harmful | state.shown.found_out if state.shown else harmful
 
 
 def closing_of(

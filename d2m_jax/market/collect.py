@@ -3,14 +3,18 @@
     outcome = collect(compiled(market), key, hparams, data, on_chunk=[print])
 
 What looks on, writes tables, keeps checkpoints or draws a progress bar is an `on_chunk` callable.
-Inside other programs use `market.run`, which is one function.
+For one run `programs.py` compiles side by side and quickly; inside other programs use
+`market.run`, which is one function.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from d2m_jax.config.hparams import HParams
 from d2m_jax.core.types import Key
@@ -49,8 +53,11 @@ class Compiled(NamedTuple):
 
 def compiled(market: Market) -> Compiled:
     """The programs of a market; keep them to run other numbers, seeds or data without compiling."""
-    init, finish = jax.jit(market.init), jax.jit(market.finish)
-    return Compiled(market, init, jax.jit(market.rounds, donate_argnums=0), finish)
+    mesh = market.parts.mesh
+    jit = jax.jit if mesh is None else partial(jax.jit, out_shardings=NamedSharding(mesh, P()))
+    return Compiled(
+        market, jit(market.init), jit(market.rounds, donate_argnums=0), jit(market.finish)
+    )
 
 
 def collect(

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 
 from d2m_jax import incentives, privacy, tasks
 from d2m_jax import ledger as books
-from d2m_jax.attacks.market import claimed_sizes
 from d2m_jax.config.arrays import as_arrays
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
@@ -31,11 +30,11 @@ from d2m_jax.market.backdoors import attack_success
 from d2m_jax.market.closing import close_job, settle_or_refund
 from d2m_jax.market.given import check_given
 from d2m_jax.market.jobs import each_job, has_own_data, in_turn, of_each, own_part, with_shared
-from d2m_jax.market.keys import job_keys, opening_keys, purpose_keys
-from d2m_jax.market.opening import begin_job, first_ledger, sell
+from d2m_jax.market.keys import job_keys, opening_keys, openings_key, purpose_keys
+from d2m_jax.market.opening import begin_job, claims_of, examine_units, first_ledger, sell
 from d2m_jax.market.parts import Parts, make_parts
 from d2m_jax.market.requests import asked_tags
-from d2m_jax.market.roles import ANYBODY, Roles, draw_roles
+from d2m_jax.market.roles import ANYBODY, Roles, draw_roles, of_units
 from d2m_jax.market.state import (
     Closing,
     Evaluation,
@@ -222,6 +221,7 @@ def init(
     rules, each = parts.rules(hparams), partial(in_turn, spec.num_jobs)
     if roles is None:
         roles = draw_roles(keys.roles, hparams.population, spec, asked_tags(spec, hparams))
+        roles = roles if data.units is None else of_units(roles, data.units.owners)
     if ledger is None:
         ledger = first_ledger(layout, money)
     else:
@@ -232,14 +232,14 @@ def init(
         ledger, _ = each(clear, ledger)
     opening = ledger
     held = data.sizes.max(axis=0) if has_own_data(data) else data.sizes
-    sizes = claimed_sizes(held, roles.byzantine, hparams.conduct.size_lie_bps)
-    ledger = enrol(ledger, rules, layout, money, roles, sizes)
+    sizes, commitments = claims_of(data, held, roles, hparams)
+    ledger = enrol(ledger, rules, layout, money, roles, sizes, commitments)
     ledger, auction = sell(parts, keys.auction, ledger, hparams)
     begin = partial(begin_job, parts, hparams, ledger)
     mine = job_keys(spec.num_jobs, keys)
     learning, base = each_job(spec.num_jobs, begin, None, data, mine.model)
     same = partial(of_each, spec.num_jobs)
-    nobody = same(jnp.zeros(spec.num_sellers, jnp.int32))
+    nobody = same(jnp.zeros(spec.num_listings, jnp.int32))
     state = MarketState(
         key=mine.run,
         round=jnp.int32(0),
@@ -247,11 +247,12 @@ def init(
         base_metric=base,
         ledger=ledger,
         roles=roles,
-        scores=same(jnp.zeros(spec.num_sellers, jnp.float32)),
+        scores=same(jnp.zeros(spec.num_listings, jnp.float32)),
         drawn=nobody,
         accepted=nobody,
         auction=auction,
         opening=opening,
+        shown=examine_units(parts, openings_key(keys), hparams, data),
     )
     return varying_as(state, key, hparams, data)
 
@@ -280,8 +281,13 @@ def finish(
     data: FederatedData,
     info: RoundInfo,
     evaluations: Evaluation,
+    hears: bool = True,
 ) -> MarketOutcome:
-    """Verification, disputes, settlement. `info` is [R, ...] and only passed on."""
+    """Verification, disputes, settlement. `info` is [R, ...] and only passed on.
+
+    Without `hears`, static, nobody is heard: the outcome counts if it says that nothing was
+    `closing.disputed`, and there is a dispute by name.
+    """
     num_jobs, rules = parts.spec.num_jobs, parts.rules(hparams)
 
     def examine(job: Slot, state: MarketState, data: FederatedData) -> jax.Array:
@@ -302,7 +308,7 @@ def finish(
             vote=partial(vote, parts, job),
             job=job,
             pay=partial(pay, parts, here, hparams),
-            dispute=parts.dispute(hparams),
+            dispute=parts.dispute(hparams) if hears else None,
         )
 
     def succeed(job: Slot, state: MarketState, data: FederatedData) -> jax.Array:
@@ -324,6 +330,7 @@ def finish(
         rounds=info,
         evaluations=evaluations,
         attack_success=each_job(num_jobs, succeed, state, data),
+        found_out=state.shown.found_out if state.shown else (),
     )
 
 

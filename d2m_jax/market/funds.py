@@ -6,9 +6,9 @@ import numpy as np
 
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
+from d2m_jax.core.money import INT_MAX, largest
 from d2m_jax.ledger import DEFAULT_RULES, check_rules, check_supply
 from d2m_jax.ledger.rules import BPS
-from d2m_jax.ledger.state import INT_MAX
 from d2m_jax.market.bidding import Bidding
 
 BY_BUYER = ("buyer_values", "buyer_shading_bps")
@@ -22,7 +22,7 @@ def check_money(spec: Spec, hparams: HParams) -> None:
     check_entries(spec, hparams)
     for name in BY_BUYER:
         for value in getattr(money, name):
-            if not isinstance(value, int) or not 0 <= value <= INT_MAX:
+            if not isinstance(value, int) or not 0 <= value <= largest():
                 raise ValueError(f"money.{name} holds {value!r}, which is no amount of units")
     check_conduct(spec, money.buyer_conduct)
     if money.seller_ask < 0:
@@ -43,7 +43,7 @@ def check_money(spec: Spec, hparams: HParams) -> None:
             raise ValueError(f"money.{name} must not be negative, not {getattr(money, name)}")
     check_supply(
         np.full(spec.num_buyers, money.buyer_funds, object),
-        np.full(spec.num_sellers, money.seller_funds, object),
+        np.full(spec.num_listings, money.seller_funds, object),
         np.full(spec.num_nodes, money.node_funds, object),
     )
     for role, least in (("seller", rules["seller_deposit"]), ("node", rules["node_stake"])):

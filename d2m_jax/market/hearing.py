@@ -149,13 +149,37 @@ def hear_all(key: Key, matter: Matter, way: Dispute) -> tuple[Ledger, Hearing]:
         found = jax.tree.map(lambda all_units, x: all_units.at[unit].set(x), found, one)
         return next_unit(unit), heard.ledger, found
 
-    quiet: Any = undisputed(matter)
-    nothing = jax.tree.map(
-        lambda x: jnp.zeros((num_units, *x.shape), x.dtype), quiet._replace(ledger=())
-    )
+    nothing = _of_all(undisputed(matter), num_units)
     first = next_unit(jnp.int32(-1)), matter.ledger, nothing
     _, ledger, found = jax.lax.while_loop(lambda state: state[0] < num_units, turn, first)
     return ledger, found
+
+
+def unheard(matter: Matter) -> tuple[Ledger, Hearing]:
+    """What `hear_all` gives where nobody disputes; without it a program compiles in half the time.
+
+    `disputed` says which units the ways of `disputes.py` would hear: where there is one, the rest
+    of what this gives is not what happens.
+
+    Args:
+        matter: of the job; its unit is the verification.
+
+    Returns:
+        The ledger as it was, and a hearing of every unit: leaves with a leading axis of R + 1.
+    """
+    jobs = matter.ledger.jobs
+    is_open = jobs.phase[matter.job] == books.Phase.CHALLENGE
+    wrong = jobs.results[matter.job] > RIGHT
+    units = jnp.arange(wrong.shape[0], dtype=jnp.int32)
+    lies = ~wrong.any() & (units == matter.unit) & (matter.lots[1] < matter.false_dispute)
+    nothing = _of_all(undisputed(matter), wrong.shape[0])
+    return matter.ledger, nothing._replace(disputed=is_open & (wrong | lies))
+
+
+def _of_all(quiet: Any, num_units: int) -> Any:
+    """Room for a hearing of every unit: zeros with a leading axis, no ledger."""
+    leaves = quiet._replace(ledger=())
+    return jax.tree.map(lambda x: jnp.zeros((num_units, *x.shape), x.dtype), leaves)
 
 
 def undisputed(matter: Matter) -> Hearing:

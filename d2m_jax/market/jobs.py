@@ -21,9 +21,9 @@ from d2m_jax.market.state import JOB, MarketOutcome, MarketState
 
 T = TypeVar("T")
 
-SHARED = ("round", "ledger", "roles", "opening")  # fields of the state that all jobs share
+SHARED = ("round", "ledger", "roles", "opening", "shown")  # fields that all jobs share
 AXES: Any = MarketState._make(None if name in SHARED else 0 for name in MarketState._fields)
-_OF_ALL: dict[str, Any] = {"pool": None, "stats": None}
+_OF_ALL: dict[str, Any] = {"pool": None, "stats": None, "units": None}
 _OWN = ("rows", "starts", "sizes", "correction", "verdict", "root", "test")
 DATA_AXES = FederatedData(**{**_OF_ALL, **dict.fromkeys(_OWN, 0)})
 
@@ -111,7 +111,8 @@ def own_part(num_jobs: int, state: MarketState) -> MarketState:
 
 def with_shared(mine: MarketState, state: MarketState, ledger: Ledger) -> MarketState:
     """One job's own part with what all jobs share, and the ledger as it stands."""
-    return mine._replace(round=state.round, roles=state.roles, opening=state.opening, ledger=ledger)
+    shared = {name: getattr(state, name) for name in SHARED}
+    return mine._replace(**{**shared, "ledger": ledger})
 
 
 def job_of(outcome: MarketOutcome, job: int) -> MarketOutcome:
@@ -145,4 +146,5 @@ def job_of(outcome: MarketOutcome, job: int) -> MarketOutcome:
         rounds=over_time(outcome.rounds),
         evaluations=over_time(outcome.evaluations),
         attack_success=outcome.attack_success[job],
+        found_out=outcome.found_out,
     )

@@ -6,6 +6,8 @@ import jax
 
 from d2m_jax.core.types import Key
 
+_OPENINGS = 2**31 - 1  # folded in for the openings of units; no block has this number
+
 
 class OpeningKeys(NamedTuple):
     """Of what happens once, before the first round."""
@@ -35,11 +37,18 @@ class RoundKeys(NamedTuple):
     rule: Key
     parts: Key  # of partial models
     noise: Key  # of privacy per update; a seller's number is folded in
+    availability: Key  # the same in every round, as that of the schedule
+    delay: Key  # the same in every round
 
 
 def opening_keys(key: Key) -> OpeningKeys:
     """The keys of the opening, from the key of the run."""
     return OpeningKeys(*jax.random.split(key, 4))
+
+
+def openings_key(keys: OpeningKeys) -> Key:
+    """Of the examples that bonded units have to show, drawn after the match."""
+    return jax.random.fold_in(keys.auction, _OPENINGS)
 
 
 def job_keys(num_jobs: int, keys: OpeningKeys) -> OpeningKeys:
@@ -78,4 +87,6 @@ def round_keys(run: Key, round_index: jax.Array, num_sellers: int) -> RoundKeys:
         rule,
         parts=jax.random.fold_in(participation, nobody),
         noise=jax.random.fold_in(train, nobody),
+        availability=jax.random.fold_in(schedule, nobody),
+        delay=jax.random.fold_in(schedule, nobody + 1),
     )

@@ -4,12 +4,14 @@ Not here: who registers (`auction.enrol`) and what the jobs ask for (`requests.p
 """
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from d2m_jax import ledger as books
 from d2m_jax import privacy, tasks
+from d2m_jax.attacks.market import claimed_sizes
 from d2m_jax.config.hparams import HParams, Money
 from d2m_jax.core.types import Key
 from d2m_jax.data import FederatedData
@@ -17,8 +19,11 @@ from d2m_jax.ledger import Layout, Ledger
 from d2m_jax.ledger.rules import BPS
 from d2m_jax.market.auction import Auction
 from d2m_jax.market.jobs import in_turn
+from d2m_jax.market.lateness import no_memory
+from d2m_jax.market.openings import examine
 from d2m_jax.market.parts import Parts
 from d2m_jax.market.requests import asked_tags, asked_taus, money_for
+from d2m_jax.market.roles import Roles
 from d2m_jax.market.scene import LearningState
 from d2m_jax.market.server import server_optimizer
 from d2m_jax.market.state import JOB, Slot
@@ -33,6 +38,31 @@ def first_ledger(layout: Layout, money: Money) -> Ledger:
         seller_funds=money.seller_funds,
         node_funds=money.node_funds,
     )
+
+
+def claims_of(
+    data: FederatedData, held: jax.Array, roles: Roles, hparams: HParams
+) -> tuple[jax.Array, jax.Array | None]:
+    """The [N] sizes and commitments that sellers register; a unit has one size, and no lie in it.
+
+    Args:
+        data: of all parties.
+        held: [N] int32 examples that each listing holds.
+        roles: who lies about it.
+        hparams: by how much.
+    """
+    if data.units is not None:
+        return held, data.units.commitments
+    return claimed_sizes(held, roles.byzantine, hparams.conduct.size_lie_bps), None
+
+
+def examine_units(parts: Parts, key: Key, hparams: HParams, data: FederatedData) -> Any:
+    """What the units show, and which do not hold what they say; () where accounts sell."""
+    if data.units is None:
+        return ()
+    tolerated = hparams.conduct.tolerated_openings
+    shown = examine(parts.model, key, data, parts.spec.openings, tolerated)
+    return privacy.release(shown, "verdicts on sellers")
 
 
 def sell(parts: Parts, key: Key, ledger: Ledger, hparams: HParams) -> tuple[Ledger, Auction]:
@@ -97,8 +127,9 @@ def begin_learning(parts: Parts, key: Key, hparams: HParams, ledger: Ledger) -> 
     theta = model.init(key)
     claimed = ledger.sizes.astype(jnp.float32)
     lam = claimed / jnp.maximum(claimed.sum(), 1.0)
-    all_sellers = spec.num_sellers, model.num_params
+    all_sellers = spec.num_listings, model.num_params
     attack = parts.attack
+    versions, late = no_memory(parts, theta)
     return LearningState(
         theta=theta,
         server=server_optimizer(spec.server_optimizer, hparams.learning).init(theta),
@@ -107,4 +138,6 @@ def begin_learning(parts: Parts, key: Key, hparams: HParams, ledger: Ledger) -> 
         controls=scaffold.init(*all_sellers, theta.dtype) if spec.scaffold else (),
         defence=parts.defence(hparams).init(*all_sellers, lam),
         attack=attack.init_state(model.num_params) if attack.init_state else (),
+        versions=versions,
+        late=late,
     )

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from d2m_jax import cone, sellers, tasks
 from d2m_jax import ledger as books
@@ -40,7 +41,10 @@ class Parts(NamedTuple):
     payment: Payment
     auction: HoldAuction
     momentum: sellers.Momentum | None  # of the clients
+    availability: sellers.Availability | None
+    delay: sellers.Delay | None
     defence: Callable[[HParams], Defence]  # call it inside the trace: its numbers may be traced
+    mesh: Mesh | None = None  # of devices over which the drawn sellers are dealt: `devices.py`
 
     def defence_params(self, hparams: HParams) -> DefenceParams:
         """The numbers of the defence; the horizon is the market's."""
@@ -60,14 +64,17 @@ class Parts(NamedTuple):
 
 
 def fixed_rules(spec: Spec) -> dict[str, int]:
-    """The rules that follow from a spec: in a vote by stake a node pledges all that it has."""
+    """The rules that follow from a spec: in a vote by stake a node pledges all that it has.
+
+    What a simulated court finds is booked as a decision (`hearing.hear`), so `bisection` stays 0.
+    """
     by_stake = int(spec.sortition != "uniform")
     return {**format_of(spec.auction), "num_rounds": spec.num_rounds, "by_stake": by_stake}
 
 
 def layout_of(spec: Spec) -> Layout:
     """The accounts and jobs of a market's ledger; a job's units are its rounds and one more."""
-    parties = spec.num_buyers, spec.num_sellers, spec.num_nodes
+    parties = spec.num_buyers, spec.num_listings, spec.num_nodes
     return Layout(*parties, num_jobs=spec.num_jobs, num_units=spec.num_rounds + 1)
 
 
@@ -87,6 +94,8 @@ def make_parts(spec: Spec, task: Task) -> Parts:
         payment=chosen(spec, "payment"),  # `incentives.pay` checks it
         auction=held(spec, "auction", _auction),
         momentum=None if spec.client_momentum == "none" else held(spec, "client_momentum", _sent),
+        availability=None if spec.availability == "always" else held(spec, "availability", _there),
+        delay=None if spec.delay == "none" else held(spec, "delay", _late),
         defence=partial(build_defence, spec),
     )
 
@@ -134,6 +143,14 @@ def _shares(evidence: Evidence, **_: Any) -> Any:
 
 def _sent(buffer: jax.Array, sampled: Any, updates: jax.Array, beta: Any) -> Any:
     return Like(buffer), floats(*updates.shape)
+
+
+def _there(key: Key, round_index: Any, num_sellers: int, **_: Any) -> Any:
+    return booleans(num_sellers)
+
+
+def _late(key: Key, round_index: Any, who: jax.Array, **_: Any) -> Any:
+    return integers(*who.shape)
 
 
 def _auction(key: Key, ledger: Ledger, rules: Rules, layout: Layout, *_: Any, **__: Any) -> Any:

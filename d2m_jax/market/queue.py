@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from d2m_jax.config.hparams import HParams
 from d2m_jax.core.types import Key
@@ -34,9 +33,9 @@ class Epochs(NamedTuple):
     waiting: jax.Array  # [U] bool, buyers that bid
     buyer: jax.Array  # [J] int32, who won, -1 nobody
     phase: jax.Array  # [J] int32, how the job ended
-    price: jax.Array  # [J] int32
-    seller_paid: jax.Array  # [J] int32
-    compute_paid: jax.Array  # [J] int32
+    price: jax.Array  # [J] units
+    seller_paid: jax.Array  # [J] units
+    compute_paid: jax.Array  # [J] units
     matched: jax.Array  # [J, N] bool, who served whom
     metric: jax.Array  # [J] float32, of the last model, on test examples
     executions: jax.Array  # [J] int32, of rounds of training
@@ -148,6 +147,8 @@ def best_welfare(
         num_epochs: E.
         num_jobs: J.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and no market needs it
+
     epoch, job = (grid.ravel() for grid in np.indices((num_epochs, num_jobs)))
     fits = (arrives[:, None] <= epoch) & (wants[:, None] == job)
     worth = np.asarray(values, np.int64)[:, None] * fits

@@ -28,6 +28,7 @@ class Roles(struct.PyTreeNode):
     stranger: jax.Array  # [N] bool
     behaviour: jax.Array  # [C] int32, codes of `cone.Behaviour`
     holds: jax.Array | None = None  # [N] int32, tags of the data; None: those of a single job
+    owners: jax.Array | None = None  # [N] int32, whose unit it is, -1 nobody's; None: accounts
 
     @property
     def bad_seller(self) -> jax.Array:
@@ -91,6 +92,23 @@ def draw_roles(key: Key, population: Population, spec: Spec, tags: jax.Array) ->
         return roles
     served = draw_holdings(jax.random.fold_in(seller_key, num_sellers), tags, who.breadth, spec)
     return roles.replace(holds=jnp.where(stranger | tag_liar, NO_TAGS, served))
+
+
+def of_units(roles: Roles, owners: jax.Array) -> Roles:
+    """The roles of owners as those of their units; a slot that nobody fills is honest.
+
+    Args:
+        roles: of the accounts.
+        owners: [N] int32, -1 for an empty slot.
+    """
+    filled, account = owners >= 0, jnp.maximum(owners, 0)
+    return roles.replace(
+        byzantine=roles.byzantine[account] & filled,
+        tag_liar=roles.tag_liar[account] & filled,
+        stranger=roles.stranger[account] & filled,
+        holds=None if roles.holds is None else roles.holds[account],
+        owners=owners,
+    )
 
 
 def draw_holdings(key: Key, tags: jax.Array, breadth: jax.Array | int, spec: Spec) -> jax.Array:

@@ -12,17 +12,22 @@ a stage (privacy, partial models, secure sums, literal bytes) takes its place or
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from d2m_jax import privacy, sellers
+from d2m_jax import privacy, sellers, tasks
 from d2m_jax.attacks import AttackContext
 from d2m_jax.core.choices import taken
+from d2m_jax.core.protocols import OutputsOf
 from d2m_jax.incentives import Evidence
 from d2m_jax.market.admission import refuse_bad_values
 from d2m_jax.market.buyer import Buyer, buyer_of
+from d2m_jax.market.lateness import discounted, remembered, rounds_late, there, wary
+from d2m_jax.market.opened import falls_on_batches
+from d2m_jax.market.openings import examples_at
 from d2m_jax.market.parts import Parts
 from d2m_jax.market.scene import (
     Admitted,
@@ -110,15 +115,15 @@ def learn(parts: Parts, stages: Stages, scene: Scene) -> tuple[LearningState, Ro
     state = scene.state._replace(
         momentum=worked.momentum, defence=defended.state, attack=sent.memory
     )
-    return state, work
+    return remembered(state, scene.round, drawn.selection.indices, drawn.late), work
 
 
 def draw(parts: Parts, scene: Scene) -> Drawn:
     """Who trains this round, who attacks, who drops out; what the defence is told about f."""
     spec, keys, hparams = parts.spec, scene.keys, scene.hparams
-    eligible = scene.sizes > 0
+    eligible = there(parts, scene)
     params = parts.defence_params(hparams)
-    chosen = parts.defence(hparams).sample(keys.sample, scene.state.defence, eligible, params)
+    chosen = parts.defence(hparams).sample(keys.sample, wary(parts, scene), eligible, params)
     active = parts.schedule.active(
         keys.schedule, scene.round, scene.roles.byzantine, **hparams.schedule
     )
@@ -133,13 +138,15 @@ def draw(parts: Parts, scene: Scene) -> Drawn:
     delivers = chosen.present & part.present
     bad = spec.num_sampled * (scene.roles.bad_seller & eligible).sum(dtype=jnp.int32)
     expected = -(-bad // jnp.maximum(eligible.sum(dtype=jnp.int32), 1))
+    byzantine, shorten = active[chosen.indices] & chosen.present, parts.attack.shorten
     return Drawn(
         selection=chosen._replace(present=delivers),
         active=active,
-        byzantine=active[chosen.indices] & chosen.present,
-        steps=part.steps,
+        byzantine=byzantine,
+        steps=part.steps if shorten is None else shorten(part.steps, byzantine),
         delivers=delivers,
         tolerated=jnp.where(hparams.tolerated_f < 0, expected, hparams.tolerated_f),
+        late=rounds_late(parts, scene, chosen.indices),
     )
 
 
@@ -199,7 +206,7 @@ def attack(parts: Parts, scene: Scene, drawn: Drawn, worked: Worked, buyer: Buye
         state=memory,
         defence=rehearsal(parts, scene, drawn, buyer),
         damage=buyer.damage,
-        mass=parts.spec.num_sellers * known.p[who],
+        mass=parts.spec.num_listings * known.p[who],
         reputation=known.reputation[who],
         max_norm=scene.hparams.learning.max_norm,
     )
@@ -218,6 +225,7 @@ def rehearsal(
 
     def rehearse(updates: jax.Array, mask: jax.Array) -> jax.Array:
         updates, good = refuse_bad_values(updates, scene.hparams.learning.max_norm)
+        updates = discounted(scene, drawn, updates)
         return aggregate(parts, scene, drawn, updates, mask & good, buyer).direction
 
     return rehearse
@@ -252,6 +260,7 @@ def aggregate(
         losses_of=buyer.losses_of,
         grad_of_validation=buyer.gradient,
         root_update=buyer.root_update,
+        outputs_of=on_noise(parts, scene),
         layers=parts.model.layers,
     )
     return Defended(
@@ -265,6 +274,15 @@ def aggregate(
             parts.defence_params(scene.hparams),
         )
     )
+
+
+def on_noise(parts: Parts, scene: Scene) -> OutputsOf | None:
+    """What the model says of noise after steps along updates; None without classes."""
+    if not parts.model.num_classes:
+        return None
+    data, key = scene.data, jax.random.fold_in(scene.keys.rule, parts.spec.num_listings)
+    theta, rate = scene.state.theta, scene.rate
+    return tasks.outputs_on_noise(parts.model, theta, rate, data.correction, data.stats, key)
 
 
 def evidence_of(
@@ -282,4 +300,27 @@ def evidence_of(
         lr=scene.rate,
         losses_of=buyer.losses_of,
         gradient_at=buyer.gradient,
+        on_units=on_units_of(parts, scene, who, admitted),
+        batch_falls=partial(falls_on_batches, parts, scene, who),
     )
+
+
+def on_units_of(
+    parts: Parts, scene: Scene, who: jax.Array, admitted: Admitted
+) -> Callable[[], tuple[jax.Array, jax.Array]] | None:
+    """() -> [S] twice: how each update helps the openings of its unit, and of the next one drawn.
+
+    To first order, <u, gradient there>; the order of the draw is random. None where nobody showed
+    anything.
+    """
+    if not scene.shown or not scene.shown.places.shape[-1]:
+        return None
+
+    def on_units() -> tuple[jax.Array, jax.Array]:
+        batch = examples_at(scene.data, who, scene.shown.places[who])
+        prepared = jax.vmap(parts.model.prepare, (0, None))(batch, scene.data.stats)
+        slopes = jax.vmap(jax.grad(parts.model.loss), (None, 0))(scene.state.theta, prepared)
+        own = (admitted.updates * slopes).sum(1)
+        return own, (admitted.updates * jnp.roll(slopes, -1, axis=0)).sum(1)
+
+    return on_units

@@ -3,7 +3,7 @@
 Read first: `round.py`, which has the stages.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -26,6 +26,8 @@ class LearningState(NamedTuple):
     controls: PyTree  # sellers.ScaffoldState, or () without it
     defence: DefenceState
     attack: PyTree  # memory of the attack
+    versions: PyTree = ()  # [max_delay, D] models of the last rounds, with a delay
+    late: PyTree = ()  # [N] int32 rounds, when each was last drawn, with a delay
 
 
 class Scene(NamedTuple):
@@ -39,6 +41,7 @@ class Scene(NamedTuple):
     sizes: jax.Array  # [N] int32, examples that the sellers claim; 0 for those that may not train
     round: jax.Array  # [] int32, from 0
     rate: jax.Array  # [] float32, the server's in this round
+    shown: Any = ()  # openings.Shown of bonded units; () where accounts sell
 
 
 class Drawn(NamedTuple):
@@ -50,6 +53,7 @@ class Drawn(NamedTuple):
     steps: jax.Array  # [S] int32, local steps that each finishes
     delivers: jax.Array  # [S] bool, sampled and not dropped out
     tolerated: jax.Array  # [] int32, declared Byzantine rows
+    late: jax.Array | None = None  # [S] int32 rounds, with a delay
 
 
 class Worked(NamedTuple):

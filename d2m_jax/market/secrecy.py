@@ -23,10 +23,25 @@ def check_secrecy(spec: Spec, task: Task | None = None) -> None:
             f"scaffold corrects plain local gradients: set client_momentum and privacy to 'none', "
             f"not {label(spec.client_momentum)!r} and {spec.privacy!r}"
         )
+    if spec.privacy != "none" and label(spec.contribution) == "unique":
+        raise ValueError(
+            "contribution 'unique' opens batches to the nodes, and others than those that privacy "
+            f"{spec.privacy!r} trains on: choose another contribution, or set privacy to 'none'"
+        )
     if spec.partial or spec.secure_group:
         _check_hidden(spec)
     if spec.partial:
         _check_partial(spec, task)
+
+
+def secrecy_warnings(spec: Spec) -> list[str]:
+    """What privacy at the sellers does not cover, one sentence each."""
+    if spec.privacy == "none" or not (spec.unit_slots and spec.openings):
+        return []
+    return [
+        f"The epsilon of privacy {spec.privacy!r} is that of one unit, not of an owner with "
+        f"several, and does not cover the {spec.openings} examples that every unit shows to nodes."
+    ]
 
 
 def check_private_numbers(spec: Spec, hparams: HParams) -> None:
@@ -42,7 +57,7 @@ def check_private_numbers(spec: Spec, hparams: HParams) -> None:
 def _check_hidden(spec: Spec) -> None:
     """What partial models and secure sums have in common: the server sees no single update."""
     what = "partial models" if spec.partial else "secure sums"
-    own_rule = label(spec.sampler) == "corrected_osmd"
+    own_rule = label(spec.sampler) in privacy.JUDGES
     rule = label(spec.sampler) if own_rule else label(spec.aggregator)
     if spec.partial and spec.secure_group:
         raise ValueError(

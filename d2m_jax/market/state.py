@@ -1,6 +1,6 @@
 """What a market carries from round to round and leaves behind. Read next: `market/engine.py`."""
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
@@ -49,6 +49,7 @@ class MarketState(NamedTuple):
     accepted: jax.Array  # [N] int32, rounds in which its update was used
     auction: Auction
     opening: Ledger  # the ledger before anybody acted
+    shown: Any = ()  # openings.Shown of bonded units; () where accounts sell
 
 
 class RoundInfo(NamedTuple):
@@ -61,7 +62,7 @@ class RoundInfo(NamedTuple):
     accepted: jax.Array  # [S] bool, used by the defence
     flagged: jax.Array  # [S] bool
     credited: jax.Array  # [N] float32, contribution shares of this round
-    sampling: jax.Array  # [N] float32, distribution of the next draw
+    sampling: jax.Array  # [N] float32, the sampler's distribution, whoever is there or was late
     byzantine_mass: jax.Array  # [] float32, mass of bad sellers in it
     byzantine_credit: jax.Array  # [] float32, their share of the round's contributions
     refused: jax.Array  # [] int32, updates that were non-finite or too long
@@ -71,7 +72,7 @@ class RoundInfo(NamedTuple):
     attempts: jax.Array  # [] int32, execution sets drawn
     executions: jax.Array  # [] int32, nodes that executed
     latency: jax.Array  # [] float32, simulated seconds of consensus
-    nodes_paid: jax.Array  # [] int32, money units
+    nodes_paid: jax.Array  # [] money units
     seats: jax.Array  # [C] int32, the last set that each node sat in, from 0; -1 none
     outcomes: jax.Array  # [C] int32, how each node ended: codes of `Outcome`
 
@@ -102,6 +103,7 @@ class MarketOutcome(NamedTuple):
     rounds: RoundInfo  # [R, ...]
     evaluations: Evaluation  # [R / eval_every]
     attack_success: jax.Array  # [] float32, of a backdoor on the test set; -1 without one
+    found_out: Any = ()  # [N] bool, units whose openings look false; () where accounts sell
 
     @property
     def phase(self) -> jax.Array:

@@ -23,7 +23,7 @@ from d2m_jax.market.booking import (
     credit,
     describe_round,
     is_running,
-    may_train,
+    works,
 )
 from d2m_jax.market.jobs import AXES, each_job, in_turn
 from d2m_jax.market.keys import round_keys, vote_key
@@ -79,7 +79,7 @@ def work_and_vote(
         drawn=state.drawn.at[who].add(work.selection.present.astype(jnp.int32)),
         accepted=state.accepted.at[who].add((work.info.accepted & is_right).astype(jnp.int32)),
     )
-    return state, info, booking_of(work, consensus, is_right, parts.spec.num_sellers)
+    return state, info, booking_of(work, consensus, is_right, parts.spec.num_listings)
 
 
 def scene_of(
@@ -87,14 +87,15 @@ def scene_of(
 ) -> Scene:
     """What the stages of the next round of a job look at; state and data are this job's."""
     return Scene(
-        keys=round_keys(state.key, state.round, parts.spec.num_sellers),
+        keys=round_keys(state.key, state.round, parts.spec.num_listings),
         state=state.learning,
         hparams=hparams,
         data=data,
         roles=state.roles,
-        sizes=jnp.where(may_train(state.ledger, job), state.ledger.sizes, 0),
+        sizes=jnp.where(works(state, job), state.ledger.sizes, 0),
         round=state.round,
         rate=rate_of(parts, hparams, state.round),
+        shown=state.shown,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from d2m_jax import aggregation, attacks, cone
+from d2m_jax import aggregation, attacks, cone, privacy
 from d2m_jax.config.forms import check_forms, check_single
 from d2m_jax.config.hparams import MARKET_RULES, HParams
 from d2m_jax.config.ranges import check_ranges, check_rule_names
@@ -24,9 +24,11 @@ from d2m_jax.data.dealing import not_negative, positive, share
 from d2m_jax.market.auction import format_of
 from d2m_jax.market.choices import CHOICES, chosen, part_numbers
 from d2m_jax.market.funds import auction_warnings, check_entries, check_money
+from d2m_jax.market.lateness import check_late_numbers, check_lateness
+from d2m_jax.market.openings import survival
 from d2m_jax.market.parts import cone_parts
 from d2m_jax.market.requests import check_requests
-from d2m_jax.market.secrecy import check_private_numbers, check_secrecy
+from d2m_jax.market.secrecy import check_private_numbers, check_secrecy, secrecy_warnings
 from d2m_jax.market.server import server_optimizer
 from d2m_jax.tasks import Task
 
@@ -58,6 +60,7 @@ def validate(
     check_choices(spec)
     check_shapes(spec)
     check_secrecy(spec)
+    check_lateness(spec)
     if task is not None:
         check_market(spec, task)
     check_numbers(spec, hparams)
@@ -66,6 +69,7 @@ def validate(
     warnings = []
     if matched < hparams.rules.get("min_sellers", 1):
         warnings.append(f"Only {matched} sellers carry the tags, so the job will be aborted.")
+    warnings += secrecy_warnings(spec) + unit_warnings(spec, hparams, data)
     warnings += dispute_warnings(spec, hparams)
     return warnings + auction_warnings(spec, hparams) + cone_warnings(spec, hparams)
 
@@ -75,6 +79,7 @@ def check_market(spec: Spec, task: Task) -> None:
     check_choices(spec)
     check_shapes(spec)
     check_secrecy(spec, task)
+    check_lateness(spec)
     needs = chosen(spec, "attack").data
     if "classes" in needs and not task.num_classes:
         raise ValueError(
@@ -99,11 +104,13 @@ def check_numbers(spec: Spec, hparams: HParams) -> None:
     check_single(hparams)
     plain: HParams = jax.tree.map(lambda x: x.item() if hasattr(x, "item") else x, hparams)
     check_derived(spec, plain)
+    check_units(spec, plain)
     check_people(spec, plain)
     check_ranges(plain)
     check_money(spec, plain)
     check_requests(spec, plain)
     check_private_numbers(spec, plain)
+    check_late_numbers(spec, plain)
 
 
 def check_names(spec: Spec, hparams: HParams) -> None:
@@ -122,11 +129,13 @@ def check_derived(spec: Spec, hparams: HParams) -> None:
     default = HParams()
     rounds = f"spec.num_rounds = {spec.num_rounds}"
     auction = f"spec.auction = {label(spec.auction)}"
+    disputes = f"spec.dispute = {label(spec.dispute)}"
     stakes = f"spec.sortition = {label(spec.sortition)}"
     for name, value, usual, source in (
         ("defence.horizon", hparams.defence.horizon, default.defence.horizon, rounds),
         ("rules.num_rounds", hparams.rules.get("num_rounds"), default.rules["num_rounds"], rounds),
         ("rules.by_stake", hparams.rules.get("by_stake"), default.rules["by_stake"], stakes),
+        ("rules.bisection", hparams.rules.get("bisection"), 0, disputes),
         *(
             (f"rules.{name}", hparams.rules.get(name), default.rules[name], auction)
             for name in format_of(spec.auction)
@@ -156,12 +165,18 @@ def check_data(spec: Spec, data: DataSpec) -> None:
     check_count("data.num_root", data.num_root)
     check_count("data.max_train", data.max_train)
     check_count("data.min_samples", data.min_samples, 1)
+    check_count("data.unit_size", data.unit_size)
     if isinstance(data.partition, str):  # one of the user's own may mean something else
         check_partition_numbers(data)
     if data.num_validation < 2:
         raise ValueError(
             f"num_validation = {data.num_validation} leaves nothing to hold the metric against "
             "tau with; give the buyer at least 2 examples"
+        )
+    if not 0 <= data.correction_share < 1:
+        raise ValueError(
+            f"correction_share must lie in [0, 1), not {data.correction_share}: the verdict needs "
+            "examples, too"
         )
     rule = chosen(spec, "aggregator")
     if rule is not None and "root" in getattr(rule, "uses", ()) and data.num_root < 1:
@@ -203,9 +218,19 @@ def check_choices(spec: Spec) -> None:
         aggregation.make_aggregator(spec.aggregator, spec.pre_aggregators, spec.preset)
     if is_own(spec.server_optimizer):
         server_optimizer(spec.server_optimizer, HParams().learning)
-    if spec.sampler == "corrected_osmd" and spec.aggregator != "own":
+    if spec.contribution == "own_work" and not (spec.unit_slots and spec.openings):
         raise ValueError(
-            f"sampler corrected_osmd brings its own aggregate: set aggregator to 'own', not "
+            "contribution own_work holds an update against what its unit has shown: set "
+            "spec.selling to units and spec.openings to at least 1"
+        )
+    if spec.contribution in ("unique", "own_work") and spec.num_sampled == 1:
+        raise ValueError(
+            f"contribution {spec.contribution} holds an update against the data of another seller "
+            "of the round: set num_sampled to at least 2, or choose another contribution"
+        )
+    if spec.sampler in privacy.JUDGES and spec.aggregator != "own":
+        raise ValueError(
+            f"sampler {spec.sampler} brings its own aggregate: set aggregator to 'own', not "
             f"{label(spec.aggregator)!r}, or choose another sampler"
         )
 
@@ -242,6 +267,34 @@ def check_concrete(spec: Spec, hparams: HParams) -> None:
     leaves: list[Any] = jax.tree.leaves(hparams)
     if not any(isinstance(leaf, jax.core.Tracer) or getattr(leaf, "ndim", 0) for leaf in leaves):
         check_numbers(spec, hparams)
+
+
+def check_units(spec: Spec, hparams: HParams) -> None:
+    """Raises a ValueError for a size that no unit can claim."""
+    share = hparams.conduct.size_lie_bps
+    if spec.unit_slots and share != HParams().conduct.size_lie_bps:
+        raise ValueError(
+            f"conduct.size_lie_bps = {share} and spec.selling is units: all units have one size, "
+            "who says that it holds more has to list units that it has not"
+        )
+
+
+def unit_warnings(spec: Spec, hparams: HParams, data: DataSpec | None) -> list[str]:
+    """Whether a unit of copies is let pass, where the size of units is known.
+
+    A copy is known when its original is opened, too: of n examples o are opened of both.
+    """
+    size = data.unit_size if data is not None else 0
+    if not (spec.unit_slots and 0 < spec.openings <= size):
+        return []
+    tolerated = int(hparams.conduct.tolerated_openings)
+    passes = survival(size, spec.openings, spec.openings, tolerated)
+    if passes <= 0.5:
+        return []
+    return [
+        f"A unit of copies is let pass with probability {passes:.2f}: raise spec.openings = "
+        f"{spec.openings} of {size} examples, or lower conduct.tolerated_openings = {tolerated}."
+    ]
 
 
 def check_people(spec: Spec, hparams: HParams) -> None:

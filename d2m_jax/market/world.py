@@ -8,14 +8,21 @@ from d2m_jax import data
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.choices import label, pick
 from d2m_jax.data import Dataset, FederatedData
+from d2m_jax.market.units import cut
 
 
 def deal(
-    dataset: Dataset, spec: DataSpec, num_sellers: int, *, whole_pool: bool = False
+    dataset: Dataset,
+    spec: DataSpec,
+    num_sellers: int,
+    *,
+    unit_slots: int = 0,
+    whole_pool: bool = False,
 ) -> FederatedData:
     """Splits a data set into sellers' shares, the buyer's examples and the test set.
 
-    See `data.build`, for `whole_pool` too.
+    See `data.build`, for `whole_pool` too. With `unit_slots` the shares are cut into bonded units
+    of `spec.unit_size`, see `units.cut`; `Spec.unit_slots` tells how many a market has.
 
     Raises:
         ValueError: an unknown partition or an impossible number.
@@ -27,11 +34,12 @@ def deal(
         for f in dataclasses.fields(spec)
         if f.name in wanted and f.name not in ("seed", "min_samples")
     }
-    return data.build(
+    dealt = data.build(
         dataset,
         num_sellers=num_sellers,
         partition=partition,
         num_validation=spec.num_validation,
+        correction_share=spec.correction_share,
         num_root=spec.num_root,
         seed=spec.seed,
         min_samples=spec.min_samples,
@@ -39,6 +47,7 @@ def deal(
         whole_pool=whole_pool,
         **own,
     )
+    return cut(dealt, unit_slots, spec.unit_size) if unit_slots else dealt
 
 
 def load_dataset(spec: DataSpec, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -59,7 +68,11 @@ def load_dataset(spec: DataSpec, data_dir: str | os.PathLike[str] | None = None)
 
 
 def load_world(
-    spec: DataSpec, num_sellers: int, data_dir: str | os.PathLike[str] | None = None
+    spec: DataSpec,
+    num_sellers: int,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    unit_slots: int = 0,
 ) -> tuple[Dataset, FederatedData]:
     """The data set of a spec and what each party holds of it; see `data.load` for where it looks.
 
@@ -67,4 +80,4 @@ def load_world(
         ValueError: see `load_dataset`; or an impossible partition.
     """
     dataset = load_dataset(spec, data_dir)
-    return dataset, deal(dataset, spec, num_sellers)
+    return dataset, deal(dataset, spec, num_sellers, unit_slots=unit_slots)

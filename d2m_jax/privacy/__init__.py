@@ -18,6 +18,7 @@ from d2m_jax.privacy.partial import aggregate_parts, draw_parts, exposure, sprea
 from d2m_jax.privacy.secure import (
     BY_SELLER,
     GROUP_CONTRIBUTIONS,
+    JUDGES,
     SUM_RULES,
     check_secure,
     group_means,
@@ -28,6 +29,7 @@ from d2m_jax.privacy.visibility import VISIBILITY, Party, check_flows, release, 
 __all__ = [
     "BY_SELLER",
     "GROUP_CONTRIBUTIONS",
+    "JUDGES",
     "SUM_RULES",
     "UNITS",
     "VISIBILITY",

@@ -14,6 +14,7 @@ from d2m_jax.core.types import Key, Number
 
 # rules that need nothing but the sum of all updates
 SUM_RULES = ("mean", "average")
+JUDGES = ("corrected_osmd", "coarse_osmd")  # samplers whose own rule looks at each seller
 BY_SELLER = ("foolsgold", "safeguard")  # rules that remember each seller
 STEPS = 2**20  # an entry is cut at so many steps of the fixed point
 LARGEST_GROUP = (2**31 - 1) // STEPS  # members whose sum cannot wrap, all entries at the cut
@@ -42,9 +43,9 @@ def check_secure(rule: str, num_sampled: int, group_size: int) -> None:
             f"rule {rule!r} needs single updates, which secure aggregation over all "
             f"{num_sampled} sellers hides; use mean, or smaller groups and a rule on group means"
         )
-    if rule == "corrected_osmd":
+    if rule in JUDGES:
         raise ValueError(
-            "corrected_osmd judges single sellers (flags, pay, exclusion), which secure "
+            f"{rule} judges single sellers (flags, pay, exclusion), which secure "
             "aggregation hides; choose another sampler with a rule on group means"
         )
 

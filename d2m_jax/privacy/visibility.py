@@ -35,6 +35,8 @@ class Party(enum.StrEnum):
 _ALL = frozenset({Party.OWNER, Party.SELLERS, Party.NODES, Party.BUYER, Party.CHAIN})
 VISIBILITY: dict[str, frozenset[Party]] = {
     "raw data": frozenset({Party.OWNER}),
+    "openings": frozenset({Party.OWNER, Party.NODES}),  # examples that a bonded unit has to show
+    "opened batch": frozenset({Party.OWNER, Party.NODES}),  # where work is judged by it
     "update": frozenset({Party.OWNER, Party.NODES}),
     "own update": frozenset({Party.OWNER}),  # with secure aggregation
     "range proof": _ALL,  # that an own update is finite and not too long
@@ -63,15 +65,18 @@ _SELLER = frozenset({Party.OWNER, Party.SELLERS})  # a seller that was sampled
 _NODE = frozenset({Party.NODES})
 _PUBLIC = frozenset({"verdicts on sellers", "contributions", "metric", "bids", "range proof"})
 _WORK = frozenset({"update", "group mean", "aggregate", "model"}) | _PUBLIC
+_EXAMPLES = frozenset({"correction examples", "openings"})
 RELEASES: dict[str, Release] = {
+    "openings": Release(frozenset({Party.OWNER}), frozenset({"raw data"}) | _PUBLIC),
     "update": Release(_SELLER, frozenset({"raw data", "model", "aggregate"}) | _PUBLIC),
     "own update": Release(_SELLER, frozenset({"raw data", "model", "aggregate"}) | _PUBLIC),
+    "opened batch": Release(_SELLER, frozenset({"raw data"}) | _PUBLIC),
     "range proof": Release(_SELLER, frozenset({"own update"})),
     "group mean": Release(_SELLER, frozenset({"own update"}) | _PUBLIC),
-    "verdicts on sellers": Release(_NODE, _WORK | {"correction examples", "root examples"}),
+    "verdicts on sellers": Release(_NODE, _WORK | _EXAMPLES | {"root examples"}),
     "aggregate": Release(_NODE, _WORK | {"correction examples", "root examples"}),
     "model": Release(_NODE, frozenset({"aggregate", "model"}) | _PUBLIC),
-    "contributions": Release(_NODE, _WORK | {"correction examples"}),
+    "contributions": Release(_NODE, _WORK | _EXAMPLES | {"opened batch"}),
     "metric": Release(_NODE, frozenset({"model", "verdict examples"})),
 }
 

@@ -51,8 +51,9 @@ def print_header(console: Console, config: Config, market: Market) -> None:
         "copying": who.num_copying,
         "adaptive": who.num_adaptive,
     }
+    drawn = "of their units sampled" if spec.unit_slots else "sampled"
     console.print(
-        f"  {spec.num_sellers} sellers ({_kinds(sellers)}), {spec.num_sampled} sampled a round, "
+        f"  {spec.num_sellers} sellers ({_kinds(sellers)}), {spec.num_sampled} {drawn} a round, "
         f"defence {defence}"
     )
     console.print(
@@ -113,10 +114,11 @@ def _auction(outcome: MarketOutcome, job: dict[str, np.ndarray], layout: Layout)
 
 
 def _sellers(sellers: pd.DataFrame) -> Table:
+    is_units = bool((sellers["owner"] != sellers["seller"]).any())
     table = _table(
         "Who trained",
-        "seller",
-        "role",
+        "unit" if is_units else "seller",
+        "role (owner)" if is_units else "role",
         "samples",
         "used",
         "flags",
@@ -129,10 +131,18 @@ def _sellers(sellers: pd.DataFrame) -> Table:
     shown = order if len(order) <= 24 else pd.concat([order.head(12), order.tail(12)])
     for row in shown.itertuples():
         style = "" if row.role == "honest" else "red"
-        fate = "slashed" if row.slashed else "excluded" if row.excluded else ""
+        fate = (
+            "found out"
+            if row.found_out
+            else "slashed"
+            if row.slashed
+            else "excluded"
+            if row.excluded
+            else ""
+        )
         table.add_row(
             str(row.seller),
-            str(row.role),
+            str(row.role) + (f" ({row.owner})" if is_units else ""),
             f"{row.samples:,}",
             str(row.accepted_rounds),
             str(row.flagged_rounds),

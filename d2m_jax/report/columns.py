@@ -72,7 +72,8 @@ EVALUATIONS = _columns(
 )
 
 SELLERS = _columns(
-    ("seller", INTEGER, "index", "which seller, from 0"),
+    ("seller", INTEGER, "index", "which listing, from 0: an account, or a bonded unit"),
+    ("owner", INTEGER, "index", "account whose unit it is, from 0; of accounts itself"),
     ("role", WORD, "", "honest, Byzantine, tag liar or not matched"),
     ("samples", INTEGER, "examples", "size of the data as registered"),
     ("accepted_rounds", INTEGER, "rounds", "applied rounds in which its update was used"),
@@ -85,7 +86,8 @@ SELLERS = _columns(
     ("mass", MEASURED, "probability", "of being drawn next"),
     ("reputation", NUMBER, "0 to 1", "on the ledger, in the end"),
     ("excluded", FACT, "", "the defence does not draw the seller any more"),
-    ("slashed", FACT, "", "lost its deposit on evidence of harm"),
+    ("found_out", FACT, "", "a unit whose openings look false"),
+    ("slashed", FACT, "", "lost its deposit on evidence of harm, or found out"),
     *MONEY,
     ("epsilon", NUMBER, "nats", "privacy loss if drawn in every round; only with privacy"),
     ("epsilon_ex_post", NUMBER, "nats", "privacy loss of the rounds it was drawn in; no guarantee"),
@@ -154,8 +156,15 @@ RUNS = _columns(
     ("treasury_change", INTEGER, "money units", "change of the wealth of the treasury"),
     ("burned", INTEGER, "money units", "destroyed so far"),
     ("num_byzantine", INTEGER, "sellers", "Byzantine sellers"),
+    ("num_bad_nodes", INTEGER, "nodes", "nodes that misbehave"),
     ("detection_rate", NUMBER, "share", "of the updates of bad sellers that were flagged"),
     ("false_positive_rate", NUMBER, "share", "of the updates of all others that were flagged"),
+    ("honest_selection_rate", NUMBER, "share", "of the updates of honest sellers that were used"),
+    ("bad_selection_rate", NUMBER, "share", "of the updates of bad sellers that were used"),
+    ("honest_never_used", NUMBER, "share", "of honest sellers whose updates were never used"),
+    ("honest_pay_jain", NUMBER, "0 to 1", "Jain's index of the pay of honest sellers; 1 is equal"),
+    ("honest_pay_gini", NUMBER, "0 to 1", "Gini coefficient of it; 0 is equal"),
+    ("bought_until_target", NUMBER, "updates", "used until the test metric first reached tau"),
     (
         "attack_success",
         MEASURED,

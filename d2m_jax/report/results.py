@@ -17,6 +17,7 @@ import pandas as pd
 from d2m_jax import incentives, privacy
 from d2m_jax.cone import Behaviour
 from d2m_jax.config.parsing import Config
+from d2m_jax.core.backend import QUICKEST, compile_with
 from d2m_jax.core.choices import label
 from d2m_jax.core.files import RESUME, kept, write_whole
 from d2m_jax.core.types import PyTree
@@ -73,7 +74,7 @@ def seller_epsilons(
         "noise": float(config.hparams.privacy.noise),
         "delta": float(config.hparams.privacy.delta),
     }
-    held, drawn = np.asarray(sizes), drawn_rounds(outcome, config.spec.num_sellers)
+    held, drawn = np.asarray(sizes), drawn_rounds(outcome, config.spec.num_listings)
     return {
         "epsilon": epsilons_a_priori(config.spec.num_rounds, held, **facts).values,
         "epsilon_ex_post": epsilons(drawn, held, **facts).values,
@@ -90,7 +91,8 @@ def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dic
     job = jax.tree.map(lambda x: np.asarray(x)[0], outcome.ledger.jobs)
     took_part = job.matched & ~job.excluded
     weights = np.where(took_part, job.weights, 0)
-    pay, summary = jax.device_get(_shares(job.seller_paid, weights, took_part))
+    facts = job.seller_paid, weights, took_part
+    pay, summary = jax.device_get(compile_with(jax.jit(_shares).lower(*facts), QUICKEST)(*facts))
     pool = int(job.price) + int(job.compensation)
     spent = [int(x) for x in (job.seller_paid, job.fee_paid, job.compute_paid, job.refunded)]
     honest = ~np.asarray(outcome.roles.bad_seller)
@@ -117,13 +119,12 @@ def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dic
     }
 
 
-@jax.jit
 def _shares(
     pool: jax.Array, weights: jax.Array, took_part: jax.Array
 ) -> tuple[jax.Array, incentives.PaymentReport]:
     """What each seller got of the pool, and how that looks."""
     pay = split_pot(pool, weights)
-    return pay, incentives.payment_report(pool, pay, jnp.int32(0), took_part)
+    return pay, incentives.payment_report(pool, pay, jnp.zeros_like(pool), took_part)
 
 
 def _share(who: np.ndarray) -> float | None:
@@ -183,8 +184,10 @@ def write_results(
         "auction": events.auction_table(outcome, layout),
     }
     if config.spec.privacy != "none":
+        there = found["sellers"]["seller"].to_numpy(int)
         losses = seller_epsilons(config, outcome, sizes)
-        found["sellers"] = typed(found["sellers"].assign(**losses), "sellers")
+        of_each = {name: np.asarray(values)[there] for name, values in losses.items()}
+        found["sellers"] = typed(found["sellers"].assign(**of_each), "sellers")
     for name, table in found.items():
         write_table(folder / f"{name}.csv", table)
     for name, table in (
@@ -237,7 +240,8 @@ def write_plots(
     """
     from d2m_jax.report import plots  # matplotlib is slow to import, and nothing else needs it
 
-    share = float(np.asarray(outcome.roles.bad_seller).mean())
+    there = found["sellers"]["seller"].to_numpy(int)
+    share = float(np.asarray(outcome.roles.bad_seller)[there].mean())
     with kept(folder):
         tau = float(config.hparams.tau)
         plots.quality(found["evaluations"], tau, folder / "quality.png", metric)

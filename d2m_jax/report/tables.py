@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from d2m_jax.cone import Behaviour
-from d2m_jax.ledger import Layout, Ledger, Phase, gas_of_round, wealth
-from d2m_jax.ledger.gas import NEW_NODE
+from d2m_jax.ledger import Layout, Ledger, Phase, wealth
+from d2m_jax.ledger.gas import NEW_NODE, ROUND
 from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import JOB, Evaluation, MarketOutcome, RoundInfo
 from d2m_jax.report.columns import typed
@@ -38,7 +38,7 @@ def round_columns(
     rounds = fields["round"]
     facts = {name: value for name, value in fields.items() if value.ndim == rounds.ndim}
     accepted, flagged, present = fields["accepted"], fields["flagged"], fields["present"]
-    bad_seller = np.asarray(roles.bad_seller)
+    bad_seller = jax.device_get(roles).bad_seller
     if rounds.ndim == 1:
         bad = bad_seller[fields["sellers"]] & present
     else:
@@ -59,15 +59,11 @@ def round_columns(
 def gas_of_rounds(executions: np.ndarray, ledger: Ledger) -> np.ndarray:
     """[R] int: what booking each round costs on the EVM (`ledger.gas`); 0 with nobody matched."""
     matched = np.asarray(ledger.jobs.matched)[..., JOB, :]
-    gas = jax.jit(gas_of_round)(
-        num_sellers=matched.shape[-1],
-        num_matched=matched.sum(-1, keepdims=True),
-        num_nodes=ledger.num_nodes,
-        num_drawn=executions,
-    )
+    sizes = 1, matched.shape[-1], matched.sum(-1, keepdims=True), ledger.num_nodes, executions, 0, 0
+    gas = sum(cost * size for cost, size in zip(ROUND, sizes, strict=True))
     before = np.cumsum(executions, -1) - executions
     new = np.clip(ledger.num_nodes - before, 0, executions)  # drawn for the first time, at most
-    return (np.asarray(gas) + NEW_NODE * new) * np.any(matched, -1, keepdims=True)
+    return (gas + NEW_NODE * new) * np.any(matched, -1, keepdims=True)
 
 
 def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:
@@ -84,13 +80,14 @@ def phase_name(outcome: MarketOutcome) -> str | np.ndarray:
 
 
 def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
-    """One row per seller: role, work, standing and money."""
+    """One row per seller, or per unit that is sold: role, work, standing and money."""
     info, num_sellers = outcome.rounds, layout.num_sellers
     sampled = np.asarray(info.sellers)
     counted = (np.asarray(info.accepted_digest) == 0)[:, None]  # other rounds were not applied
     accepted = np.asarray(info.accepted) & counted
     flagged = np.asarray(info.flagged) & counted
-    roles = outcome.roles
+    roles, is_account = outcome.roles, outcome.roles.owners is None
+    owners = np.arange(num_sellers) if is_account else np.asarray(roles.owners)
     role = np.select(
         [np.asarray(roles.byzantine), np.asarray(roles.tag_liar), np.asarray(roles.stranger)],
         ["Byzantine", "tag liar", "not matched"],
@@ -101,6 +98,7 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "seller": np.arange(num_sellers),
+            "owner": owners,
             "role": role,
             "samples": np.asarray(outcome.ledger.sizes),
             "accepted_rounds": np.bincount(sampled[accepted], minlength=num_sellers),
@@ -108,13 +106,16 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
             "mass": np.asarray(outcome.defence.p),
             "reputation": np.asarray(outcome.ledger.reputation_bps) / 10_000,
             "excluded": ~np.asarray(outcome.defence.active),
+            "found_out": np.zeros(num_sellers, bool)
+            if is_account
+            else np.asarray(outcome.found_out),
             "slashed": np.asarray(outcome.closing.slashed),
             "before": before,
             "after": after,
             "change": after - before,
         }
     )
-    return typed(table, "sellers")
+    return typed(table[table["owner"] >= 0], "sellers")
 
 
 def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:

@@ -22,9 +22,11 @@ from d2m_jax.sampling.base import (
     slashable,
 )
 from d2m_jax.sampling.baselines import MABS, VRB, Learner, osmd_learner
+from d2m_jax.sampling.coarse import coarse, coarse_mass, coarse_osmd
 from d2m_jax.sampling.corrected import corrected_defence
 from d2m_jax.sampling.draws import draw_distinct, draw_independent
 from d2m_jax.sampling.osmd import optimal, osmd_init, osmd_update
+from d2m_jax.sampling.selecting import selecting
 from d2m_jax.sampling.simplex import kl_project
 from d2m_jax.sampling.weighted import bandit_defence, uniform_defence
 
@@ -42,6 +44,8 @@ __all__ = [
     "Selection",
     "as_aggregator",
     "as_sampler",
+    "coarse",
+    "coarse_mass",
     "draw_distinct",
     "draw_independent",
     "kl_project",
@@ -50,6 +54,7 @@ __all__ = [
     "osmd_init",
     "osmd_learner",
     "osmd_update",
+    "selecting",
     "slashable",
 ]
 
@@ -71,7 +76,7 @@ def make_defence(
         num_sampled: S, sellers sampled in a round.
         aggregator: from `aggregation.make_aggregator`, or a plain `rule(updates, f, mask=)`; None
             is the sampler's own weighted mean.
-            "corrected_osmd" brings its own aggregate and takes none.
+            "corrected_osmd" and "coarse_osmd" bring their own aggregate and take none.
         horizon: rounds; for "osmd" it fixes the number of experts.
         numbers: of a sampler of the user's own. Those of the named ones are `DefenceParams`.
 
@@ -186,8 +191,10 @@ def _vrb(num_sampled: int, *, aggregator: Aggregator | None) -> Defence:
 
 SAMPLERS: dict[str, BuildDefence] = {
     "uniform": _uniform,
+    "selecting": selecting,
     "osmd": _osmd,
     "mabs": _mabs,
     "vrb": _vrb,
     "corrected_osmd": corrected_defence,
+    "coarse_osmd": coarse_osmd,
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from d2m_jax.core.protocols import LossesOf
+from d2m_jax.core.protocols import LossesOf, OutputsOf
 from d2m_jax.core.types import Key, PyTree
 
 
@@ -42,6 +42,7 @@ class Context(NamedTuple):
     losses_of: LossesOf | None = None  # L_V(theta - lr u) of updates
     grad_of_validation: Direction | None = None  # gradient of L_V(theta)
     root_update: Direction | None = None  # on trusted root examples
+    outputs_of: OutputsOf | None = None  # on random inputs after a step along each of some updates
     layers: tuple[int, ...] | None = None  # sizes of the model's layers, in the order of theta
 
 

@@ -191,6 +191,7 @@ def _apply(
     Rules do not look at what absent rows hold, so they are not set to 0 (a pass over the matrix).
     """
     given: dict[str, Any] = {"indices": selection.indices, "key": key, "layers": context.layers}
+    given["outputs_of"] = context.outputs_of
     if "root" in aggregator.uses:
         if context.root_update is None:
             raise ValueError("this rule needs root examples: set num_root to at least 1")

@@ -39,6 +39,21 @@ def draw_batch(
     return prepare(batch, data.stats)
 
 
+def assigned_batches(
+    model: Trainable, key: Key, data: Holdings, sampled: jax.Array, *, batch_size: int
+) -> Batch:
+    """The batches [S, B, ...] of the first local step, as honest sellers draw them.
+
+    Arguments as in `train_sellers`.
+    """
+
+    def one(seller: jax.Array) -> Batch:
+        first = jax.random.fold_in(jax.random.fold_in(key, seller), 0)
+        return draw_batch(first, data, seller, batch_size, model.prepare)
+
+    return jax.vmap(one)(sampled)
+
+
 def train_sellers(
     model: Trainable,
     key: Key,

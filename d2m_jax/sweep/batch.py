@@ -11,10 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from d2m_jax.config.arrays import money_like, requests_like
+from d2m_jax.config.arrays import money_like, requests_like, type_of
 from d2m_jax.config.hparams import PARTS, HParams
 from d2m_jax.config.parsing import Config
-from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.types import PyTree
 from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market.choices import CHOICES, part_numbers
@@ -31,7 +30,7 @@ def stack_hparams(
     trees = [_widened(config, rules, attacks) for config in configs]
     like = _like(trees[0])
     columns = zip(*(jax.tree.leaves(tree) for tree in trees))
-    kinds = [np.int32 if isinstance(leaf, int) else np.float32 for leaf in jax.tree.leaves(like)]
+    kinds = [type_of(path, leaf) for path, leaf in jax.tree.leaves_with_path(like)]
     leaves = [np.array(column, kind) for column, kind in zip(columns, kinds)]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
@@ -73,15 +72,22 @@ class Dealer:
         self._dealt: dict[Any, dict[str, Any]] = {}
         self._shared: dict[str, Any] = {}
 
-    def deal(self, spec: DataSpec, num_sellers: int) -> dict[str, Any]:
+    def deal(self, config: Config) -> dict[str, Any]:
         """The fields of `FederatedData` that differ between worlds, as numpy arrays.
 
         Raises:
             ValueError: an impossible partition.
         """
-        key = (spec, num_sellers)
+        data_spec, spec = config.data, config.spec
+        key = data_spec, spec.num_sellers, spec.unit_slots
         if key not in self._dealt:
-            data = deal(self.dataset, spec, num_sellers, whole_pool=True)
+            data = deal(
+                self.dataset,
+                data_spec,
+                spec.num_sellers,
+                unit_slots=spec.unit_slots,
+                whole_pool=True,
+            )
             if not self._shared:
                 self._shared = {name: getattr(data, name) for name in SHARED}
             own = {f.name for f in dataclasses.fields(FederatedData)} - set(SHARED)
@@ -95,7 +101,7 @@ class Dealer:
 
     def stack(self, configs: Sequence[Config]) -> PyTree:
         """The data of W runs that is their own, every leaf [W, ...]; the same shapes in all."""
-        dealt = [self.deal(c.data, c.spec.num_sellers) for c in configs]
+        dealt = [self.deal(config) for config in configs]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *dealt)
 
 

@@ -128,25 +128,24 @@ def make_plan(
     skipped: Counter[str] = Counter()
     refused: list[tuple[Run, str]] = []
     runs: dict[str, Run] = {}
-    checked: dict[str, str] = {}
     repeated = 0
     points = [{field: _frozen(value) for field, value in point.items()} for point in points]
     own = own_numbers(points)
+    cells: dict[Any, Cell] = {}
     for place, point in enumerate(points):
-        config = configure(base, point, own)
+        config, cell = _in_cell(cells, base, point, own)
         broken = [name for name, holds in (constraints or {}).items() if not holds(config)]
         if broken:
             skipped[broken[0]] += 1
             continue
-        run = Run(config_key(config), place, point, config)
+        run = Run(_key_of(config, cell.texts), place, point, config)
         if run.key in runs:
             repeated += 1
             continue
         runs[run.key] = run
-        unseeded = config_key(config._replace(seed=0))
-        if unseeded not in checked:
-            checked[unseeded] = _complaint(config)
-        if why := _bad_seed(config.seed) or checked[unseeded]:
+        if cell.complaint is None:
+            cell.complaint = _complaint(cell.config)
+        if why := _bad_seeds(config) or cell.complaint:
             refused.append((run, why))
     bad = {run.key for run, _ in refused}
     good = (runs[key] for key in sorted(runs) if key not in bad)
@@ -236,12 +235,64 @@ def _like(old: Any, new: Any, path: str) -> Any:
     return new
 
 
+@dataclasses.dataclass
+class Cell:
+    """Points that differ in their seeds only: what they share is computed once."""
+
+    config: Config  # of the first of them, with seeds 0
+    texts: dict[str, str]  # of its parts without a seed
+    complaint: str | None = None  # of `validate`, once it has been asked
+
+
+def _in_cell(
+    cells: dict[Any, Cell], base: Mapping[str, Any], point: Point, own: OwnNumbers
+) -> tuple[Config, Cell]:
+    """The configuration of a point, and the cell of those that differ from it in seeds only."""
+    given = {"seed": base.get("seed"), "data.seed": base["data"].get("seed")}
+    seeds = {f: v for f, v in {**given, **point}.items() if f in given and type(v) is int}
+    kind = {f: repr(v) if isinstance(v, tuple) else type(v) for f, v in point.items()}  # 1 is 1.0
+    rest = frozenset((f, kind[f], v) for f, v in point.items() if f not in seeds)
+    key = rest, frozenset(seeds)
+    if key not in cells:
+        config = configure(base, {**point, **dict.fromkeys(seeds, 0)}, own)
+        cells[key] = Cell(config, _texts(config))
+    cell = cells[key]
+    return _with_seeds(cell.config, **seeds), cell
+
+
+def _with_seeds(config: Config, **seeds: int) -> Config:
+    """The configuration with these seeds, `seed` and `data.seed`."""
+    data = dataclasses.replace(config.data, seed=seeds.get("data.seed", config.data.seed))
+    return config._replace(data=data, seed=seeds.get("seed", config.seed))
+
+
 def config_key(config: Config) -> str:
     """Hash of a full configuration and of the package version: 16 hexadecimal digits."""
+    return _key_of(config, _texts(config))
+
+
+def _texts(config: Config) -> dict[str, str]:
+    """The parts of a configuration that hold no seed, as text."""
+    return {part: _json(getattr(config, part)) for part in ("hparams", "spec")}
+
+
+def _key_of(config: Config, texts: Mapping[str, str]) -> str:
+    """`config_key` of a configuration with these `_texts`."""
     from d2m_jax import __version__
 
-    tree = {part: to_dict(value) for part, value in config._asdict().items()}
-    return _digest(json.dumps({"d2m_jax": __version__, **tree}, sort_keys=True, default=str))[:16]
+    parts = {
+        "d2m_jax": _json(__version__),
+        "data": _json(config.data),
+        "hparams": texts["hparams"],
+        "seed": _json(config.seed),
+        "spec": texts["spec"],
+    }
+    text = ", ".join(f'"{name}": {part}' for name, part in parts.items())  # as `json.dumps`
+    return _digest(f"{{{text}}}")[:16]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(to_dict(value), sort_keys=True, default=str)
 
 
 def _frozen(value: Any) -> Any:
@@ -251,8 +302,11 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def _bad_seed(seed: int) -> str:
-    return "" if 0 <= seed < 2**31 else f"seed must be from 0 to 2**31 - 1, not {seed}"
+def _bad_seeds(config: Config) -> str:
+    if not 0 <= config.seed < 2**31:
+        return f"seed must be from 0 to 2**31 - 1, not {config.seed}"
+    seed = config.data.seed
+    return f"data.seed must not be negative, not {seed}" if seed < 0 else ""
 
 
 def stable(value: Any) -> str:
@@ -303,9 +357,24 @@ def _program_key(config: Config) -> Any:
     if getattr(rule, "by_seller", False):
         inputs += ("memory",)  # [N, D], and a switch copies the memory of all its rules
     data = config.data
-    shapes = (data.name, data.num_validation, data.num_root, data.max_train)
+    examples = (data.num_validation, data.correction_share)
+    shapes = (data.name, *examples, data.num_root, data.max_train, *_dealt_shape(config))
     hparams = config.hparams
     switched = ("attack", "aggregator")
     names = [tuple(sorted(getattr(hparams, part))) for part in PARTS if part not in switched]
     numbers = (len(hparams.money.buyer_values), *names)
     return (_without_choices(config.spec), inputs, shapes, numbers)
+
+
+def _dealt_shape(config: Config) -> tuple[Any, ...]:
+    """What decides how many rows are dealt, where not all of them are: [R] of `FederatedData`.
+
+    Units cut by a given size are [num_units, unit_size] whatever is held; one's own partition may
+    leave rows out, as many as its numbers say.
+    """
+    data = config.data
+    size = data.unit_size if config.spec.unit_slots else 0
+    if size or not is_own(data.partition):
+        return (size,)
+    own = (data.alpha, data.classes_per_seller, data.gamma, data.sigma, data.min_samples)
+    return size, data.partition, own

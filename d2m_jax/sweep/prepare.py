@@ -43,7 +43,7 @@ class Ready(NamedTuple):
     def layout(self) -> Layout:
         """Accounts of the group's ledgers."""
         spec = self.group.spec
-        return Layout(spec.num_buyers, spec.num_sellers, spec.num_nodes)
+        return Layout(spec.num_buyers, spec.num_listings, spec.num_nodes)
 
     def shape(self, width: int) -> Shape:
         """What the program of the group is compiled for."""
@@ -79,7 +79,7 @@ def prepare(group: Group, dataset: Dataset, mesh: Mesh) -> tuple[Ready | None, l
         try:
             if why := unfit.get(run.config.spec):
                 raise ValueError(why)
-            dealer.deal(run.config.data, run.config.spec.num_sellers)
+            dealer.deal(run.config)
             good.append(run)
         except ValueError as error:
             failures.append(Failure([run], first_line(error)))

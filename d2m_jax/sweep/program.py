@@ -25,7 +25,7 @@ from d2m_jax.aggregation.switched import switched_aggregator
 from d2m_jax.attacks.switched import switched_attack
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
-from d2m_jax.core.backend import choices
+from d2m_jax.core.backend import QUICKEST, compile_with
 from d2m_jax.core.types import PyTree
 from d2m_jax.market.defence import build_defence
 from d2m_jax.market.engine import Market, market_of
@@ -35,9 +35,8 @@ from d2m_jax.sweep.batch import join
 from d2m_jax.sweep.plan import Assault, Rule
 from d2m_jax.tasks import Task
 
-# Digits, 8 rules x 8 attacks, CPU seconds of compilation: 31 at full optimisation, 15 like this,
-# and the rounds run as fast.
-ONCE: Any = {"xla_backend_optimization_level": 0}
+# What runs once is compiled by `QUICKEST`, the rounds like this: they run as fast as fully
+# optimised ones; without XLA's emitters of fused loops they take a seventh more (docs/speed.md).
 OFTEN: Any = {"xla_backend_optimization_level": 1}
 
 
@@ -163,16 +162,15 @@ def compile_program(shape: Shape, mesh: Mesh, worlds: Worlds, shared: PyTree) ->
     state = _described(state, spread(mesh))
     jobs = (
         (rounds, (worlds, state), OFTEN),  # the longest first
-        (init, worlds, ONCE),
-        (finish, (worlds, state), ONCE),
+        (init, worlds, QUICKEST),
+        (finish, (worlds, state), QUICKEST),
     )
     with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
         futures = []
         for function, args, options in jobs:
             jitted = jax.jit(function, out_shardings=spread(mesh))
             lowered = jitted.lower(choice, args, shared)
-            quick = options if choices().quick_compile else None
-            futures.append(pool.submit(lowered.compile, quick))
+            futures.append(pool.submit(compile_with, lowered, options))
         rounds, init, finish = (future.result() for future in futures)
     return Program(
         shape,

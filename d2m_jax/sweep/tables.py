@@ -15,17 +15,13 @@ from d2m_jax.cone import Behaviour
 from d2m_jax.core.choices import is_own, label
 from d2m_jax.core.money import BPS
 from d2m_jax.ledger import Layout, Phase, wealth
+from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import JOB, MarketOutcome
+from d2m_jax.report import selection
 from d2m_jax.report.folder import config_tree
+from d2m_jax.report.selection import mean_over as _mean
 from d2m_jax.report.tables import nodes_table, phase_name, round_columns, sellers_table
 from d2m_jax.sweep.plan import Run
-
-
-def _mean(values: np.ndarray, who: np.ndarray) -> np.ndarray:
-    """Means over the chosen of every row, [W]; NaN where there are none."""
-    count = who.sum(1)
-    total = np.where(who, values, 0).sum(1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def runs_columns(
@@ -41,7 +37,7 @@ def runs_columns(
     rounds, roles, closing = outcome.rounds, outcome.roles, outcome.closing
     job = outcome.ledger.jobs
     byzantine, bad = np.asarray(roles.byzantine), np.asarray(roles.bad_seller)
-    honest = ~bad & ~np.asarray(roles.stranger)
+    honest = honest_sellers(roles)
     fair = np.asarray(roles.behaviour) == Behaviour.HONEST
     change = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
     gained = {
@@ -79,8 +75,10 @@ def runs_columns(
         "treasury_change": gained["treasury"].sum(1),
         "burned": outcome.ledger.burned,
         "num_byzantine": byzantine.sum(1),
+        "num_bad_nodes": (~fair).sum(1),
         "detection_rate": found,
         "false_positive_rate": blamed,
+        **market_measures(outcome),
         "attack_success": np.where(success < 0, np.nan, success),
         "slashed_bad": (closing.slashed & bad).sum(1),
         "slashed_honest": (closing.slashed & ~bad).sum(1),
@@ -101,6 +99,12 @@ def runs_columns(
         "byzantine_mass": rounds.byzantine_mass[:, -1],
         "num_rounds": np.full(len(paid), rounds.round.shape[1]),
     }
+
+
+def honest_sellers(roles: Roles) -> np.ndarray:
+    """[W, N] bool: who is neither bad nor a stranger; a slot that no unit fills is nobody."""
+    honest = ~np.asarray(roles.bad_seller) & ~np.asarray(roles.stranger)
+    return honest if roles.owners is None else honest & (np.asarray(roles.owners) >= 0)
 
 
 def is_delivered(outcome: MarketOutcome) -> np.ndarray:
@@ -137,6 +141,30 @@ def detection(outcome: MarketOutcome) -> tuple[np.ndarray, np.ndarray]:
     flagged = np.asarray(rounds.flagged, np.float64)
     found, blamed = (_mean(flat(flagged), flat(arrived & who)) for who in (bad, ~bad))
     return found, blamed
+
+
+def market_measures(outcome: MarketOutcome) -> dict[str, np.ndarray]:
+    """The measures of gradient marketplaces, a column of W values each.
+
+    Only updates that arrived in a round whose right result was accepted count.
+    """
+    rounds, bad = outcome.rounds, np.asarray(outcome.roles.bad_seller)
+    applied = (np.asarray(rounds.accepted_digest) == 0)[..., None]
+    offered, sellers = np.asarray(rounds.present) & applied, np.asarray(rounds.sellers)
+    used, honest = np.asarray(rounds.accepted) & offered, honest_sellers(outcome.roles)
+    worlds = np.arange(len(bad))[:, None, None]
+    job, found = outcome.ledger.jobs, outcome.evaluations
+    pay = np.asarray(job.weights)[:, JOB] * (np.asarray(job.seller_paid)[:, JOB] > 0)[:, None]
+    tau = np.asarray(job.tau_bps)[:, JOB] / BPS
+    evaluated, metric = np.asarray(found.round), np.asarray(found.test_metric)
+    return {
+        "honest_selection_rate": selection.selection_rate(used, offered & honest[worlds, sellers]),
+        "bad_selection_rate": selection.selection_rate(used, offered & bad[worlds, sellers]),
+        "honest_never_used": selection.never_used(sellers, used, offered, honest),
+        "honest_pay_jain": selection.jain(pay, honest),
+        "honest_pay_gini": selection.gini(pay, honest),
+        "bought_until_target": selection.bought_until(used, evaluated, metric, tau),
+    }
 
 
 def flat(values: np.ndarray) -> np.ndarray:

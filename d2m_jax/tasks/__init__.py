@@ -17,6 +17,7 @@ from d2m_jax.tasks.dense import logreg, mlp
 from d2m_jax.tasks.evaluation import check_unit, evaluate, losses_of_candidates, losses_of_mixtures
 from d2m_jax.tasks.flat import Model, flatten
 from d2m_jax.tasks.measures import METRICS
+from d2m_jax.tasks.noise import noise_like, outputs_on_noise
 from d2m_jax.tasks.problem import Problem, is_labelled, problem_of
 from d2m_jax.tasks.tables import table_mlp
 from d2m_jax.tasks.task import Metric, Task
@@ -46,6 +47,8 @@ __all__ = [
     "make_task",
     "mlp",
     "mnist_cnn",
+    "noise_like",
+    "outputs_on_noise",
     "problem_of",
     "table_mlp",
     "text_bow",

@@ -3,6 +3,7 @@
 Not here: what is measured (`measures.py`), training (`sellers/`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -95,12 +96,17 @@ def losses_of_candidates(
         [S] mean losses.
     """
 
-    def one(update: jax.Array) -> jax.Array:
-        return model.loss(theta - lr * update, batch)
+    return over_updates(model, lambda update: model.loss(theta - lr * update, batch), updates)
 
-    if model.map_sellers == "map":
-        return jax.lax.map(one, updates)
-    return jax.vmap(one)(updates)
+
+def over_updates(
+    model: Model, one: Callable[[jax.Array], jax.Array], updates: jax.Array
+) -> jax.Array:
+    """`one` of every update, one after the other where the model says that this is faster."""
+    found: jax.Array = (
+        jax.lax.map(one, updates) if model.map_sellers == "map" else jax.vmap(one)(updates)
+    )
+    return found
 
 
 def losses_of_mixtures(

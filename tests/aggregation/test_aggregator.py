@@ -166,7 +166,7 @@ def test_bfgs_products_are_those_of_the_matrix():
     bends[2] *= -1  # against the curvature: left out
     rows_ = rng.normal(size=(3, D))
     for scale in (1.0, 1e-20):
-        got = hessian_times(
+        got = jax.jit(hessian_times)(
             *(jnp.asarray(scale * a, jnp.float32) for a in (steps, bends)),
             jnp.asarray(rows_, jnp.float32),
         )
@@ -178,12 +178,12 @@ def test_the_ring_of_norms_forgets_the_oldest(monkeypatch):
     from d2m_jax.aggregation import history
 
     monkeypatch.setattr(history, "NORMS_PER_SELLER", 1)
-    state = history.init_norms(6, D)
+    state, mask = history.init_norms(6, D), jnp.arange(6) < 4
+    step = jax.jit(
+        lambda state, x: history.clipped_clustering_step(state, x, 0, mask=mask, indices=None)
+    )
     for t in range(3):
-        x = jnp.full((6, D), t + 1.0)
-        _, state = history.clipped_clustering_step(
-            state, x, 0, mask=jnp.arange(6) < 4, indices=None
-        )
+        _, state = step(state, jnp.full((6, D), t + 1.0))
     lengths = np.sort(np.asarray(state.values)) / np.sqrt(D)
     np.testing.assert_allclose(lengths, [2, 2, 3, 3, 3, 3], rtol=1e-6)
     assert state.written == 12
@@ -192,14 +192,15 @@ def test_the_ring_of_norms_forgets_the_oldest(monkeypatch):
 def test_pre_aggregators_by_name_and_with_numbers():
     x = rows(60)
     rule = agg.make_aggregator("trimmed_mean", pre=("nnm", partial(agg.clipping, radius=1.0)))
-    got, state = rule.apply(rule.init(N, D), x, 2)
-    want = agg.trimmed_mean(agg.clipping(agg.nnm(x, 2)[0], 2, radius=1.0)[0], 2)
-    np.testing.assert_allclose(got, want, rtol=1e-5)
+    got, state = jax.jit(lambda x: rule.apply(rule.init(N, D), x, 2))(x)
+    by_hand = lambda x: agg.trimmed_mean(agg.clipping(agg.nnm(x, 2)[0], 2, radius=1.0)[0], 2)
+    np.testing.assert_allclose(got, jax.jit(by_hand)(x), rtol=1e-5)
     assert state == () and rule.uses == ()
-    alone = agg.make_aggregator("trimmed_mean", pre="nnm").apply((), x, 2)[0]
-    np.testing.assert_array_equal(
-        alone, agg.make_aggregator("trimmed_mean", ["nnm"]).apply((), x, 2)[0]
+    one, other = (
+        jax.jit(lambda x, pre=pre: agg.make_aggregator("trimmed_mean", pre).apply((), x, 2)[0])(x)
+        for pre in ("nnm", ["nnm"])
     )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_what_a_rule_uses_is_declared_and_demanded():
@@ -230,10 +231,12 @@ def test_preset_reaches_the_rules_that_know_it():
     for name in ("krum", "geometric_median", "centered_clipping", "median"):
         rule = agg.make_aggregator(name, preset="byzfl")
         kw = {"preset": "byzfl"} if agg.AGGREGATORS[name].presets else {}
-        got, _ = rule.apply(rule.init(N, D), x, 3)
-        np.testing.assert_allclose(got, agg.AGGREGATORS[name](x, 3, **kw), rtol=1e-5)
-    paper, _ = agg.make_aggregator("geometric_median").apply((), x, 3)
-    assert np.abs(paper - agg.geometric_median(x, preset="byzfl")).max() > 1e-3
+        got, _ = jax.jit(lambda x, rule=rule: rule.apply(rule.init(N, D), x, 3))(x)
+        want = jax.jit(lambda x, name=name, kw=kw: agg.AGGREGATORS[name](x, 3, **kw))(x)
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+    paper = jax.jit(lambda x: agg.make_aggregator("geometric_median").apply((), x, 3)[0])(x)
+    byzfl = jax.jit(lambda x: agg.geometric_median(x, preset="byzfl"))(x)
+    assert np.abs(paper - byzfl).max() > 1e-3
 
 
 def test_own_function_as_a_rule():
@@ -255,8 +258,9 @@ def test_own_function_sees_single_precision_and_keeps_its_key():
         rows_last = agg.chain(agg.nnm, rule)(x, 1, key=jax.random.key(0))
         by_name, _ = agg.make_aggregator(rule).apply((), x, 1, key=jax.random.key(0))
         assert np.array_equal(rows_last, want) is same and np.array_equal(by_name, want) is same
-    few = agg.chain(agg.nnm, partial(agg.dnc, num_coordinates=2))
-    drawn = {few(rows(63), 2, key=jax.random.key(seed)).tobytes() for seed in range(8)}
+    few_of = agg.chain(agg.nnm, partial(agg.dnc, num_coordinates=2))
+    few = jax.jit(lambda key: few_of(rows(63), 2, key=key))
+    drawn = {np.asarray(few(jax.random.key(seed))).tobytes() for seed in range(8)}
     assert len(drawn) > 1  # of two coordinates out of six
     assert agg.make_aggregator(max).uses == ()
     noisy_mean = agg.make_aggregator(partial(agg.AGGREGATORS["norm_clipping"], noise=0.1))
@@ -315,6 +319,7 @@ def test_every_number_of_a_rule_may_be_traced(name):
             "losses": jnp.zeros(N),
             "losses_of": oracles.loss,
             "layers": (3, 30),
+            "outputs_of": lambda u: u[:, None, :3],
         }
         given = {what: inputs[what] for what in ("indices", *rule.uses)}
         return rule.apply(rule.init(N, 33), updates, f, mask, **given)[0]

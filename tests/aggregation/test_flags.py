@@ -22,7 +22,8 @@ def play(name, updates, key, rounds=2, f=F):
     def one(memory, xs):
         number, key = xs
         mask = jnp.arange(S) != number
-        every = {"indices": jnp.arange(S), "root": root, "losses": losses, "layers": (2, 3)}
+        every = {"indices": jnp.arange(S), "root": root, "losses": losses, "layers": (1, 2, 2)}
+        every["outputs_of"] = lambda u: u[:, None, :2]
         every["losses_of"] = lambda u: jnp.sum((u - 1) ** 2, axis=-1)
         given = {use: every[use] for use in rule.uses if use != "key"}
         out, memory = rule.apply(memory, updates, f, mask, key=key, **given)
@@ -32,6 +33,7 @@ def play(name, updates, key, rounds=2, f=F):
     return jax.lax.scan(one, rule.init(S, D), (jnp.arange(rounds), keys))[1]
 
 
+@pytest.mark.few(1, each="name")
 @pytest.mark.parametrize("flag", flags.TRACED)
 @pytest.mark.parametrize("name", NAMES)
 def test_traces_clean_under_every_flag(name, flag):
@@ -45,6 +47,7 @@ def test_traces_clean_under_every_flag(name, flag):
             assert out.shape == (2, D) and out.dtype == dtype
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", NAMES)
 def test_batched_with_old_keys_and_no_nan_as_without_jit_and_new_keys(name):
     run = lambda x, key: play(name, x, key, rounds=1)

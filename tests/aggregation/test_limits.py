@@ -15,6 +15,7 @@ def cloud(n, d=3):
     return np.random.default_rng(n).normal(size=(n, d)).astype(np.float32)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["trimmed_mean", "meamed", "phocas", "krum"])
 def test_many_sellers_with_traced_f(name):
     """Beyond the limits of the network and of ranks by counting."""
@@ -130,6 +131,7 @@ def test_sign_majority_with_the_scale_of_the_paper():
     np.testing.assert_array_equal(agg.sign_majority(x, scale=1.0), [1.0, -1.0])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("gap", [0.0, 1e-6, 1e-4, 1e-2, 0.5])
 def test_the_top_eigenvalue_is_exact_whatever_the_gap(gap):
     """Against numpy in float64, at every scale that `max_norm` lets through."""

@@ -69,6 +69,8 @@ def extra(name, x, kept=slice(None)):
 
 def bound(name):
     """What the rule uses that is no array: the loss after a step."""
+    if name == "deepsight":
+        return {"layers": (2, 4), "outputs_of": oracles.logits}
     return {"losses_of": oracles.loss} if "losses_of" in agg.AGGREGATORS[name].uses else {}
 
 
@@ -122,6 +124,7 @@ def test_masked_is_removed(name):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", NAMES)
 def test_one_row_and_nobody(name):
     """With one row left the result is finite and f is lowered; with none it is 0."""
@@ -171,6 +174,7 @@ def test_no_byzantine_gives_the_mean(name):
     assert same == (name in MEAN_AT_ZERO)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", NAMES)
 def test_identical_updates_give_themselves(name):
     x = np.tile(rows(7)[:1], (N, 1))
@@ -202,6 +206,7 @@ def test_bad_rows_are_excluded_and_everything_is_finite(name):
     assert np.isfinite(got).all()
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_eager_is_jit_and_the_call_is_as_documented(name):
     rule = agg.AGGREGATORS[name]
@@ -215,6 +220,7 @@ def test_eager_is_jit_and_the_call_is_as_documented(name):
     np.testing.assert_allclose(eager, static(name)(x, kw), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", [*NAMES, *agg.PRE_AGGREGATORS])
 def test_half_precision_is_aggregated_in_single(name):
     x = rows(9)
@@ -227,6 +233,7 @@ def test_half_precision_is_aggregated_in_single(name):
         rule(x.astype(np.int32), F, **kw)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", [*NAMES, *agg.PRE_AGGREGATORS])
 def test_shapes_are_checked_before_anything_broadcasts(name):
     x = jnp.asarray(rows(9))
@@ -243,6 +250,7 @@ def test_shapes_are_checked_before_anything_broadcasts(name):
     np.testing.assert_array_equal(jax.tree.leaves(listed)[0], jax.tree.leaves(stored)[0])
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_one_row_is_its_own_aggregate(name):
     """fltrust rescales it to the root, skymask splits two, sign_majority keeps the signs."""
@@ -321,6 +329,7 @@ def test_half_precision_norms_do_not_overflow():
     np.testing.assert_array_equal(agg.make_aggregator("cge").apply((), x, 1)[0], x[0])
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_vmap_is_loop(name):
     """Worlds with different f and masks in one batch."""
@@ -337,6 +346,7 @@ def test_vmap_is_loop(name):
         np.testing.assert_allclose(batch[i], single, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_gradient_is_finite_even_at_ties(name):
     """An attacker may differentiate through any rule, also where updates coincide."""

@@ -15,6 +15,7 @@ def cloud(n=11, d=23, seed=0):
     return x
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("rule", GROUP_RULES)
 def test_gas_with_every_rule(rule):
     x = cloud()
@@ -35,6 +36,7 @@ def test_gas_on_permuted_coordinates():
         agg.gas(x, 2, groups=0)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("rule", COPY_RULES)
 def test_foundation_with_every_rule_and_number_of_copies(rule):
     x = cloud()

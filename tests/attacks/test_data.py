@@ -138,6 +138,7 @@ def test_off_topic_images_bit_for_bit():
     np.testing.assert_array_equal(labels, classes[:2])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 3, 4, 2)])
 @pytest.mark.parametrize("places", [(), (3,)])
 def test_data_attacks_take_inputs_and_labels_of_any_rank(shape, places):

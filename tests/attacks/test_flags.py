@@ -59,6 +59,7 @@ def play(name, updates, key, rounds=2):
     return jax.lax.scan(one, memory, (jnp.arange(rounds, dtype=jnp.int32), keys))[1]
 
 
+@pytest.mark.few(1, each="name")
 @pytest.mark.parametrize("flag", flags.TRACED)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_traces_clean_under_every_flag(name, flag):
@@ -73,6 +74,7 @@ def test_traces_clean_under_every_flag(name, flag):
 FINITE = [name for name, attack in ATTACKS.items() if attack.finite]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", FINITE)
 def test_old_keys_and_no_nan_as_without_jit_and_new_keys(name):
     """Those that rehearse call the defence hundreds of times, too often for one by one."""
@@ -86,6 +88,7 @@ def test_old_keys_and_no_nan_as_without_jit_and_new_keys(name):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules_under_every_flag(name):
     schedule, bad = SCHEDULES[name], jnp.arange(9) < 4

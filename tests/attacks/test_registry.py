@@ -69,6 +69,7 @@ def runner(name: str, **options):
     return run
 
 
+@pytest.mark.few(14)
 @pytest.mark.parametrize("name", FORGES)
 def test_forge_properties(name):
     """Others untouched, finite, effective; and jit of vmap equals a plain Python loop."""
@@ -93,6 +94,7 @@ def test_forge_properties(name):
         np.testing.assert_allclose(one, worlds[4], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", [name for name in FORGES if "knowledge" in ATTACKS[name].options])
 def test_byzantine_knowledge_ignores_the_honest_rows(name):
     """With only the attackers' own rows known, changing honest rows changes nothing."""
@@ -201,6 +203,7 @@ SCALED = (
 )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", SCALED)
 def test_attacks_that_measure_rows_measure_tiny_ones_as_well(name):
     """Rows of 1e-20; those that stop at an absolute number are given one that fits."""
@@ -228,6 +231,7 @@ def test_a_row_that_the_defence_refuses_teaches_nothing():
         assert np.allclose(got[TWO], absent[TWO], rtol=1e-5) is same
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", POISONS)
 def test_poison_properties(name):
     attack = ATTACKS[name]
@@ -271,6 +275,7 @@ def test_unknown_names_and_options_are_explained():
             ATTACKS[name].forge(KEY, ROWS, jnp.asarray(TWO))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", list(SCHEDULES))
 def test_schedules_are_traceable(name):
     schedule = SCHEDULES[name]

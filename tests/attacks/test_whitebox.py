@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from d2m_jax.attacks import AttackContext
-from d2m_jax.attacks.whitebox import whitebox
+from d2m_jax.attacks import ATTACKS, AttackContext
+from d2m_jax.attacks.whitebox import Aim, whitebox
 
 KEY = jax.random.key(0)
 DRAW = np.random.default_rng(8)
@@ -59,7 +59,7 @@ def test_beats_random_and_ipm_of_the_same_norm(defence, objective):
     context = AttackContext(defence=defence, damage=loss_after_step)
     run = jax.jit(
         lambda key: whitebox(
-            key, jnp.asarray(ROWS), jnp.asarray(BYZ), context=context, objective=objective
+            key, jnp.asarray(ROWS), jnp.asarray(BYZ), context=context, aim=Aim(objective)
         )
     )
     got = np.asarray(run(KEY), np.float64)[BYZ]
@@ -84,8 +84,7 @@ def test_cosine_constraint_passes_a_sign_filter():
         jnp.asarray(ROWS),
         jnp.asarray(BYZ),
         context=context,
-        objective="loss",
-        constraint="cosine",
+        aim=Aim("loss"),
         cosine=0.2,
     )
     vectors = np.asarray(got, np.float64)[BYZ]
@@ -98,7 +97,8 @@ def test_cosine_constraint_passes_a_sign_filter():
 
 def test_distance_constraint_stays_among_the_honest():
     context = AttackContext(defence=geometric_median)
-    got = whitebox(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), context=context, constraint="distance")
+    aim = Aim(constraint="distance")
+    got = whitebox(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), context=context, aim=aim)
     farthest = np.linalg.norm(HONEST - MEAN, axis=1).max()
     away = np.linalg.norm(np.asarray(got, np.float64)[BYZ] - MEAN, axis=1)
     assert (away <= farthest * (1 + 1e-5)).all()
@@ -109,5 +109,13 @@ def test_distance_constraint_stays_among_the_honest():
 
 def test_bad_choices_are_refused():
     context = AttackContext(defence=geometric_median)
-    with pytest.raises(ValueError, match="norm, distance, cosine"):
-        whitebox(KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), context=context, constraint="soft")
+    for aim, message in (
+        (Aim(constraint="soft"), "unknown constraint 'soft'; valid: norm, distance"),
+        (Aim(objective="fame"), "unknown objective 'fame'"),
+        (Aim(starts=("iqm",)), "unknown attack to start from 'iqm'.*'ipm'"),
+        (Aim(starts=("label_flip",)), "'label_flip' forges no update"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ATTACKS["whitebox"].forge(
+                KEY, jnp.asarray(ROWS), jnp.asarray(BYZ), context=context, aim=aim
+            )

@@ -50,6 +50,7 @@ def test_a_ring_gains_what_the_reserve_leaves_it(default):
     assert earned(auctions.TOGETHER[2], ring).mean() > 100_000
 
 
+@pytest.mark.slow
 def test_nobody_moves_the_price_of_an_ascending_auction():
     play = player("ascending", RULES, 4, TOP)
     for others in (False, True):
@@ -57,6 +58,7 @@ def test_nobody_moves_the_price_of_an_ascending_auction():
         assert found.high < 0.005 * TOP
 
 
+@pytest.mark.slow
 def test_an_ascending_auction_needs_losers_that_speak():
     """Rivals that fall silent as soon as they cannot lead make a jump worth a sixth of a value."""
 
@@ -89,6 +91,7 @@ def test_truthful_bidding_is_not_dominant_in_a_first_price_auction():
     assert br.shading(4) == 0.75 == equilibrium_share(np.array([TOP]), 4, 0)[0]
 
 
+@pytest.mark.slow
 def test_the_formats_come_to_what_theory_says():
     """Revenue equivalence; the highest value wins but for the increments of open bids."""
     table = auctions.formats(RULES, 4, TOP, KEYS).set_index("format")

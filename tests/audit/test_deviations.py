@@ -38,6 +38,7 @@ NAMES = ("half_effort", "sign_flip", "gaussian", "free_rider_replay", "mimic", "
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_every_seller_plays_its_own_strategy():
     strategies = seller_strategies(NAMES)
     order = list(strategies)
@@ -84,6 +85,7 @@ def test_poison_by_code():
     np.testing.assert_array_equal(batch(2)[1], [9, 8, 7, 0])
 
 
+@pytest.mark.slow
 def test_a_false_size_reaches_the_ledger_and_changes_no_work():
     _, data = digits()
     strategies, made = seller_strategies(("false_size",)), market()
@@ -128,6 +130,7 @@ def test_one_code_picks_one_attack_of_all_and_remembers():
         assert (np.asarray(got[:2]) != np.asarray(updates[:2])).any()
 
 
+@pytest.mark.slow
 def test_those_led_play_the_chosen_strategy_among_a_crowd_that_plays_its_own():
     names = ("sign_flip", "mimic_variance", "label_flip"), ("gaussian", "half_effort")
     key, updates = jax.random.key(1), jax.random.normal(jax.random.key(0), (6, 10))
@@ -229,7 +232,7 @@ def test_profiles_change_what_they_say_and_nothing_else():
     np.testing.assert_array_equal(two, [LEAD, 0, 0, 0, LEAD])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
     _, data = digits()
     strategies, made = seller_strategies(("sign_flip",)), market()
@@ -251,7 +254,7 @@ def test_a_seller_that_flips_signs_earns_less_and_honesty_is_the_plain_market():
     assert float(captured.accuracy) < float(honest.accuracy)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_audit_plays_every_cell_of_a_game_on_a_market_with_an_attack(tmp_path):
     """The numbers of the configuration's own attack are no numbers of the strategies."""
     config = Config(DataSpec(partition="iid", num_validation=100), SPEC, numbers(), 0)
@@ -276,7 +279,7 @@ def test_an_audit_plays_every_cell_of_a_game_on_a_market_with_an_attack(tmp_path
     assert honest > flips and honest > searches and table.notna().all(axis=None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_evolution_begins_at_its_shares_and_carries_the_ledger_on():
     config = Config(DataSpec(partition="iid", num_validation=100), SPEC, numbers(), 0)
     pressure = Pressure("replicator", 3e-5, 3e-4, 0.5, 0.02, 100.0, 0.0)
@@ -292,7 +295,7 @@ def test_an_evolution_begins_at_its_shares_and_carries_the_ledger_on():
     assert len(table) == 4 and table["accuracy"].between(0, 1).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "flags", "message"),
     [

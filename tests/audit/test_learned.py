@@ -47,6 +47,7 @@ def test_an_effort_that_is_none_is_refused():
         learn(jax.random.key(0), quadratic(), Effort(population=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_buyers", [2, 4])
 def test_bids_of_n_minus_1_over_n_are_found_in_a_first_price_auction(num_buyers):
     rules = make_rules(reserve=1)
@@ -58,6 +59,7 @@ def test_bids_of_n_minus_1_over_n_are_found_in_a_first_price_auction(num_buyers)
     assert regret(found.payoffs).low > 0
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_the_sealed_second_price_auction():
     game = buyers.buyer_game("sealed", make_rules(reserve=1), num_buyers=4, top=TOP)
     effort = Effort(generations=40, population=16, worlds=256, restarts=2)
@@ -159,7 +161,7 @@ def test_double_pledging_is_found_where_nothing_is_locked():
     assert regret(locked.payoffs).high < 0.3 and locked.policy[1] < -1, "honest work is best"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("members", "pays"), [(6, False), (14, True)])
 def test_coalitions_learn_to_collude_where_they_are_the_majority(members, pays):
     rules = make_rules(**{**MARKET_RULES, "num_rounds": 6})

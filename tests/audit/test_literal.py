@@ -22,6 +22,8 @@ from d2m_jax.market.step import scene_of
 from d2m_jax.market.variants import stages_of
 from tests import worlds
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 4
 MIXED = {"num_colluding": 5, "num_lone_liars": 2, "num_silent": 2, "num_copying": 2}
 WORLDS = {
@@ -106,7 +108,7 @@ def literal_decision(ledger, vote):
     return books.Decision(
         serial=ledger.jobs.serial[0], is_over=np.bool_(True), accepted=np.int32(7),
         is_open=np.bool_(True), since=ledger.block, drawn=drawn, papers=papers.astype(np.int32),
-        content=np.zeros(2 * ledger.tags.shape[0] + 4, np.int32),
+        content=np.zeros(2 * ledger.tags.shape[0] + 5, np.int32),
     )  # fmt: skip
 
 

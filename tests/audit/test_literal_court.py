@@ -13,6 +13,8 @@ from d2m_jax.court.rounds import fixed, floats, model_of, round_work
 from d2m_jax.court.steps import run
 from tests import worlds
 
+pytestmark = pytest.mark.slow
+
 SPEC = Spec(
     **{**vars(worlds.SPEC), "sampler": "uniform", "aggregator": "trimmed_mean",
        "contribution": "count"}

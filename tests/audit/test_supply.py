@@ -11,6 +11,8 @@ from d2m_jax.audit.supply import block_supply, starved_share
 from d2m_jax.config.hparams import Money, Requests
 from tests.worlds import digits
 
+pytestmark = pytest.mark.slow
+
 JOBS, WORLDS = 6, 1_000  # five jobs of the blocker, one of the rival
 DEPOSIT, RESERVE = 70_000, 200_000
 LOST = RESERVE * 25 // 100 + RESERVE * 70 // 100 // 5  # the nodes' part, a fifth of the sellers'

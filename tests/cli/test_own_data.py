@@ -37,6 +37,7 @@ def play(path, *flags):
     return out
 
 
+@pytest.mark.slow
 def test_missing_values_texts_constants_and_a_rare_label(tmp_path, capsys):
     table = rows(240, labels=(1, 2))
     for i in range(0, 240, 7):

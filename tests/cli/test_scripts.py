@@ -37,6 +37,7 @@ def foreign(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_elsewhere_in_ascii_and_without_home(foreign):
     """Another working folder, a package `scripts` on the path, brackets, no HOME."""
     env = {"PYTHONPATH": str(foreign), "PYTHONIOENCODING": "ascii", "HOME": None, "COLUMNS": "60"}
@@ -46,6 +47,7 @@ def test_elsewhere_in_ascii_and_without_home(foreign):
     assert "Tables and plots: a[red]b[/x]/" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_the_device_that_was_asked_for(foreign):
     done = start(foreign, "sweep", "--dry_run", JAX_PLATFORMS="cuda", PYTHONPATH=str(foreign))
     assert done.returncode == 1
@@ -54,12 +56,14 @@ def test_without_the_device_that_was_asked_for(foreign):
     assert done.stderr.count("\n") == 1 and "JAX_PLATFORMS=cuda" in done.stderr
 
 
+@pytest.mark.slow
 def test_as_a_module_with_nothing_in_the_log(tmp_path):
     done = start(ROOT, "cone_study", "--pools=abc", module=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: --pools must be whole numbers, got abc\n"
 
 
+@pytest.mark.slow
 def test_all_runs_failed_is_status_1(tmp_path, monkeypatch, capsys):
     """Two points that are refused; in the home folder, under a name with brackets."""
     (tmp_path / "own.py").write_text(POINTS)

@@ -29,6 +29,7 @@ ORACLE = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("base", "share", "attempts", "executions"), ORACLE)
 def test_attempts_and_executions_match_the_oracle_table(base, share, attempts, executions):
     behaviour = (jnp.arange(100) < round(100 * share)).astype(jnp.int32)
@@ -56,6 +57,7 @@ CASES = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("schedule", "rule", "sortition", "rice"), CASES)
 def test_every_vote_is_that_of_the_literal_referee(schedule, rule, sortition, rice):
     nodes, worlds, attempts = 21, 150, 6
@@ -233,6 +235,7 @@ def test_adaptive_nodes_stay_honest_where_lying_cannot_win():
     assert abs(float((unsafe.accepted == 1).mean()) - 0.0274) < 4 * np.sqrt(0.0274 / 4000)
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_all_numbers_and_vmap_equals_single_runs():
     behaviour = jnp.asarray([1] * 9 + [0] * 23, jnp.int32)
     eligible = jnp.ones(32, bool)
@@ -262,6 +265,7 @@ def test_unknown_names_are_refused_with_the_valid_ones():
         vote([0] * 8, sortition="stake")
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("rice", [True, False])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("rule", STOP_RULES)

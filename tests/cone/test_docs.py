@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cone.md").read_text(), re.S)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_examples_run():
     names = {"__name__": "example"}
     assert len(BLOCKS) == 4

@@ -23,6 +23,7 @@ from tests.cone.referee import referee
 RULES = ("lead", "hypergeometric", "miracle", "majority_last")
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("schedule", "kind"), [("exponential", 1), ("fixed", 1), ("fixed", 5)])
 def test_exact_equals_enumeration_of_all_draw_orders(rule, schedule, kind):
@@ -244,6 +245,7 @@ SIMULATED = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("schedule", "rule", "kind", "options"), SIMULATED)
 def test_simulation_agrees_with_the_exact_error(schedule, rule, kind, options):
     # 50 nodes, 20 bad, beta = 5 %: errors of a few percent; 99.9 % Clopper-Pearson interval

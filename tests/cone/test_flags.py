@@ -62,6 +62,7 @@ CALLS = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):
@@ -69,6 +70,7 @@ def test_a_flag_changes_nothing(call, flag):
     assert_same(flag, fn, *args)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("flag", ["x64", "strict", "eager", "nans"])
 def test_the_literal_mode_and_the_host_work_under_flags(flag):
     kinds, theta = np.array([0, 1, 0, 5], np.int32), np.ones((2, 3), np.float32)

@@ -50,6 +50,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_a_part_by_its_name_its_function_and_its_record_is_one_part():
     named = many(schedule="fixed", stop_rule="lead", sortition="uniform")
     assert same(named, many(schedule=fixed, stop_rule=lead, sortition=by_node))
@@ -75,6 +76,7 @@ def test_no_exact_number_of_another_rule_is_given_for_an_own_one(rule):
     assert "No exact probability is known" in warning
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_an_own_exact_form_agrees_with_simulation(adaptive):
     rule = StopRule(partial(ahead, votes=2), ExactForm(ahead_judge))

@@ -51,6 +51,7 @@ CASES = [
 ]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("schedule", "rule", "sortition", "rice"), CASES)
 def test_both_modes_accept_the_same_results_in_the_same_worlds(schedule, rule, sortition, rice):
     nodes, worlds = 18, 25

@@ -68,6 +68,7 @@ def test_lots_are_drawn_in_proportion_to_stake_and_without_replacement():
     assert chisquare(first, 6000 * hypergeom.pmf(range(4), 10, 4, 3)).pvalue > 1e-4
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("parts", [1, 3, 5])
 def test_splitting_a_stake_changes_nothing_in_a_whole_vote(parts):
     """100 owners of 10 lots, 30 bad: the votes are those of 1,000 voters, split or not."""

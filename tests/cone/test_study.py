@@ -15,6 +15,7 @@ from d2m_jax.cone.study import Point, compare_rules, compare_sets, study_row
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_a_row_holds_the_exact_numbers_and_their_simulation():
     point = Point(100, 0.4, ConeParams(base=4, beta=1e-3), stop_rule="majority_last")
     row = study_row(point, 4000, jax.random.key(0))
@@ -39,6 +40,7 @@ def run_script(*flags):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_script_leaves_tables_plots_and_settings(tmp_path):
     flags = ["--pools=32,100", "--shares=0,0.3", "--bases=4", "--sizes=20", "--runs=0"]
     done = run_script(f"--out={tmp_path}", *flags)
@@ -56,6 +58,7 @@ def test_the_script_leaves_tables_plots_and_settings(tmp_path):
     assert "majority_last" in (tmp_path / "rules.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "sentence"),
     [("--shares=0.3,2", "between 0 and 1"), ("--bases=0", "base must lie between 1")],

@@ -45,12 +45,17 @@ WORLDS = {  # name: fields of the spec, of the population, of the learning, of t
         {"local_steps": 3, "client_momentum": "ema", **UNIFORM, "aggregator": "trimmed_mean"},
         PEOPLE, {}, {},
     ),
+    "late": (
+        {"delay": "by_seller", "availability": "diurnal"}, PEOPLE,
+        {"lr": 0.3, "staleness": 0.5, "delay_aversion": 1.0}, {},
+    ),
     "adam": ({"server_optimizer": "adam", **UNIFORM}, PEOPLE, {"lr": 0.01}, {}),
     "private": ({"privacy": "update", **UNIFORM}, PEOPLE, {}, {}),
     "parts": ({"partial": True, **UNIFORM, "model": "mlp"}, {}, {}, {}),
     "secure": ({"secure_group": 2, **UNIFORM, "num_sampled": 4}, PEOPLE, {}, {}),
     "ascending": ({"auction": "ascending", **UNIFORM}, PEOPLE, {}, {}),
     "fixed sets": ({"set_schedule": "fixed", **UNIFORM}, PEOPLE, {}, {}),
+    "units": ({"selling": "units", "num_units": 80, **UNIFORM}, PEOPLE, {"lr": 0.3}, {}),
     "independent sets": ({"set_schedule": "independent", "stop_rule": "miracle", **UNIFORM},
                          PEOPLE, {}, {}),
 }  # fmt: skip
@@ -62,6 +67,7 @@ OTHER = {  # values that are not the usual step away
     "learning.drop_out": 0.5,
     "learning.straggle": 0.9,
     "conduct.size_lie_bps": 100_000,
+    "conduct.tolerated_openings": 0,
     "conduct.false_dispute": 1.0,
     "conduct.withheld_metric": 1.0,
     "conduct.false_metric": 0.0,
@@ -98,6 +104,7 @@ REFUSED = {  # they follow from the spec: the value, and the sentence
     "defence.horizon": (77.0, "defence.horizon follows from spec[.]"),
     "rules.num_rounds": (5, "rules.num_rounds follows from spec[.]"),
     "rules.by_stake": (1, "rules.by_stake follows from spec[.]sortition"),
+    "rules.bisection": (1, "rules.bisection follows from spec[.]dispute"),
     "rules.sealed": (0, "rules.sealed follows from spec[.]"),
     "rules.second_price": (0, "rules.second_price follows from spec[.]"),
     "population.breadth": (2, "population.breadth = 2 must lie in"),
@@ -162,11 +169,13 @@ def program(spec):
     """The market of a spec and its run, compiled once."""
     digits = load("digits")
     market = make_market(spec, digits)
-    data = deal(digits, DataSpec(num_validation=100), spec.num_sellers)
+    data_spec = DataSpec(num_validation=100, unit_size=20)
+    data = deal(digits, data_spec, spec.num_sellers, unit_slots=spec.unit_slots)
     run = jax.jit(lambda hparams: market.run(jax.random.key(1), hparams, data))
     return lambda hparams: jax.device_get(run(market.numbers(hparams))._replace(opening=()))
 
 
+@pytest.mark.slow
 def test_every_number_moves_an_outcome():
     left = set(leaves_of(hparams_of("plain"))) - set(REFUSED) - ELSEWHERE - TIME
     for world, (fields, *_) in WORLDS.items():
@@ -194,6 +203,7 @@ BISECTION = {  # number: two values, the first of which all begin with
 }
 
 
+@pytest.mark.slow
 def test_every_number_of_a_dispute_by_bisection_moves_an_outcome():
     spec = Spec(**{**SMALL, **WORLDS["captured"][0], "dispute": "bisection"})
     assert set(BISECTION) == set(numbers(DISPUTES["bisection"]))
@@ -220,9 +230,11 @@ CHANGES = {
     "partition": "iid",
     "alpha": 5.0,
     "num_validation": 150,
+    "correction_share": 0.25,
     "min_samples": 140,
     "num_root": 20,
     "max_train": 900,
+    "unit_size": 30,  # where units are sold
     "seed": 1,
     "classes_per_seller": 3,  # of shards, as the next two of theirs
     "gamma": 0.1,
@@ -243,6 +255,8 @@ def test_every_field_of_the_data_changes_who_holds_what():
             continue
         usual = DataSpec(partition=PARTITION.get(name, "dirichlet"))
         changed = dataclasses.replace(usual, **{name: value})
-        one, other = (jax.tree.leaves(deal(digits, spec, 8)) for spec in (usual, changed))
+        slots = 80 if name == "unit_size" else 0
+        both = (deal(digits, spec, 8, unit_slots=slots) for spec in (usual, changed))
+        one, other = map(jax.tree.leaves, both)
         same = [a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, other)]
         assert not all(same), name

@@ -7,14 +7,14 @@
 units: public(HashMap[uint256, uint256[2]])
 seeds: public(HashMap[uint256, bytes32])
 stakes: HashMap[uint256, uint256[256]]  # four to the word
-SIZES: immutable(uint256[5])
+SIZES: immutable(uint256[6])
 VOTES: immutable(address)
 enrolled: uint256
 node_of: public(HashMap[address, uint256])
 
 
 @deploy
-def __init__(votes: address, sizes: uint256[5]):
+def __init__(votes: address, sizes: uint256[6]):
     VOTES = votes
     SIZES = sizes
 
@@ -47,8 +47,8 @@ def wanted(job: uint256) -> (uint256, uint256, bytes32):
 
 @external
 @view
-def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256):
-    return VOTES, SIZES[0], SIZES[1], SIZES[2], SIZES[3], SIZES[4]
+def for_votes() -> (address, uint256, uint256, uint256, uint256, uint256, uint256):
+    return VOTES, SIZES[0], SIZES[1], SIZES[2], SIZES[3], SIZES[4], SIZES[5]
 
 
 @external

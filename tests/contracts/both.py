@@ -131,6 +131,15 @@ class Both:
         from_jax = self.move(L.Kind[kind], action, decision=decision)
         return self.done(kind, from_evm, from_jax, expect)
 
+    def both_close(self, job=0, actor=BUYER):
+        """The functional ledger hears what the court's contract has found in a case."""
+        block, number, _ = self.market.ruling(self.market.case_of(job))
+        assert block == int(self.ledger.block)
+        action = {"kind": int(L.Kind.CLOSE_CASE), "actor": actor, "job": job, "value": number}
+        action["extra"] = [int(self.market.state()["jobs.stood"][job]), 0, 0]
+        assert self.move(L.Kind.CLOSE_CASE, action) == OK
+        self.agree()
+
     def seal(self, actor, deposit, amount=None, *, job=0, tags=3, tau=5_000, salt=77, **expect):
         """Seals a bid of `amount` (the deposit, if not said) for the usual model and metric."""
         said = (deposit if amount is None else amount, tau, 8, METRIC, salt)

@@ -1,6 +1,7 @@
 """The same traces through the contracts on the EVM and through functional ledger and votes."""
 
 import concurrent.futures
+import dataclasses
 import functools
 import multiprocessing
 import os
@@ -9,10 +10,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from contracts.chain import EvmChain, compile_all
+from contracts.chain import compile_all
 from contracts.reading import comparable
 from d2m_jax import ledger as L
 from d2m_jax.ledger.votes_state import Stage
+from tests.contracts.puppet_court import TrialChain, puppet_court
 from tests.ledger import worlds
 from tests.ledger.traces import (
     FIELDS,
@@ -28,7 +30,7 @@ from tests.ledger.vote_traces import terms_of
 from tests.ledger.votes_model import VotesModel
 
 NUM_TRACES, NUM_STEPS = 64, 160  # and 2,000 in the slow test
-CONTENT_SIZE = 2 * LAYOUT.num_sellers + 4
+CONTENT_SIZE = 2 * LAYOUT.num_sellers + 5
 NOT_STORED = {"block", "num_nodes", "jobs", "votes.content", "votes.points"}
 NOT_IN_MODEL = {"supply"}
 
@@ -86,8 +88,17 @@ class ToldVotes(VotesModel):
 def new_chain(codes=None, seed=0):
     """Contracts to start over with."""
     model, funds = random_world(seeded_draw(seed))
-    terms = terms_of(model.votes.how)
-    return EvmChain(codes or artifacts(), LAYOUT, rules_of(model), terms, funds)
+    how = model.votes.how
+    chain = TrialChain(codes or artifacts(), LAYOUT, *lawful(model), funds, puppet_court())
+    chain.begin(rules_of(model), terms_of(how), funds)
+    return chain
+
+
+def lawful(model):
+    """Rules and terms near those of a world, with which the contracts can be created."""
+    terms = terms_of(dataclasses.replace(model.votes.how, commit_window=2))
+    windows = {"timeout": 1_000, "withdrawal_delay": 1_000, "content_window": 10}
+    return {**rules_of(model), **windows}, terms
 
 
 def rules_of(model):

@@ -2,7 +2,6 @@
 
 import functools
 
-from contracts.chain import Codes
 from contracts.compiler import compile_contract, source_of
 from contracts.market import compile_market
 from tests.contracts.machines import artifacts
@@ -125,6 +124,21 @@ FAULTS = {  # name: (file, text, changed text)
         "min(rest, store._part(p.compensation, store.R.burn_bps))",
         "min(rest, 0)",
     ),
+    "a ruling is booked while the case is open": (
+        "D2MJobs",
+        "    store._check(closed != 0, store.TOO_EARLY)\n",
+        "",
+    ),
+    "the time-out does not wait for the court": (
+        "D2MJobs",
+        "        store._check(is_heard, store.TOO_EARLY)\n",
+        "",
+    ),
+    "where the court decides the nodes vote, too": (
+        "D2MMarket",
+        "j.phase == store.DISPUTED and store.R.bisection == 0",
+        "j.phase == store.DISPUTED",
+    ),
     "a job forgets that its model is spoilt": (
         "store",
         "        | convert(j.spoilt, uint256) << 10\n",
@@ -155,5 +169,5 @@ def mutant(name):
     file, *change = FAULTS[name]
     texts = {file: swap(source_of(file), *change)}
     if file == "D2MVotes":
-        return Codes(artifacts().market, compile_contract(file, texts))
-    return Codes(compile_market(texts), artifacts().votes)
+        return artifacts()._replace(votes=compile_contract(file, texts))
+    return artifacts()._replace(market=compile_market(texts))

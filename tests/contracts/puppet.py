@@ -65,7 +65,7 @@ class PuppetMarket(Market):
     def say(self, job, decision):
         """The puppet says a `ledger.Decision`, in the order of the nodes."""
         d = {name: np.asarray(x).tolist() for name, x in vars(decision).items()}
-        papers = [(n, digest_word(x)) for n, x in enumerate(d["papers"]) if x]
+        papers = [(n, self.digest_word(x)) for n, x in enumerate(d["papers"]) if x]
         sets = {"matched": 0, "wrong": 0, "silent": 0}
         for n, (drawn, paper) in enumerate(zip(d["drawn"], d["papers"])):
             if drawn and (not paper or d["accepted"]):
@@ -75,7 +75,8 @@ class PuppetMarket(Market):
         content = self.content_for(job, d["content"]) if d["is_open"] else b""
         said = [
             *(d["serial"], over if d["is_over"] else Stage.VOTING, d["since"] + m.FIRST_BLOCK),
-            *(m.word_of(d["accepted"]), int(d["is_open"]), number_of(m.hash_papers(papers))),
+            *(number_of(self.digest_word(d["accepted"])), int(d["is_open"])),
+            number_of(m.hash_papers(papers)),
             *(word for x in sets.values() for word in (x, 0, 0, 0)),
         ]
         head = words_of(job, *said, 32 * (2 + len(said)))
@@ -105,6 +106,14 @@ class PuppetMarket(Market):
             self.papers[job, unit] = self.told
         return reason
 
+    def digest_word(self, number):
+        """32 bytes for a digest of the functional ledger."""
+        return digest_word(number)
+
+    def number_in(self, digest):
+        """The other way round."""
+        return number_in(digest)
+
     def state(self):
         """Everything by name."""
-        return reading.state(self, number_in)
+        return reading.state(self, self.number_in)

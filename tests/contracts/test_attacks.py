@@ -24,6 +24,8 @@ from tests.contracts.both import (
     registered,
 )
 
+pytestmark = pytest.mark.slow
+
 R = L.Reason
 INT_MAX = 2**31 - 1
 LAST = 2  # unit of the verification

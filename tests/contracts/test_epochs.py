@@ -1,6 +1,7 @@
 """Several jobs at once, and job after job with the same accounts, in both machines."""
 
 import numpy as np
+import pytest
 
 from d2m_jax import ledger as L
 from tests.contracts.both import (
@@ -14,6 +15,8 @@ from tests.contracts.both import (
     TREASURY,
     registered,
 )
+
+pytestmark = pytest.mark.slow
 
 R = L.Reason
 

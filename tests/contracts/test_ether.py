@@ -21,6 +21,8 @@ from tests.contracts.both import BUYER, LAYOUT, RIVAL, RULES, Both, challenged
 from tests.contracts.mutants import swap
 from tests.contracts.puppet import PuppetMarket, market_code
 
+pytestmark = pytest.mark.slow
+
 THIEF = """
 # pragma version 0.4.3
 # An account of the market that, when it is paid, calls the market again.

@@ -14,6 +14,7 @@ from contracts.batching import levels, path, proof_gas, round_of
 from contracts.chain import VOTES_CALLS
 from contracts.evm import GENESIS, Evm, transaction_gas
 from contracts.gas import ESTIMATES, RULES, Size, fit, grid, measure, measure_job, one_set
+from contracts.gas_court import measure_case, measure_cases
 from contracts.market import UNIT, address_of, encode, number_of, words_of
 from contracts.votes import VotesContract
 from d2m_jax import ledger as L
@@ -31,6 +32,8 @@ from d2m_jax.ledger.gas import (
 )
 from tests.contracts.both import BUYER, RIVAL, challenged
 from tests.contracts.machines import artifacts
+
+pytestmark = pytest.mark.slow
 
 ODD = Size(17, 11, 40, 21, num_buyers=9, num_bidders=5)  # not on the grid of the fit
 
@@ -65,7 +68,7 @@ def test_signed_transactions_cost_what_we_say_and_cannot_be_replayed():
     code, sizes = artifacts(), {"num_jobs": 1, "num_nodes": 1, "num_sellers": 1}
     rules = {**L.DEFAULT_RULES, "num_rounds": 2}
     names = code.market.market.names_of("rules")
-    start = words_of(2, 1, 1, 1, UNIT, number_of(address_of(9)), number_of(votes))
+    start = words_of(2, 1, 1, 1, UNIT, number_of(address_of(9)), number_of(votes), 0, 0)
     start += words_of(*(rules[name] for name in names))
     ballot = VotesContract(code.votes, ours, **sizes).creation(number_of(market), one_set(1, 1, 2))
     select, funds = code.market.market.selectors, 500 * UNIT
@@ -119,7 +122,7 @@ def test_the_floor_and_the_refund_of_a_transaction():
 
 def test_the_table_is_what_is_measured():
     """Anew and to the unit: what `python scripts/gas_report.py --fit` prints."""
-    rows = measure(artifacts())
+    rows = measure(artifacts()) + measure_cases(artifacts())
     measured = fit(rows)
     for kind in L.Kind:
         if kind != L.Kind.WAIT:
@@ -143,6 +146,7 @@ def test_the_table_is_within_ten_percent_of_a_market_off_its_grid():
     """What storage a draw or the next unit finds used depends on who was drawn before."""
     size = ODD._asdict()
     rows = [row for row in odd_market() if row.job >= 1 or row.action.startswith("register")]
+    rows += [row for row in measure_case(artifacts(), ODD) if row.job]
     bids = measure_job(artifacts(), grid()[0], sealed=0)
     rows += [r for r in bids if r.job and r.action == "bid"]
     seen = {row.action for row in rows}

@@ -51,7 +51,8 @@ def contracts(people):
     """The market, its functions of both pieces, and the votes at the address it was told."""
     market, jobs = deployer("D2MMarket"), deployer("D2MJobs")
     votes_at = boa.env.generate_address("votes")
-    layout = (2, 2, 3, 1, UNIT, people["treasury"], votes_at)
+    no_court = "0x" + "00" * 20, bytes(32)
+    layout = (2, 2, 3, 1, UNIT, people["treasury"], votes_at, *no_court)
     rules = tuple(RULES[name] for name in order_of_rules())
     code = jobs.deploy(layout, rules)
     made = market.deploy(layout, rules, code.address)
@@ -83,7 +84,7 @@ def vote(votes, people, papers, content):
         words = seed, 1, node, digest, SALT
         promise = keccak(encode(["bytes32", "uint256", "uint256", "bytes32", "bytes32"], words))
         votes.commit_vote(0, promise, sender=people[name])
-    boa.env.time_travel(blocks=1)
+    boa.env.time_travel(blocks=2)
     for name, digest in papers.items():
         votes.reveal_vote(0, digest, SALT, sender=people[name])
     votes.tally(0)
@@ -116,7 +117,7 @@ def test_a_job_from_the_first_bid_to_the_money(contracts, people):
     assert market.offer(0, bob)[2:] == (MODEL, METRIC)
     assert market.account(sue).stake == 0 and market.place(0, sue).locked == 1_000
 
-    round_ = encode_content([0, 0, 77, 0, 1, 2, 0, 0], False)
+    round_ = encode_content([0, 0, 77, 0, 0, 1, 2, 0, 0], False)
     odd = bytes([9]) * 32
     papers = dict(zip(("ned", "nan", "nik"), (keccak(round_), odd, keccak(round_)), strict=True))
     jobs("book_round", 0, sender=ned, refused="TOO_EARLY")
@@ -135,6 +136,7 @@ def test_a_job_from_the_first_bid_to_the_money(contracts, people):
         (9_600 | 1_000 << 32).to_bytes(32, "big")
         + MODEL
         + METRIC
+        + b"\x05" * 32  # its work
         + (3 | 1 << 16).to_bytes(32, "big")
         + bytes(32)
     )
@@ -147,7 +149,7 @@ def test_a_job_from_the_first_bid_to_the_money(contracts, people):
         words = seed, 1, node, keccak(final), SALT
         promise = keccak(encode(["bytes32", "uint256", "uint256", "bytes32", "bytes32"], words))
         votes.commit_vote(0, promise, sender=people[name])
-    boa.env.time_travel(blocks=1)
+    boa.env.time_travel(blocks=2)
     for name in ("ned", "nik"):
         votes.reveal_vote(0, keccak(final), SALT, sender=people[name])
     votes.tally(0)

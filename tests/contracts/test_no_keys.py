@@ -15,19 +15,24 @@ from tests.contracts.both import LAYOUT, NODES, SELLERS, TREASURY, Both, challen
 from tests.contracts.machines import artifacts
 from tests.contracts.puppet import market_code
 
+pytestmark = pytest.mark.slow
+
 # Every function that changes something, and for whom: its caller alone, or by rule for all.
 OWN = {
     *("pay_in", "pay_out", "collect", "join"),
     *("register_seller", "register_node", "set_ask", "top_up"),
     *("request_withdrawal", "withdraw", "bid", "seal", "reveal"),
-    *("open_metric", "take", "open_dispute", "commit_vote", "reveal_vote"),
+    *("open_metric", "take", "open_dispute", "open_case", "commit_vote", "reveal_vote"),
+    "claim",  # before the court: with the caller's own bond
 }
 FOR_ALL = {
-    *("close_auction", "book_round", "book_verification", "book_dispute"),
+    *("close_auction", "book_round", "book_verification", "book_dispute", "book_case"),
+    # Of the court: its cases are named after who opens them, and every move is open to everybody.
+    *("open_for", "commit", "play", "judge", "close"),
     *("settle", "time_out", "reset_job"),
     *("open_unit", "draw", "tally", "open_content"),
 }
-CONTRACTS = ("D2MMarket", "D2MJobs", "D2MVotes")
+CONTRACTS = ("D2MMarket", "D2MJobs", "D2MVotes", "D2MCourt")
 # The only places where the caller is compared with anything: what it owns, never a fixed party.
 COMPARED = {
     "store._check(store.seat_of[msg.sender] == 0, store.ALREADY_DONE)",  # one seat per address
@@ -47,8 +52,8 @@ def writing(artifact):
 def test_every_function_is_on_the_list():
     """A new function of any contract has to be put on one of the lists above, and looked at."""
     codes = artifacts()
-    found = [writing(x) for x in (codes.market.market, codes.market.jobs, codes.votes)]
-    assert set().union(*found) == OWN | FOR_ALL
+    found = [writing(x) for x in (*codes.market, codes.votes, codes.court)]
+    assert set().union(*found) == OWN | FOR_ALL | {"open_case"}
     assert not found[0] & found[1]  # of the market's two pieces a function is in one
 
 
@@ -86,7 +91,7 @@ def test_nothing_fixed_can_be_changed():
     """Terms, votes, treasury and the second piece of code are immutables: no storage holds them."""
     for name in CONTRACTS:
         artifact = compile_contract(name)
-        assert not {"R", "L", "T", "JOBS_CODE", "MARKET"} & set(artifact.slots)
+        assert not {"R", "L", "T", "JOBS_CODE", "MARKET", "POOL_OF"} & set(artifact.slots)
     assert {"R", "L", "JOBS_CODE"} <= set(market_code().market.fixed)
 
 
@@ -103,6 +108,8 @@ def attempts(thief, victim):
             yield name, job
         yield from (("take", job), ("reset_job", job), ("book_dispute", job, []))
         yield from (("open_metric", job, who, who), ("open_dispute", job, 0))
+        yield from (("book_case", job, [], b"", [], []), ("close_case", job, 1))
+        yield "open_case", job, 0, *[0] * 6, [], b"", b"", 0, []
     # Names that were an arbiter's, or never were.
     yield from (("ban", who, 1), ("admit", who, 0), ("settle_round", 0, []), ("set_votes", who))
     yield from (("slash_seller", 0, who), ("report_metric", 0, 9_999, 0, []))
@@ -188,6 +195,10 @@ def test_the_calls_that_leave_a_contract_are_these():
         ("D2MMarket", "staticcall IJobs(jobs_code).terms_hash"),
         ("D2MJobs", "staticcall IVotes(store.L.votes).decision"),
         ("D2MJobs", "staticcall IVotes(store.L.votes).content_of"),
+        ("D2MJobs", "staticcall ICourt(store.L.court).ruling"),
+        ("D2MJobs", "extcall ICourt(store.L.court).open_for("),
+        ("D2MCourt", "raw_call(msg.sender"),
+        ("D2MCourt", "staticcall Pool(POOL_OF).accepted"),
         ("D2MVotes", "staticcall IMarket(market).for_votes"),
         ("D2MVotes", "staticcall IMarket(MARKET).wanted"),
         ("D2MVotes", "staticcall IMarket(MARKET).electorate"),

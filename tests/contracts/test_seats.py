@@ -6,6 +6,8 @@ from contracts.market import MARKET, UNIT, address_of, number_of, reason_text
 from tests.contracts.both import LAYOUT, NODES, RULES, SELLERS, registered
 from tests.contracts.puppet import PuppetMarket, market_code
 
+pytestmark = pytest.mark.slow
+
 EMPTY = [0] * LAYOUT.num_accounts
 LEAST = {0: RULES["reserve"], SELLERS[0]: RULES["seller_deposit"], NODES[0]: RULES["node_stake"]}
 NEWCOMER = address_of(500)

@@ -29,6 +29,8 @@ from tests.contracts.machines import (
 from tests.contracts.mutants import HASTY, mutant
 from tests.ledger.traces import LAYOUT, genesis, laws_of, seeded_draw
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 9_999)
 
 apply = jax.jit(L.apply)

@@ -14,6 +14,8 @@ from tests.contracts.test_votes_conformance import told
 from tests.contracts.votes_both import EASY, AllThree
 from tests.ledger.vote_traces import NODES, ROUNDS
 
+pytestmark = pytest.mark.slow
+
 RIGHT, FALSE = 11, 66
 STAKES = [100] * NODES
 LARGER = dataclasses.replace(EASY, base=4)  # five seats; a lead of three decides
@@ -420,7 +422,7 @@ def test_no_function_looks_for_a_privileged_caller():
     chain, stranger = both.chain, address_of(-77)
     chain.anybody = stranger
     try:
-        content = [0, 0, 5, 0, 1, 2, 0, 0, 0, 0]
+        content = [0, 0, 5, 0, 0, 1, 2, 0, 0, 0, 0]
         digest = both.model.hash(content)
         hold(drawn(both), lambda node: digest)
         both("OPEN_CONTENT", payload=content)("OPEN_CONTENT", R.ALREADY_DONE, payload=content)
@@ -440,14 +442,14 @@ def test_no_function_looks_for_a_privileged_caller():
 
 def test_content_is_what_the_digest_says_and_nonsense_is_not_told():
     both = AllThree()
-    content, nonsense = [0, 0, 5, 0, 1, 2, 0, 0, 0, 0], [0, 0, 5, 0, 3, 2, 0, 0, 0, 0]
+    content, nonsense = [0, 0, 5, 0, 0, 1, 2, 0, 0, 0, 0], [0, 0, 5, 0, 0, 3, 2, 0, 0, 0, 0]
     beyond = [10_001, *content[1:]]  # a metric above one
     for serial, said in ((1, content), (2, nonsense), (5, beyond)):
         digest = both.model.hash(said)
         hold(drawn(both, serial=serial), lambda node, digest=digest: digest)
-        both("OPEN_CONTENT", R.BAD_VALUE, payload=[0, 0, 6, 0, 1, 2, 0, 0, 0, 0])
+        both("OPEN_CONTENT", R.BAD_VALUE, payload=[0, 0, 6, 0, 0, 1, 2, 0, 0, 0, 0])
         both("OPEN_CONTENT", R.OK if said is content else R.BAD_VALUE, payload=said)
-    final = [9_000, 1_000, 7, 8, 2**15, 0, 3, 1, 0, 1]
+    final = [9_000, 1_000, 7, 8, 9, 2**15, 0, 3, 1, 0, 1]
     for serial, unit in ((3, ROUNDS), (4, 2 * ROUNDS + 1)):  # verification, and a dispute of it
         digest = both.model.hash(final)
         hold(drawn(both, serial=serial, unit=unit), lambda node, digest=digest: digest)

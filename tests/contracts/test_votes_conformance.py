@@ -41,6 +41,8 @@ from tests.contracts.votes_machines import (
 from tests.ledger.traces import seeded_draw
 from tests.ledger.vote_traces import FIELDS, JOBS, Player, random_election, terms_of, vote_batch
 
+pytestmark = pytest.mark.slow
+
 UNKEPT = {"content", "points"}  # not in the contract, or not in this form
 
 
@@ -63,7 +65,7 @@ def test_the_whole_state_agrees_after_every_action():
     assert disagreement(evm, game["votes"]) is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_thousand_traces_agree():
     game = play_all(2_000)
     assert np.array_equal(game["receipts"], game["reasons"])

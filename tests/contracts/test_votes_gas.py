@@ -15,6 +15,8 @@ from d2m_jax.ledger.votes_machine import VoteKind
 from tests.contracts.votes_both import EASY, compiled, shared_chain
 from tests.ledger.vote_traces import terms_of
 
+pytestmark = pytest.mark.slow
+
 NODES, SEATS, UNITS = 24, 14, 9  # by the last unit every node has been drawn before
 
 
@@ -69,6 +71,7 @@ BAD = [
     {"num_sellers": 257},
     {"market": 0},
     *({"terms": (i, value)} for i in (0, 1) for value in (0, 2**20 + 1)),
+    {"terms": (0, 1)},  # who draws would vote alone
     {"terms": (2, 2**30 + 1)},
     {"terms": (3, 4)},
     {"terms": (4, 2)},
@@ -81,6 +84,7 @@ BAD = [
     # a market that was not created for these votes
     *({"made_for": (i, value)} for i, value in enumerate((5, 2, 8, 4, 3))),
     {"made_for": (5, 4)},  # a content could not be told in time
+    {"made_for": (6, 17)},  # a job could end while a vote runs: 3 sets of 4 blocks, 5 to tell
 ]
 
 
@@ -95,7 +99,7 @@ def test_the_constructor_refuses_what_cannot_be():
         plain = terms_words(terms)
         if "terms" in v:
             plain[v["terms"][0]] = v["terms"][1]
-        made_for = [votes, 1, 7, 3, plain[2], plain[0] + plain[1] + 1]
+        made_for = [votes, 1, 7, 3, plain[2], plain[0] + plain[1] + 1, 18]
         if "made_for" in v:
             made_for[v["made_for"][0]] = v["made_for"][1]
         evm = Evm()

@@ -21,6 +21,8 @@ from d2m_jax.cone.tables import vote_tables
 from d2m_jax.ledger.votes_state import make_terms
 from tests.contracts.votes_both import compiled
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [hashed(number) for number in range(6_000)]
 RARE = 1e-4  # all of this is the same in every run: it fails never, or always
 
@@ -30,7 +32,7 @@ def drawn_on_chain(num_nodes, stakes, **how):
     params = ConeParams(size=how.pop("size", 9), q=0.2)
     tables = vote_tables(num_nodes, params, max_attempts=2, **how)
     size = {"num_jobs": 1, "num_nodes": num_nodes, "num_sellers": 1}
-    chain = VotesChain(*compiled(), make_terms(tables, num_rounds=1), **size)
+    chain = VotesChain(*compiled(), make_terms(tables, num_rounds=1, commit_window=2), **size)
     chain.tell_market("pledge", 0, pack(stakes, 64))
     chain.tell_market("want", 0, 1, 0, int.from_bytes(JOB_SEED, "big"))
     assert chain.call(chain.anybody, "open_unit", 0).ok

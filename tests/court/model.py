@@ -51,11 +51,14 @@ def after(step, memory):
 class Slow:
     """One case. Receipts are names; money is in `purse` (claims), `paid` (accounts), `burned`."""
 
-    def __init__(self, terms, steps, pool):
-        self.terms, self.steps, self.pool = terms, steps, pool
+    def __init__(self, terms, steps, pool, start, standing=None):
+        self.terms, self.steps, self.pool, self.start = terms, steps, pool, start
         self.block, self.first, self.closed, self.winner = 0, None, False, None
         self.claims, self.purse, self.owner, self.alive = [], [], [], []
         self.duels, self.free, self.paid, self.burned = [], [], {}, 0
+        if standing is not None:  # a claim that is nobody's and has no bond
+            self.first, self.free = 0, [0]
+            self.claims, self.purse, self.owner, self.alive = [standing], [0], [None], [True]
 
     def claim(self, actor, memories, bond):
         if self.closed:
@@ -77,7 +80,7 @@ class Slow:
 
     def pair_up(self):
         if len(self.free) == 2:
-            a, b = self.free
+            a, b = sorted(self.free, key=lambda claim: self.owner[claim] is None)
             parts = [x == y for x, y in zip(self.claims[a], self.claims[b])].index(False)
             moves = (len(self.steps) + 1).bit_length() - 1
             self.free = []
@@ -87,8 +90,9 @@ class Slow:
             )  # fmt: skip
 
     def fee(self, claim, actor):
-        self.purse[claim] -= self.terms.fee
-        self.paid[actor] = self.paid.get(actor, 0) + self.terms.fee
+        fee = min(self.terms.fee, self.purse[claim])
+        self.purse[claim] -= fee
+        self.paid[actor] = self.paid.get(actor, 0) + fee
 
     def play(self, actor, number, good):
         if not 1 <= number <= len(self.duels):
@@ -118,6 +122,9 @@ class Slow:
         if not good:
             return "BAD_VALUE"
         at = duel["at"]
+        if at == 0:
+            self.end(actor, duel, [self.claims[side][0] == self.start for side in duel["sides"]])
+            return OK
         step, was = self.steps[at - 1], self.claims[duel["sides"][0]][at - 1]
         right = self.pool(was, step) if step.op == Op.POOL else after(step, was)
         if right is None:
@@ -151,11 +158,14 @@ class Slow:
             self.purse[side], self.alive[side] = 0, False
         if len(out) == 1:
             (stay,) = set(duel["sides"]) - set(out)
-            pot -= self.terms.bond - self.purse[stay]
-            self.purse[stay] = self.terms.bond
-            prize = math.floor(Fraction(pot * self.terms.prize_bps, 10_000))
-            self.paid[self.owner[stay]] = self.paid.get(self.owner[stay], 0) + prize
-            pot -= prize
+            owner = self.owner[stay]
+            if owner is not None:
+                filled = min(self.terms.bond, self.purse[stay] + pot)
+                pot -= filled - self.purse[stay]
+                self.purse[stay] = filled
+                prize = math.floor(Fraction(pot * self.terms.prize_bps, 10_000))
+                self.paid[owner] = self.paid.get(owner, 0) + prize
+                pot -= prize
             self.free.append(stay)
         self.burned += pot
         self.pair_up()
@@ -169,6 +179,7 @@ class Slow:
         if self.free:
             (self.winner,) = self.free
             owner, bond = self.owner[self.winner], self.purse[self.winner]
-            self.paid[owner] = self.paid.get(owner, 0) + bond
+            if owner is not None:
+                self.paid[owner] = self.paid.get(owner, 0) + bond
             self.purse[self.winner] = 0
         return OK

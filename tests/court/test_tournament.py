@@ -43,6 +43,7 @@ def within(count, probability, level=0.999):
     return found.low <= probability <= found.high
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "change",
     [

@@ -73,14 +73,32 @@ class Trace:
         step = WORK.steps[POOLED]
         slow_pool = lambda was, _: right[POOLED + 1] if was == right[POOLED] else None
         assert step.op == Op.POOL
-        self.slow = Slow(self.terms, WORK.steps, slow_pool)
+        stands = self.standing()
+        lists = stands and listed(stands)
+        self.slow = Slow(self.terms, WORK.steps, slow_pool, right[0], lists)
         self.court = game.Court(self.terms)
         self.tree = WORK.program_tree
         start = honest().tree.leaves[0]
         self.opening = (start, self.tree.root, WORK.depth, 5, bytes([seed % 256]) * 32)
-        self.case = game.case_id(*self.opening)
         self.digests, self.runs, self.by_root, self.seen = [], [], {}, []
-        self.do("open_case", *self.opening, same=OK)
+        if stands is None:
+            self.case = game.case_id(*self.opening)
+            self.do("open_case", *self.opening, same=OK)
+        else:
+            root, opener = stands.tree.root, self.ACTORS[0]
+            self.case = game.case_for(*self.opening, root, opener)
+            self.do("open_for", *self.opening, root, actor=opener, same=OK)
+            self.do("open_for", *self.opening, root, actor=opener, same="ALREADY_DONE")
+            self.runs.append(stands)
+
+    def standing(self):
+        """The claim that stands by right: none, the truth, a lie, or one of another start."""
+        kind = self.draw.randrange(6)
+        if kind < 2:
+            return None
+        if kind == 2:
+            return honest(Work((9, *START[1:]), PROGRAM))
+        return honest() if kind == 3 else lying(self.draw.randrange(len(WORK.steps)))
 
     def do(self, name, *args, actor=None, same=None, extra=()):
         """The action in game and contract; `same` is what the slow model said."""
@@ -190,14 +208,14 @@ class Trace:
             expected = self.slow.judge(actor, number, good)
         else:
             ran = self.runs[self.draw.choice(duel.claims) - 1]
-            at = duel.place - 1
+            at = max(duel.place, 1) - 1
             step, memory = WORK.steps[at], before(WORK, at, ran.given)
             exact = step.op not in (Op.HALT, Op.POOL)
             witness = memory.witness(step) if exact else Witness([], [])
             args = [ran.tree.leaves[at], ran.tree.proof(at), step, self.tree.proof(at), witness]
-            if not good:
+            if not good and duel.place:
                 args = self.spoil(args, exact)
-            expected = self.slow.judge(actor, number, good)
+            expected = self.slow.judge(actor, number, good or duel.place == 0)
         self.do("judge", number, *args, actor=actor, same=expected, extra=(self.pool,))
 
     def spoil(self, args, exact):
@@ -245,6 +263,7 @@ class Trace:
             k: v for k, v in slow.paid.items() if v
         }
         assert court.burned == slow.burned
+        assert game.ruling(court, self.case)[0] >= 0 or not slow.closed
         assert court.held == sum(slow.purse) + sum(slow.paid.values()) + slow.burned
         case = court.cases[self.case]
         assert case.winner == (0 if slow.winner is None else slow.winner + 1)

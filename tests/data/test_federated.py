@@ -294,3 +294,20 @@ def test_normalized_images_against_numpy():
     np.testing.assert_array_equal(batch["labels"], np.arange(40))
     one = normalize(jnp.asarray(raw[0]), **world.stats)
     np.testing.assert_allclose(one, batch["inputs"][0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "share, num, count",
+    [(0.0, 9, 0), (0.25, 9, 2), (0.5, 9, 4), (0.9, 9, 8), (0.29, 100, 29), (0.57, 100, 57)],
+)
+def test_the_defence_sees_its_share_of_the_buyers_examples(share, num, count):
+    """Also where the float next to the share lies below it: 0.29 * 100 is 28.999999999999996."""
+    digits = data.load("digits")
+    world = data.build(digits, num_sellers=4, num_validation=num, correction_share=share)
+    assert len(world.correction["labels"]) == count
+    assert len(world.verdict["labels"]) == num - count
+
+
+def test_a_share_that_leaves_no_verdict_is_refused():
+    with pytest.raises(ValueError, match=r"correction_share must lie in \[0, 1\), not 1"):
+        data.build(data.load("digits"), num_sellers=4, correction_share=1.0)

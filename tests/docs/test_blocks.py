@@ -22,7 +22,7 @@ def run(page, tmp_path, monkeypatch):
     return names
 
 
-@pytest.mark.slow  # 40 s
+@pytest.mark.long  # 40 s
 def test_the_cookbook(tmp_path, monkeypatch, capsys):
     names = run(DOCS / "cookbook.md", tmp_path, monkeypatch)
     assert len(names["plan"].runs) == len(names["runs"]) == 4
@@ -35,15 +35,25 @@ def test_the_cookbook(tmp_path, monkeypatch, capsys):
     assert "3 different runs" in capsys.readouterr().out
 
 
-@pytest.mark.slow  # 20 s each
+@pytest.mark.long  # 20 s each
 @pytest.mark.parametrize("page", ["README.md", "docs/first_markets.md"])
 def test_the_first_program(page, tmp_path, monkeypatch):
     worlds = run(ROOT / page, tmp_path, monkeypatch)["worlds"]
     assert worlds.test_metric.shape == (16,) and 0.7 < float(worlds.test_metric.mean()) < 1
 
 
+def test_bonded_units(tmp_path, monkeypatch, capsys):
+    names = run(DOCS / "incentives.md", tmp_path, monkeypatch)
+    assert names["data"].sizes.shape == (64,)
+    assert capsys.readouterr().out.split()[-2:] == ["64", "0.91"]
+
+
 def test_the_names_on_the_door(tmp_path, monkeypatch):
     assert run(DOCS / "api/index.md", tmp_path, monkeypatch)["make_market"]
+
+
+def test_the_trace_of_late_sellers(tmp_path, monkeypatch):
+    assert run(DOCS / "late_sellers.md", tmp_path, monkeypatch)["spec"].availability
 
 
 def test_the_pieces_of_results(tmp_path, monkeypatch):
@@ -65,6 +75,7 @@ def test_the_pieces_of_results(tmp_path, monkeypatch):
 
 def test_no_block_is_forgotten():
     tested = {"docs/cookbook.md", "README.md", "docs/first_markets.md", "docs/api/index.md"}
+    tested |= {"docs/incentives.md", "docs/late_sellers.md"}
     found = {name(page): len(blocks(page, "python")) for page in CHECKED}
     others = {page: count for page, count in found.items() if count and page not in tested | ALONE}
     assert others == PIECES

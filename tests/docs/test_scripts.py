@@ -23,6 +23,7 @@ def run(script, monkeypatch):
     return names
 
 
+@pytest.mark.slow
 def test_the_tour(monkeypatch, capsys):
     names = run(DOCS / "tour.py", monkeypatch)
     said = capsys.readouterr().out
@@ -37,7 +38,7 @@ def test_the_tour(monkeypatch, capsys):
     jax.clear_caches()
 
 
-@pytest.mark.slow  # 90 s
+@pytest.mark.long  # 90 s
 def test_the_first_experiment(monkeypatch):
     names = run(DOCS / "first_experiment.py", monkeypatch)
     broken, safe = names["broken"], names["broken"].index < 12

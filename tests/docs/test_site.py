@@ -34,11 +34,13 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_page_is_built(site):
     for page in [*DOCS.rglob("*.md"), *SCRIPTS]:
         assert (site / page.relative_to(DOCS)).with_suffix(".html").is_file()
 
 
+@pytest.mark.slow
 def test_scripts_and_files_outside_are_pages(site):
     tour = (site / "tour.html").read_text()
     assert "first_experiment.html" in tour and "make_market" in tour
@@ -48,11 +50,13 @@ def test_scripts_and_files_outside_are_pages(site):
     assert not (site / "hooks").exists()
 
 
+@pytest.mark.slow
 def test_formulas_need_no_script(site):
     page = (site / "mechanisms.html").read_text()
     assert page.count("<math") > 8 and "arithmatex" not in page
 
 
+@pytest.mark.slow
 def test_tables_of_names_come_from_the_code(site):
     page = (site / "names.html").read_text()
     for name in ("alie", "corrected_osmd", "hparams", "spec", "exponential"):
@@ -60,6 +64,7 @@ def test_tables_of_names_come_from_the_code(site):
     assert "<!-- parts -->" not in page
 
 
+@pytest.mark.slow
 def test_the_api_has_every_room_and_its_functions(site):
     rooms = {path.parent.name for path in (ROOT / "d2m_jax").glob("*/__init__.py")} - {"cli"}
     pages = {path.stem for path in (DOCS / "api").glob("*.md")} - {"index"}

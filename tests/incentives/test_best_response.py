@@ -47,6 +47,7 @@ def vote_payoffs(stakes, num_bad, gain, cost):
     return np.asarray(worth), np.asarray(seats), reward
 
 
+@pytest.mark.slow
 def test_the_stake_that_deters_collusion_agrees_with_the_closed_form():
     gain, cost, num_bad = 20_000, 300, 6
     seats = hypergeom(24, num_bad, 3)
@@ -84,6 +85,7 @@ def node_player(params=None, options=None, **terms):
     return play
 
 
+@pytest.mark.slow
 def test_the_pool_that_voted_decides_the_dispute_as_well():
     run = node_player()
     for size, pays in ((26, False), (35, True)):
@@ -98,6 +100,7 @@ def test_the_pool_that_voted_decides_the_dispute_as_well():
             assert inside < honest.money[:, member].mean() < outside
 
 
+@pytest.mark.slow
 def test_an_adaptive_liar_that_wins_is_guilty():
     params, options = cone.ConeParams(size=3), {"schedule": "fixed", "stop_rule": "majority_last"}
     adaptive = np.arange(24) < 8

@@ -99,6 +99,7 @@ def test_what_an_owners_units_are_worth_does_not_depend_on_their_names():
     assert shapley(worth(merged))[0] < one_name[0] - 0.1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("copies", [2, 3, 5])
 def test_copies_of_an_update_earn_together_what_one_did(copies):
     one, other = [1.0, 0.2, 0, 0], [0, 1.0, 0.9, 0]

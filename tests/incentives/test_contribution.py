@@ -6,6 +6,7 @@ import pytest
 from d2m_jax.incentives import CONTRIBUTIONS, Evidence, to_weights
 
 VALIDATION = jnp.array([0.3, 0.1, 9.0, -0.5])  # gradient of a linear validation loss
+OWN, ANOTHER = jnp.array([0.5, 0.3, 9.0, 0.2]), jnp.array([0.1, 0.2, 0.0, 0.4])
 EVIDENCE = Evidence(
     accepted=jnp.array([True, True, False, True]),
     gain=jnp.array([0.3, 0.1, 9.0, -0.5]),
@@ -16,6 +17,8 @@ EVIDENCE = Evidence(
     lr=0.5,
     losses_of=lambda updates: (updates @ VALIDATION) * -0.5,
     gradient_at=lambda update: VALIDATION,
+    on_units=lambda: (jnp.array([0.2, 0.5, 1.0, 1.0]), jnp.array([0.05, 0.1, 0.0, 0.0])),
+    batch_falls=lambda updates: (updates.sum(1) * OWN, updates.sum(1) * ANOTHER),
 )
 
 
@@ -33,10 +36,19 @@ EVIDENCE = Evidence(
         ("quotient", [43 / 59, 16 / 59, 0, 0]),
         ("leave_one_out", [5 / 7, 2 / 7, 0, 0]),
         ("round_shapley", [43 / 59, 16 / 59, 0, 0]),
+        ("own_work", [0.6, 0.4, 0, 0]),  # gains times 0.15 / 0.3 and 1
+        ("unique", [0.8, 0.2, 0, 0]),
     ],
 )
 def test_shares_by_hand(name, expected):
     np.testing.assert_allclose(CONTRIBUTIONS[name](EVIDENCE), expected, rtol=1e-6)
+
+
+def test_unique_work_is_not_paid_for_its_length():
+    longer = EVIDENCE._replace(updates=jnp.array([[7.0], [1], [1], [1]]) * jnp.eye(4))
+    np.testing.assert_allclose(CONTRIBUTIONS["unique"](longer), [0.8, 0.2, 0, 0], rtol=1e-6)
+    blind = EVIDENCE._replace(batch_falls=None)
+    np.testing.assert_array_equal(CONTRIBUTIONS["unique"](blind), np.zeros(4))
 
 
 @pytest.mark.parametrize("name", CONTRIBUTIONS)
@@ -76,7 +88,8 @@ def test_an_update_that_helps_only_beside_others_is_paid_by_shapley_not_by_gain(
 
 
 @pytest.mark.parametrize(
-    "name", ["leave_one_out", "round_shapley", "path", "fresh", "discounted", "quotient"]
+    "name",
+    ["leave_one_out", "round_shapley", "path", "fresh", "discounted", "quotient", "own_work"],
 )
 def test_without_validation_examples_nobody_is_credited(name):
     blind = EVIDENCE._replace(losses_of=None, gradient_at=None)
@@ -104,6 +117,8 @@ def test_sending_the_last_aggregate_again_is_paid_by_gain_but_not_by_fresh():
 
 def test_a_measure_names_what_it_misses():
     bare = Evidence(jnp.ones(2, bool), jnp.ones(2), jnp.ones(2))
-    for name, field in (("reputation", "reputation"), ("similarity", "updates")):
+    sought = {"reputation": "reputation", "similarity": "updates", "own_work": "on_units"}
+    bare = bare._replace(gradient_at=lambda update: update)
+    for name, field in sought.items():
         with pytest.raises(ValueError, match=f"needs '{field}' in the evidence"):
             CONTRIBUTIONS[name](bare)

@@ -43,6 +43,7 @@ def evidence(updates):
         lr=jnp.float32(0.1),
         losses_of=losses_of,
         gradient_at=lambda candidate: 2 * (candidate - 1.0),
+        on_units=lambda: (SCORES, SHARES),
     )
 
 
@@ -123,6 +124,7 @@ CALLS = {
 DRAWS = ("permutation", "legacy key", "one order", "truncated", "banzhaf", "revise")
 
 
+@pytest.mark.few(16)
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):

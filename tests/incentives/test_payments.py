@@ -27,6 +27,7 @@ VIEW = incentives.PaymentView(SCORES, SIZES, SIZES, SIZES)
         ("equal", [100, 100]),
         ("tempered", [100, 33]),
         ("capped", [100, 11]),
+        ("sharp", [100, 1]),
         ("sized", [100, 33]),
     ],
 )

@@ -36,10 +36,31 @@ def vote(draw, model, slot, seats):
     if u.stage == Stage.FAILED or u.content is not None:
         return book
     content = model.notes.get(u.accepted)
-    if content is not None and draw(0, 1 if content[4] > 2**15 else 7):
+    if content is not None and draw(0, 1 if content[5] > 2**15 else 7):
         return {"kind": Kind.OPEN_CONTENT, "payload": content}
     rest = u.since + model.rules["content_window"] - model.block
     return {"kind": Kind.WAIT, "amount": rest} if rest > 0 and draw(0, 5) else book
+
+
+def trial(draw, model, slot):
+    """What the court finds about the disputed unit, and that somebody books it."""
+    job = model.jobs[slot]
+    first, second, split = _story(draw, model, slot, model.rounds + 1 + job.disputed_unit)
+    if draw(0, 5) == 0:  # too early, another content, or a case that is closed
+        content = model.notes.get(second, [0] * (2 * len(model.sellers) + 5))
+        return pick(draw, ({"kind": Kind.BOOK_CASE, "payload": content}, {"kind": Kind.TIME_OUT},
+                           {"kind": Kind.BOOK_CASE, "payload": content},
+                           {"kind": Kind.CLOSE_CASE, "value": first}))  # fmt: skip
+    if job.ruled < 0:
+        digest = pick(draw, (first, first, first, second if split else first, 0))
+        stood = int(not digest and draw(0, 1))  # and its memory is no content
+        return {"kind": Kind.CLOSE_CASE, "value": digest, "extra": [stood, 0, 0]}
+    content = model.notes.get(job.ruling)
+    if draw(0, 3) == 0 or content is None:
+        rest = job.ruled + model.rules["content_window"] - model.block
+        waits = job.ruled >= 0 and rest > 0 and draw(0, 2)
+        return {"kind": Kind.WAIT, "amount": rest} if waits else {"kind": Kind.TIME_OUT}
+    return {"kind": Kind.BOOK_CASE, "payload": content}
 
 
 def _ballot(draw, model, slot, unit):
@@ -99,17 +120,18 @@ def _story(draw, model, slot, unit):
 def _digest(draw, model, job, task):
     """Of a content that might be true of the unit; at times of nonsense, or never told."""
     number = len(model.sellers)
+    work = draw(1, 99) if draw(0, 29) else 0  # none
     metric = pick(draw, (job.tau_bps, max(job.tau_bps - 1, 0), draw(0, 10_000)))
     if task == model.rounds:
         weights = [pick(draw, (0, 1, 2**15, draw(0, 2**15))) for _ in range(number)]
         harm = [int(draw(0, 3) == 0) for _ in range(number)]
         asked = job.model if draw(0, 11) else draw(1, 9), job.metric if draw(0, 15) else 7
-        content = [metric, draw(0, 10_000), *asked, *weights, *harm]
+        content = [metric, draw(0, 10_000), *asked, work, *weights, *harm]
     else:
         verdicts = [pick(draw, (0, 1, 1, 2)) for _ in range(number)]
-        content = [metric * draw(0, 1), 0, draw(1, 99), 0, *verdicts, *[0] * number]
+        content = [metric * draw(0, 1), 0, work, 0, 0, *verdicts, *[0] * number]
     if draw(0, 15) == 0:
-        content[4] = 2**15 + 1
+        content[5] = 2**15 + 1
     digest = model.votes.hash(content)
     if draw(0, 15):
         model.notes[digest] = content

@@ -6,6 +6,8 @@ refusal or OK.
 """
 
 import dataclasses
+import itertools
+import math
 
 from d2m_jax.core.outcomes import Outcome
 from d2m_jax.ledger.codes import Kind, Phase, Reason, Verdict
@@ -28,6 +30,8 @@ PHASES = {
     Kind.SETTLE: (Phase.CHALLENGE,),
     Kind.OPEN_METRIC: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY),
     Kind.TAKE: (Phase.CHALLENGE,),
+    Kind.CLOSE_CASE: (Phase.DISPUTED,),
+    Kind.BOOK_CASE: (Phase.DISPUTED,),
     Kind.TIME_OUT: (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED),
 }
 
@@ -39,9 +43,10 @@ def part(amount, bps):
 
 def mix(*words):
     """An int32 of words: (job, buyer, amount, tau, model, metric, salt) is a seal, (content, salt)
-    the digest of a metric."""
+    the digest of a metric. A number that is no int32 is two words."""
     h = 0x811C9DC5
-    for word in words:
+    halves = [(w,) if -(2**31) <= w < 2**31 else (w, w >> 32) for w in words]
+    for word in itertools.chain(*halves):
         h = (h ^ (word % 2**32)) * 0x85EBCA6B % 2**32
         h ^= h >> 13
         h = h * 0xC2B2AE35 % 2**32
@@ -82,6 +87,9 @@ class Job:
     spoilt: bool = False
     disputer: int = -1
     disputed_unit: int = -1
+    ruled: int = -1  # block in which the court closed the latest case
+    ruling: int = 0
+    stood: bool = False  # the accepted root has won it
     joined: int = 0
     to_nodes: int = 0
     to_sellers: int = 0
@@ -103,6 +111,8 @@ class Found:
 
 
 class Model:
+    most = 2**31 - 1  # units that an action may speak of
+
     def __init__(self, layout, rules, funds, election):
         self.layout, self.rules = layout, rules
         self.rounds = min(rules["num_rounds"], layout.num_units - 1)
@@ -155,6 +165,8 @@ class Model:
             return Reason.ALREADY_DONE
         if j.phase not in PHASES[Kind(kind)]:
             return Reason.WRONG_PHASE
+        if kind == Kind.BOOK_CASE:
+            return self.book_case(j, payload)
         return getattr(self, name)(j, actor, amount, tags, value, extra)
 
     # votes
@@ -166,7 +178,7 @@ class Model:
             return j.serial, j.round
         if j.phase == Phase.VERIFY and j.opened:
             return j.serial, self.rounds
-        if j.phase == Phase.DISPUTED:
+        if j.phase == Phase.DISPUTED and not self.rules["bisection"]:
             return j.serial, self.rounds + 1 + j.disputed_unit
         return 0, 0
 
@@ -205,8 +217,17 @@ class Model:
             result = 0
             new = {Outcome.MATCHED: Outcome.WRONG, Outcome.WRONG: Outcome.NOT_DRAWN}
             outcomes = {n: new.get(o, o) for n, o in outcomes.items()}
+        named = u.content is None or self.named(u.content, task)
+        if result and self.rules["bisection"] and not named:  # none: nobody was right or wrong
+            result = 0
+            kept = {Outcome.SILENT}
+            outcomes = {n: o if o in kept else Outcome.NOT_DRAWN for n, o in outcomes.items()}
         papers = {n: u.digest.get(i, 0) for i, n in enumerate(self.nodes)}
         return Found(result, outcomes, papers, u.content)
+
+    def named(self, content, task):
+        """The work that a content names, 0 none."""
+        return content[4 if task == self.rounds else 2]
 
     # registry
 
@@ -473,6 +494,13 @@ class Model:
     def time_out(self, j, actor, amount, tags, value, extra):
         if self.block < j.since + self.rules["timeout"]:
             return Reason.TOO_EARLY
+        heard = j.ruled >= 0 and self.block >= j.ruled + self.rules["content_window"]
+        if j.phase == Phase.DISPUTED and self.rules["bisection"] and not heard:
+            return Reason.TOO_EARLY
+        if j.phase == Phase.DISPUTED and self.rules["bisection"] and j.stood:
+            self.burned += j.pot["bond"]  # nobody has disproved what is accepted
+            j.serial += 1
+            return self._undisputed(j)
         if j.phase == Phase.VERIFY and not j.opened:
             pay = self._share(j.pot["seller"], {s: 1 for s in j.locked if s not in j.out})
             return self._close(j, Phase.SETTLED, pay, j.pot["fee"])
@@ -515,7 +543,7 @@ class Model:
         j.results[j.round], j.papers[j.round] = found.result, found.papers
         reached = 0
         if found.result:
-            self._rate(j, found.content[4 : 4 + len(self.sellers)])
+            self._rate(j, found.content[5 : 5 + len(self.sellers)])
             reached = j.opened and 0 < found.content[0] >= j.tau_bps
         j.round += 1
         j.phase = Phase.VERIFY if j.round >= self.rounds or reached else Phase.TRAINING
@@ -538,8 +566,8 @@ class Model:
     def _measure(self, j, content):
         """The metric, the first metric, what each seller's work is worth, who did harm."""
         number = len(self.sellers)
-        weights = dict(zip(self.sellers, content[4 : 4 + number]))
-        harm = dict(zip(self.sellers, content[4 + number :]))
+        weights = dict(zip(self.sellers, content[5 : 5 + number]))
+        harm = dict(zip(self.sellers, content[5 + number :]))
         j.metric_bps, j.base_bps = content[:2]
         j.weights = {s: weights[s] for s in j.locked}
         j.out = {s for s in j.locked if harm[s]}
@@ -556,10 +584,15 @@ class Model:
         able = [n for n in self.nodes if j.pledged.get(n, 0) and n not in self.barred]
         return [n for n in able if outcomes[n] == Outcome.MATCHED]
 
+    def _cap(self):
+        """The largest int32 stands for no cap."""
+        cap = self.rules["reward_cap"]
+        return math.inf if cap == 2**31 - 1 else cap
+
     def _wages(self, j, workers, purse):
         """The money of a unit in equal parts, capped."""
         money = min(self._round_money(j), purse) // max(len(workers), 1)
-        return dict.fromkeys(workers, min(self.rules["reward_cap"], money))
+        return dict.fromkeys(workers, min(self._cap(), money))
 
     def _slash(self, j, outcomes):
         names = {Outcome.WRONG: "slash_wrong_bps", Outcome.SILENT: "slash_silent_bps"}
@@ -638,13 +671,41 @@ class Model:
         j.pot["bond"] = bond
         j.disputer, j.disputed_unit = actor, value
         j.phase, j.since = Phase.DISPUTED, self.block
+        j.ruled, j.ruling, j.stood = -1, 0, False
         j.serial += 1
         return Reason.OK
 
-    def book_dispute(self, j, actor, amount, tags, value, extra):
-        found = self.found(j, j.disputed_unit)
-        if found is None:
+    def close_case(self, j, actor, amount, tags, value, extra):
+        if not self.rules["bisection"]:
+            return Reason.WRONG_FORMAT
+        if j.ruled >= 0:
+            return Reason.ALREADY_DONE
+        j.ruled, j.ruling = self.block, value
+        j.stood = extra[0] != 0 or (value != 0 and value == j.results[j.disputed_unit])
+        return Reason.OK
+
+    def book_case(self, j, payload):
+        if not self.rules["bisection"]:
+            return Reason.WRONG_FORMAT
+        if j.ruled < 0:
             return Reason.TOO_EARLY
+        content, verifies = payload[: 2 * len(self.sellers) + 5], j.disputed_unit == self.rounds
+        others = verifies and content[2:4] != [j.model, j.metric]
+        good = self.votes.well_formed(content, verifies) and not others
+        good = good and self.named(content, j.disputed_unit)
+        if not j.ruling or not good or self.votes.hash(content) != j.ruling:
+            return Reason.BAD_VALUE
+        nobody = dict.fromkeys(self.nodes, Outcome.NOT_DRAWN)
+        return self._book(j, Found(j.ruling, nobody, dict.fromkeys(self.nodes, 0), content))
+
+    def book_dispute(self, j, actor, amount, tags, value, extra):
+        if self.rules["bisection"]:
+            return Reason.WRONG_FORMAT
+        found = self.found(j, j.disputed_unit)
+        return Reason.TOO_EARLY if found is None else self._book(j, found)
+
+    def _book(self, j, found):
+        """What the dispute came to."""
         j.serial += 1
         if not found.result:
             self._slash(j, found.outcomes)
@@ -653,6 +714,9 @@ class Model:
             self._reject(j, found)
         else:
             self._overturn(j, found)
+        return self._undisputed(j)
+
+    def _undisputed(self, j):
         j.pot["bond"] = 0
         j.disputer = j.disputed_unit = -1
         j.phase, j.since = Phase.CHALLENGE, self.block
@@ -685,7 +749,7 @@ class Model:
             purse += fine + j.earned.pop(node, 0)
         honest = [n for n in right if n not in self.barred]
         if honest:
-            each = min(self.rules["reward_cap"], self._round_money(j) // len(honest))
+            each = min(self._cap(), self._round_money(j) // len(honest))
             missed = min(each * len(honest), purse)
             for node, pay in self._share(missed, dict.fromkeys(honest, 1)).items():
                 j.earned[node] = j.earned.get(node, 0) + pay
@@ -762,6 +826,9 @@ class Model:
             "jobs.opened": [j.opened for j in jobs],
             "jobs.disputer": [j.disputer for j in jobs],
             "jobs.disputed_unit": [j.disputed_unit for j in jobs],
+            "jobs.ruled": [j.ruled for j in jobs],
+            "jobs.ruling": [j.ruling for j in jobs],
+            "jobs.stood": [j.stood for j in jobs],
             "jobs.spoilt": [j.spoilt for j in jobs],
             "jobs.forfeited": [j.pot["forfeited"] for j in jobs],
             "jobs.serial": [j.serial for j in jobs],

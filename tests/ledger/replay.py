@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from d2m_jax import ledger as L
-from tests.ledger.traces import LAYOUT, genesis, random_action, random_world
+from tests.ledger.traces import INT_MAX, LAYOUT, genesis, random_action, random_world
 from tests.ledger.worlds import by_name
 
 NOT_IN_MODEL = {"jobs", "num_nodes", "supply", "votes.points"}
@@ -16,7 +16,7 @@ NAMES = sorted(set(START) - NOT_IN_MODEL)
 def flat(fields):
     """All state in one vector."""
     xp = np if isinstance(fields["block"], int) else jnp
-    return xp.concatenate([xp.asarray(fields[n], xp.int32).reshape(-1) for n in NAMES])
+    return xp.concatenate([xp.asarray(fields[n], int).reshape(-1) for n in NAMES])
 
 
 def run(chain, laws, actions):
@@ -33,9 +33,9 @@ def run(chain, laws, actions):
     return jax.lax.scan(step, chain, actions)
 
 
-def imagine(draws, world):
+def imagine(draws, world, most=INT_MAX):
     """A model after a trace, its actions, receipts, and the whole state after each of them."""
-    model, funds = random_world(world)
+    model, funds = random_world(world, most)
     rows, receipts, states = [], [], [flat(model.everything())]
     for draw in draws:
         rows.append(random_action(draw, model))

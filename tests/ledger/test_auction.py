@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
+from d2m_jax.core.money import largest
 from tests.ledger.worlds import World, open_rules, registered
 
 OPEN = {"job": 0, "tags": 3, "tau_bps": 9_000}
@@ -115,14 +116,15 @@ def test_bad_requests(odd):
 
 
 def test_no_overflow_at_the_limit_of_the_supply():
-    """A bid near 2**31: raising it by 5 % is impossible and does not wrap around."""
-    rich = np.array([L.INT_MAX - 3_000, 2_000, 1_000])
+    """A bid near 2**31 (2**63): raising it by 5 % is impossible and does not wrap around."""
+    most = largest()
+    rich = np.array([most - 3_000, 2_000, 1_000])
     world = World(buyer_funds=rich, seller_funds=0, node_funds=0)
-    world("bid", buyer=0, amount=L.INT_MAX - 3_000, **OPEN)
-    for buyer, amount in ((0, L.INT_MAX), (1, -1), (0, -1), (0, -(2**31))):
+    world("bid", buyer=0, amount=most - 3_000, **OPEN)
+    for buyer, amount in ((0, most), (1, -1), (0, -1), (0, -most - 1)):
         world("bid", L.Reason.BID_TOO_LOW, buyer=buyer, amount=amount, **OPEN)
-    world("bid", L.Reason.NOT_ENOUGH_MONEY, buyer=1, amount=L.INT_MAX, **OPEN)
-    assert int(L.minimum_bid(world.ledger, world.rules, 0, 0)) == L.INT_MAX
+    world("bid", L.Reason.NOT_ENOUGH_MONEY, buyer=1, amount=most, **OPEN)
+    assert int(L.minimum_bid(world.ledger, world.rules, 0, 0)) == most
     world("wait", blocks=20)("close_auction", actor=0, job=0)
     assert (world.row()["price"], world.row()["refunded"]) == (100, 100)
     assert world.balances[:3] == rich.tolist()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import ledger as L
+from d2m_jax.core.money import money_type
 from tests.ledger.chains import (
     LAYOUT,
     METRIC,
@@ -129,6 +130,7 @@ def run_job(both, job):
     both.seen.add(both.phase(job))
 
 
+@pytest.mark.slow
 def test_votes_in_one_step_and_their_bookings_are_the_fold_of_single_actions():
     """Bit for bit, the clock included: job after job in one slot, with all that bookings may do."""
     seen = set()
@@ -202,7 +204,7 @@ def test_a_trace_is_its_actions_in_order_and_of_strict_types():
         after, receipts = jax.eval_shape(L.run_trace, start, laws, stacked)
     assert receipts.shape == (len(L.Kind),)
     for leaf, old in zip(jax.tree.leaves(after), jax.tree.leaves(start), strict=True):
-        assert leaf.dtype == old.dtype and leaf.dtype in (jnp.int32, jnp.bool_)
+        assert leaf.dtype == old.dtype and leaf.dtype in (jnp.int32, jnp.bool_, money_type())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from d2m_jax import ledger as L
 from d2m_jax.ledger import (
+    cases,
     disputes,
     machine,
     overturn,
@@ -20,7 +21,9 @@ from d2m_jax.ledger.codes import Kind
 from tests.ledger.replay import imagine, run
 from tests.ledger.traces import batch, genesis, laws_of, seeded_draw
 
-NUM_TRACES, NUM_STEPS = 240, 160
+pytestmark = pytest.mark.slow
+
+NUM_TRACES, NUM_STEPS = 480, 160
 
 FAULTS = {
     "who voted for what is void is paid": (
@@ -95,11 +98,11 @@ FAULTS = {
     ),
     "of a lost bond the wrong part is burned": (
         (disputes, "_kept"),
-        "row.bond - pay.sum(dtype=jnp.int32)",
-        "pay.sum(dtype=jnp.int32)",
+        "row.bond - total(pay)",
+        "total(pay)",
     ),
     "a second dispute finds the first papers": (
-        Kind.BOOK_DISPUTE,
+        (disputes, "book_found"),
         "where, judged, decision)",
         "where, judged, replace(decision, papers=read(row.papers, row.disputed_unit)))",
     ),
@@ -122,6 +125,16 @@ FAULTS = {
         Kind.TIME_OUT,
         "jnp.where(row.spoilt, spoilt_pay(row), 0)",
         "0",
+    ),
+    "who shows any content books it": (
+        (cases, "is_found"),
+        "(mix_all(content) == row.ruling)",
+        "(row.ruling == row.ruling)",
+    ),
+    "a ruling of an earlier case is booked": (
+        Kind.OPEN_DISPUTE,
+        "ruled=integer(NOBODY)",
+        "ruled=row.ruled",
     ),
     "every reveal makes the offers anew": (
         Kind.REVEAL,

@@ -1,4 +1,7 @@
-"""The ledger under JAX's flags: int32 and the same units whatever is set."""
+"""The ledger under JAX's flags: it keeps its types and the same units whatever is set.
+
+New money is int64 where there are 64 bits: see also `test_wide_money.py`.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -85,13 +88,30 @@ CALLS = {
 }  # fmt: skip
 
 
+@pytest.mark.few(1, each="call")
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):
     fn, *args = CALLS[call]
-    assert_same(flag, fn, *args)
+    if flag == "x64" and call in MAKES_MONEY:
+        assert_wider(run("plain", fn, *args), run(flag, fn, *args))
+    else:
+        assert_same(flag, fn, *args)
 
 
+MAKES_MONEY = ("new_ledger", "make_rules")
+
+
+def assert_wider(small, large):
+    """The same values; what is in units is int64, all else as it was."""
+    for one, other in zip(jax.tree.leaves(small), jax.tree.leaves(large), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert other.dtype in (one.dtype, np.int64)
+    money = [large.balances, large.jobs.bids] if hasattr(large, "jobs") else [large.node_stake]
+    assert {leaf.dtype for leaf in money} == {np.dtype(np.int64)}
+
+
+@pytest.mark.few(1)
 @pytest.mark.parametrize("flag", ["x64", "strict", "rank"])
 def test_a_trace_of_every_kind_keeps_its_types(flag):
     """Traced only: every branch of the machine, with gas read off its receipts."""
@@ -109,6 +129,7 @@ def test_a_trace_of_every_kind_keeps_its_types(flag):
         assert (new.shape, new.dtype) == (old.shape, old.dtype)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", [L.Kind.SETTLE, L.Kind.WAIT, L.Kind.BOOK_DISPUTE, L.Kind.DRAW])
 def test_the_machine_runs_without_compilation(kind):
     act = transition(kind)
@@ -117,6 +138,7 @@ def test_the_machine_runs_without_compilation(kind):
         np.testing.assert_array_equal(one, other)
 
 
+@jax.enable_x64(False)
 def test_a_supply_past_int32_is_refused_where_it_is_known_and_never_conserved():
     funds = {"buyer_funds": 2_000_000_000, "seller_funds": 400_000_000, "node_funds": 1}
     with pytest.raises(ValueError, match="money supply is 7600000005 units"):

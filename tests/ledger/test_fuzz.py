@@ -23,9 +23,10 @@ from tests.ledger.traces import (
 )
 from tests.ledger.worlds import same
 
-NUM_TRACES, NUM_STEPS, CHUNK = 800, 160, 200
+pytestmark = pytest.mark.slow
 
 NUM_TRACES, NUM_STEPS, CHUNK = 800, 160, 200
+MILLION = 6_400  # traces of the slow test, 1,024,000 actions
 UNREACHABLE = {(L.Kind.OPEN_UNIT, L.Reason.BAD_VALUE)}  # the ledger asks for no such unit
 FIRST_VOTE = L.Kind.OPEN_UNIT
 
@@ -33,25 +34,48 @@ run_one = jax.jit(run)
 run_many = jax.jit(jax.vmap(run))
 
 
+def play(first):
+    """What was seen of a chunk of traces, where the two departed from each other, what is kept."""
+    draws = [seeded_draw(seed) for seed in range(first, first + CHUNK)]
+    games = [imagine([draw] * NUM_STEPS, draw) for draw in draws]
+    models, funds, rows, receipts, states = zip(*games)
+    world = jax.jit(jax.vmap(genesis))(np.asarray(funds, np.int32)), laws_of(models)
+    last, (reasons, facts, moved) = jax.device_get(run_many(*world, batch(rows)))
+    odd = np.argwhere(moved != np.stack(states))[:5]
+    seen = {
+        "kinds": np.asarray([[row[0] for row in trace] for trace in rows]),
+        "receipts": np.asarray(receipts),
+        "reasons": reasons,
+        "facts": facts,
+        "phases": moved[..., where("jobs.phase")],
+        "odd": [(first + t, s, name_of(k)) for t, s, k in odd.tolist()],
+    }
+    deep = depth(moved, np.asarray([model.rounds for model in models]))
+    return seen, deep, {"world": world, "actions": batch(rows), "last": last, "reasons": reasons}
+
+
 @pytest.fixture(scope="module")
 def played():
     """What was seen of all traces, and where the two departed from each other."""
-    parts, keep, deep = [], {}, Counter()
-    for first in range(0, NUM_TRACES, CHUNK):
-        draws = [seeded_draw(seed) for seed in range(first, first + CHUNK)]
-        games = [imagine([draw] * NUM_STEPS, draw) for draw in draws]
-        models, funds, rows, receipts, states = zip(*games)
-        world = jax.jit(jax.vmap(genesis))(np.asarray(funds, np.int32)), laws_of(models)
-        last, (reasons, facts, moved) = jax.device_get(run_many(*world, batch(rows)))
-        kinds = np.asarray([[row[0] for row in trace] for trace in rows])
-        odd = np.argwhere(moved != np.stack(states))[:5]
-        seen = {"kinds": kinds, "receipts": np.asarray(receipts), "reasons": reasons}
-        parts.append({**seen, "facts": facts, "phases": moved[..., where("jobs.phase")]})
-        parts[-1]["odd"] = [(first + t, s, name_of(k)) for t, s, k in odd.tolist()]
-        deep += depth(moved, np.asarray([model.rounds for model in models]))
-        keep = keep or {"world": world, "actions": batch(rows), "last": last, "reasons": reasons}
+    parts, deep, keep = zip(*map(play, range(0, NUM_TRACES, CHUNK)))
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {**whole, "first": keep, "deep": deep}
+    return {**whole, "first": keep[0], "deep": sum(deep, Counter())}
+
+
+@pytest.mark.slow
+def test_a_million_actions_on_two_jobs_at_once_break_nothing():
+    """Invariants, receipts and the whole state, against the slow model, in other traces."""
+    actions = taken = together = 0
+    for first in range(NUM_TRACES, NUM_TRACES + MILLION, CHUNK):
+        seen, _, _ = play(first)
+        assert seen["facts"].all() and not seen["odd"], seen["odd"]
+        np.testing.assert_array_equal(seen["reasons"], seen["receipts"])
+        runs = (seen["phases"] >= L.Phase.MATCHED) & (seen["phases"] < L.Phase.SETTLED)
+        actions += seen["kinds"].size
+        taken += int((seen["reasons"] == L.Reason.OK).sum())
+        together += int(runs.all(axis=-1).sum())
+        print(f"{actions:,} actions, {taken:,} taken, {together:,} with both jobs running")
+    assert actions >= 1_000_000 and taken > actions // 2 and together > actions // 10
 
 
 def depth(moved, rounds):

@@ -135,6 +135,7 @@ def test_a_batch_votes_once_on_its_rounds():
     assert prices["K = 5"].iloc[2] == pytest.approx(gas_report.job_gas(market, 5) * 1e-9)
 
 
+@pytest.mark.slow
 def test_the_report_prints_and_plots(tmp_path):
     root = pathlib.Path(__file__).resolve().parents[2]
     command = [sys.executable, "scripts/gas_report.py", f"--out={tmp_path}", "--num_rounds=3"]

@@ -20,7 +20,7 @@ LAYOUT = L.Layout(num_buyers=3, num_sellers=4, num_nodes=9, num_jobs=2, num_unit
 BUYER, DISPUTER, ROUNDS = 0, 1, 3
 SELLERS, NODES = LAYOUT.sellers, LAYOUT.nodes
 WEIGHTS = (3, 1, 0, 5)
-TRIED = 90
+FEW, TRIED = 12, 90
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +124,10 @@ class Capture:
         return wealth(self.attacked) - wealth(self.spared)
 
 
-@pytest.fixture(scope="module")
-def captures(market):
+@pytest.fixture(scope="module", params=[FEW, pytest.param(TRIED, marks=pytest.mark.slow)])
+def captures(market, request):
     """All that count, of those tried."""
-    tried = [Capture(market, seed) for seed in range(TRIED)]
+    tried = [Capture(market, seed) for seed in range(request.param)]
     return [capture.judged() for capture in tried if capture.counts]
 
 
@@ -175,6 +175,9 @@ def test_the_guilty_are_banned_and_nobody_else(captures):
 
 def test_enough_captures_are_tried(captures):
     """Several units at once, the verification alone and with a round, covered or short."""
+    if len(captures) <= FEW:
+        assert len(captures) > 2 and any(capture.is_covered for capture in captures)
+        return
     assert len(captures) >= 25
     assert sum(len(c.taken) > 1 for c in captures) >= 5
     assert sum(c.taken == [ROUNDS] for c in captures) >= 2

@@ -1,5 +1,7 @@
 """A vote in one step is the fold of its single actions, and is what CONE decides."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +14,11 @@ from d2m_jax.cone.sortition import draw_sets
 from d2m_jax.cone.tables import vote_tables
 from d2m_jax.ledger.codes import Reason
 from d2m_jax.ledger.contents import commitment_of
-from d2m_jax.ledger.votes import get_unit, outcomes
+from d2m_jax.ledger.votes import get_unit, open_content, outcomes
 from d2m_jax.ledger.votes_batch import Ballots, settle_votes
 from d2m_jax.ledger.votes_machine import Clocked, VoteKind, apply_vote, make_vote_action
 from d2m_jax.ledger.votes_state import Stage, make_terms, new_votes
+from tests.ledger.model import mix
 from tests.ledger.traces import pick, seeded_draw
 from tests.ledger.vote_traces import (
     JOBS,
@@ -77,6 +80,7 @@ class Fold:
         return drawn
 
 
+@pytest.mark.slow
 def test_one_step_is_the_fold_of_the_single_actions():
     """Bit for bit, the clock included: all rules, schedules and sortitions, some nodes silent."""
     stages = set()
@@ -149,6 +153,7 @@ WORLDS = [
 ]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("schedule", "rule", "sortition", "kinds"), WORLDS)
 def test_a_vote_on_the_ledger_is_what_cone_decides(schedule, rule, sortition, kinds):
     """The same sets, the same nodes: same digest, number of sets, and outcome of every node."""
@@ -187,3 +192,17 @@ def test_a_vote_on_the_ledger_is_what_cone_decides(schedule, rule, sortition, ki
     for one, other in zip(ours, theirs):
         np.testing.assert_array_equal(one, other)
     assert len(np.unique(ours[1])) >= 2 and len(np.unique(ours[2])) >= 2
+
+
+def test_a_word_beyond_32_bits_is_no_word_of_a_content():
+    """With 64 bits a number of which the lowest 32 are right is another number."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        table = vote_tables(5, ConeParams(base=4, beta=0.3), max_attempts=3)
+        content = np.asarray([0, 0, 7, 0, 0, 1, 2, 0, 0], np.int64)
+        votes, told = new_votes(1, 5, 2), jnp.asarray(content)
+        stage, accepted = jnp.int32([Stage.DECIDED]), jnp.int32([mix(*content.tolist())])
+        votes = dataclasses.replace(votes, stage=stage, accepted=accepted)
+        terms = make_terms(table, num_rounds=2)
+        for change, reason in ((2**32, Reason.BAD_VALUE), (-(2**32), Reason.BAD_VALUE), (0, 0)):
+            given = told.at[2].add(change)
+            assert int(open_content(votes, terms, job=0, content=given)[1]) == reason

@@ -42,6 +42,7 @@ CALLS = {
 }
 
 
+@pytest.mark.few(1, each="call")
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):
@@ -49,6 +50,7 @@ def test_a_flag_changes_nothing(call, flag):
     assert_same(flag, fn, *args)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("flag", ["x64", "strict", "rank"])
 def test_a_trace_of_every_kind_keeps_its_types(flag):
     def play(start):

@@ -16,6 +16,8 @@ from d2m_jax.ledger.votes_state import Stage, new_votes
 from tests.ledger.traces import seeded_draw
 from tests.ledger.vote_traces import JOBS, NODES, SELLERS, play, terms_of, vote_batch
 
+pytestmark = pytest.mark.slow
+
 NUM_TRACES, NUM_STEPS = 2_000, 60
 START = Clocked(jnp.int32(0), new_votes(JOBS, NODES, SELLERS))
 

@@ -75,6 +75,7 @@ def by_floats(rule, params, redrawn, digests):
     return jnp.where(accept & reported, names[leader], 0)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("schedule", ["fixed", "independent"])
 @pytest.mark.parametrize("rule", list(STOP_RULES))
 def test_tables_and_floats_agree_on_every_tally_of_a_pool_of_twelve(rule, schedule):

@@ -13,8 +13,9 @@ import numpy as np
 
 from d2m_jax.ledger import DEFAULT_RULES, Action, Kind, Layout, Phase, Rules, new_ledger
 from d2m_jax.ledger.machine import Chain, Laws
+from d2m_jax.ledger.rules import AMOUNTS
 from d2m_jax.ledger.votes_state import new_votes
-from tests.ledger.ballots import vote
+from tests.ledger.ballots import trial, vote
 from tests.ledger.model import Model, mix
 from tests.ledger.vote_traces import fair_seats, pick, random_election, terms_of
 
@@ -64,20 +65,23 @@ def random_rules(draw, scale):
         "work_bps": draw(0, 1) * draw(0, 10_000),
         "reputation_gain_bps": draw(0, 10_000),
         "reputation_floor_bps": draw(0, 2_000),
+        "bisection": draw(0, 1),
     }
 
 
-def random_world(draw):
-    """A model at genesis: dust, ordinary money, or everything there can be (2**31 - 1 units)."""
-    scale = (20, 10_000, INT_MAX // LAYOUT.num_accounts)[draw(0, 2)]
+def random_world(draw, most=INT_MAX):
+    """A model at genesis: dust, ordinary money, or everything there can be (`most` units)."""
+    scale = (20, 10_000, most // LAYOUT.num_accounts)[draw(0, 2)]
     funds = [draw(scale // 2, scale) for _ in range(LAYOUT.num_accounts)]
     if scale > 10_000:
-        funds[draw(0, LAYOUT.num_buyers - 1)] += INT_MAX - sum(funds)
+        funds[draw(0, LAYOUT.num_buyers - 1)] += most - sum(funds)
     rules = random_rules(draw, scale)
     rounds = min(rules["num_rounds"], LAYOUT.num_units - 1)
     how = random_election(draw, LAYOUT.num_nodes, LAYOUT.num_sellers, LAYOUT.num_jobs, rounds)
     rules["content_window"] = how.commit_window + how.reveal_window + draw(1, 3)
-    return Model(LAYOUT, rules, funds, how), funds
+    model = Model(LAYOUT, rules, funds, how)
+    model.most = most
+    return model, funds
 
 
 def random_action(draw, model, seats=None):
@@ -94,11 +98,11 @@ def random_action(draw, model, seats=None):
         # What is hashed, the contract's driver is told in fields that are none of the action's.
         told = {Kind.BID: 1, Kind.REVEAL: 1, Kind.SEAL: 2}.get(action["kind"], 0)
         name = pick(draw, FIELDS[: len(FIELDS) - told])
-        action[name] = wild(draw, name, action[name])
+        action[name] = wild(draw, name, action[name], model.most)
     return tuple(action[name] for name in FIELDS)
 
 
-def wild(draw, name, old):
+def wild(draw, name, old, most):
     """Out of range, at the edge, or just another one."""
     if name in ("payload", "extra"):
         at = draw(0, len(old) - 1)
@@ -110,7 +114,8 @@ def wild(draw, name, old):
         return pick(draw, (-1, LAYOUT.num_accounts, draw(0, LAYOUT.num_accounts - 1)))
     if name == "job":
         return pick(draw, (-1, LAYOUT.num_jobs, draw(0, LAYOUT.num_jobs - 1)))
-    return pick(draw, (-1, 0, 1, old - 1, min(old, INT_MAX - 1) + 1, 10_001, INT_MAX, -INT_MAX - 1))
+    top = most if name == "amount" else INT_MAX
+    return pick(draw, (-1, 0, 1, old - 1, min(old, top - 1) + 1, 10_001, top, -top - 1))
 
 
 def sensible(draw, model, seats):
@@ -148,7 +153,7 @@ def _step(draw, model, slot, seats):
         kind = draw(Kind.OPEN_UNIT, len(Kind) - 1)
         return {"kind": kind, "actor": pick(draw, model.nodes), "value": draw(0, 9)}
     if dice == 6:
-        return {"kind": draw(Kind.CLOSE_AUCTION, Kind.OPEN_METRIC), "value": draw(0, 2)}
+        return {"kind": draw(Kind.CLOSE_AUCTION, Kind.BOOK_CASE), "value": draw(0, 2)}
     return _for_job(draw, model, slot, seats)
 
 
@@ -164,7 +169,7 @@ def _stake(draw, model):
         kind = pick(draw, (kind, Kind.REGISTER_NODE, Kind.REGISTER_SELLER))
     has = model.money if kind == Kind.TOP_UP else model.stake
     amount = pick(draw, (1, has[someone] // 3, has[someone], has[someone], has[someone] + 1))
-    return {"kind": kind, "actor": someone, "amount": min(amount, INT_MAX)}
+    return {"kind": kind, "actor": someone, "amount": min(amount, model.most)}
 
 
 def _register(draw, model, actor):
@@ -197,7 +202,7 @@ def _for_job(draw, model, slot, seats):
         )
         cash = model.money[buyer] + own
         amount = pick(draw, (least, least + 1, least - 1, top, top + 1, top + 1, cash, cash + 1))
-        amount, tau = min(amount, INT_MAX), draw(0, 9_000)
+        amount, tau = min(amount, model.most), draw(0, 9_000)
         metric, told = metric_and_words()
         said = {"amount": amount, "value": tau, "extra": [draw(1, 9), metric, 0]}
         return {"kind": Kind.BID, "actor": buyer, **said, "payload": [*told, 0, 0], **known}
@@ -211,12 +216,12 @@ def _for_job(draw, model, slot, seats):
         buyer, least = pick(draw, model.buyers), rules["reserve"]
         cash = model.money[buyer]
         deposit = pick(draw, (least, least - 1, *[max(least, cash // 2)] * 6, cash, cash + 1))
-        deposit = min(deposit, INT_MAX)
+        deposit = min(deposit, model.most)
         middle = max(least, deposit // 2)
         usual = (least, middle, deposit)
         amount = pick(draw, (*usual, *usual, *usual, least - 1, deposit + 1))
         metric, told = metric_and_words()
-        said = [min(amount, INT_MAX), draw(0, 9_000), draw(1, 9), metric, draw(0, 2**20)]
+        said = [min(amount, model.most), draw(0, 9_000), draw(1, 9), metric, draw(0, 2**20)]
         value = mix(slot, buyer, *said)
         opens = {"actor": buyer, "amount": said[0], "value": said[1], "extra": said[2:]}
         model.notes[value] = {**opens, "payload": [*told, 0, 0]}  # the fields of its REVEAL
@@ -271,6 +276,9 @@ def _for_job(draw, model, slot, seats):
     def ballot():
         return vote(draw, model, slot, seats)
 
+    def hearing():
+        return trial(draw, model, slot) if rules["bisection"] else ballot()
+
     def settle():
         rest = job.since + rules["challenge_window"] - model.block
         waits = rest > 0 and draw(0, 2)
@@ -290,7 +298,7 @@ def _for_job(draw, model, slot, seats):
         Phase.TRAINING: (*[ballot] * 60, time_out, opening, opening, opening),
         Phase.VERIFY: (*[ballot if job.opened else opening] * 40, time_out, again),
         Phase.CHALLENGE: (*[dispute] * 4, settle, settle, take, *missed),
-        Phase.DISPUTED: (*[ballot] * 60, time_out),
+        Phase.DISPUTED: (*[hearing] * 60, time_out),
     }
     ended = (plain(Kind.RESET_JOB), again, again)
     return pick(draw, fitting.get(job.phase, ended))()
@@ -317,10 +325,15 @@ def laws_of(models):
 
 def typed(rules):
     """Dictionaries of numbers as one Rules with leaves [T]."""
-    return Rules(**{name: np.asarray([r[name] for r in rules], np.int32) for name in rules[0]})
+    kinds = {name: np.int64 if name in AMOUNTS else np.int32 for name in rules[0]}
+    return Rules(**{name: np.asarray([r[name] for r in rules], kinds[name]) for name in kinds})
 
 
 def batch(rows):
-    """A list of lists of action tuples as one Action with leaves [T, S]."""
-    columns = zip(*(zip(*row) for row in rows))
-    return Action(**{f: np.asarray(c, np.int32) for f, c in zip(FIELDS, columns, strict=True)})
+    """A list of lists of action tuples as one Action with leaves [T, S].
+
+    The payload of a seal, of which a ledger knows nothing, is cut to 32 bits.
+    """
+    columns = {f: np.asarray(c, np.int64) for f, c in zip(FIELDS, zip(*(zip(*r) for r in rows)))}
+    wide = ("amount", "extra")
+    return Action(**{f: c if f in wide else c.astype(np.int32) for f, c in columns.items()})

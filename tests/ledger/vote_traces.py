@@ -13,7 +13,7 @@ from tests.ledger.votes_model import Election, VotesModel
 
 NODES, SELLERS, JOBS, ROUNDS, SETS = 7, 3, 2, 2, 4
 FIELDS = ("kind", "node", "job", "amount", "value", "salt", "payload")
-LENGTH = 2 * SELLERS + 4  # of a payload
+LENGTH = 2 * SELLERS + 5  # of a payload
 TOP = 2**31 - 1
 MOST_SCORES = 2 * (1024 + SETS)
 RULES = ("lead", "hypergeometric", "miracle", "majority_last")
@@ -183,12 +183,12 @@ class Player:
     def digest(self, u):
         """Of the content that is true of a unit."""
         task = u.unit - ROUNDS - 1 if u.unit > ROUNDS else u.unit
-        content = [u.serial % 3 * 5_000, 0, 77 + u.serial % 1_000, 0, 1, 2, 0, 0, 0, 0]
+        content = [u.serial % 3 * 5_000, 0, 77 + u.serial % 1_000, 0, 0, 1, 2, 0, 0, 0, 0]
         odd = self.draw(0, 5) == 0  # a digest of nonsense
         if task == ROUNDS:
-            content = [9_000, 1_000, 77, 88, 3, 2**15 + odd, 0, 0, 1, 1]
+            content = [9_000, 1_000, 77, 88, 66, 3, 2**15 + odd, 0, 0, 1, 1]
         elif odd:
-            content[4] = 3
+            content[5] = 3
         digest = self.model.hash(content)
         self.contents[digest] = content
         return digest

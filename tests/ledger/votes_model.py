@@ -114,7 +114,7 @@ class VotesModel:
         if kind == VoteKind.OPEN_UNIT:
             return self.open_unit(job, amount, value, payload[: self.how.num_nodes])
         if kind == VoteKind.OPEN_CONTENT:
-            return self.open_content(u, payload[: 2 * self.how.num_sellers + 4])
+            return self.open_content(u, payload[: 2 * self.how.num_sellers + 5])
         if u.stage in (Stage.DECIDED, Stage.FAILED):
             return Reason.ALREADY_DONE
         if u.stage != (Stage.OPEN if kind == VoteKind.DRAW else Stage.VOTING):
@@ -222,20 +222,22 @@ class VotesModel:
             return Reason.WRONG_PHASE
         if u.content is not None:
             return Reason.ALREADY_DONE
-        rounds, sellers = self.how.num_rounds, self.how.num_sellers
+        rounds = self.how.num_rounds
         task = u.unit - rounds - 1 if u.unit > rounds else u.unit
-        metrics, metric = content[:2], content[3]
-        one, two = content[4 : 4 + sellers], content[4 + sellers :]
-        if task == rounds:
-            good = all(0 <= m <= 10_000 for m in metrics)
-            good &= all(0 <= w <= 2**15 for w in one) and all(h in (0, 1) for h in two)
-        else:
-            good = 0 <= metrics[0] <= 10_000 and metrics[1] == metric == 0 and not any(two)
-            good &= all(v in (0, 1, 2) for v in one)
-        if not good or self.hash(content) != u.accepted:
+        if not self.well_formed(content, task == rounds) or self.hash(content) != u.accepted:
             return Reason.BAD_VALUE
         u.content = content
         return Reason.OK
+
+    def well_formed(self, content, verifies):
+        """Every field is in its range, and what this kind of unit has no use for is 0."""
+        sellers, (metric, base, _, asked, work) = self.how.num_sellers, content[:5]
+        one, two = content[5 : 5 + sellers], content[5 + sellers :]
+        if verifies:
+            good = 0 <= metric <= 10_000 and 0 <= base <= 10_000
+            return good and all(0 <= w <= 2**15 for w in one) and all(h in (0, 1) for h in two)
+        good = 0 <= metric <= 10_000 and base == asked == work == 0 and not any(two)
+        return good and all(v in (0, 1, 2) for v in one)
 
     # counting
 
@@ -348,7 +350,7 @@ class VotesModel:
             "size": [sum(u.sets[-1].values()) if u.sets else 0 for u in slots],
             "accepted": [u.accepted for u in slots],
             "is_open": [u.content is not None for u in slots],
-            "content": [u.content or [0] * (2 * self.how.num_sellers + 4) for u in slots],
+            "content": [u.content or [0] * (2 * self.how.num_sellers + 5) for u in slots],
             "urn": [[u.urn.get(node, 0) for node in nodes] for u in slots],
             "lots": [[sum(s.get(node, 0) for s in u.sets) for node in nodes] for u in slots],
             "seats": [[u.sets[-1].get(n, 0) if u.sets else 0 for n in nodes] for u in slots],

@@ -53,6 +53,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.few(1, each="variant")
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", DATA)
 def test_mechanisms_take_every_task(kind, variant):
@@ -135,6 +136,7 @@ def my_table():
     return DATA["classes"]()
 
 
+@pytest.mark.slow
 def test_an_own_data_set_is_swept(tmp_path):
     tree = base(num_rounds=4, eval_every=4)
     tree["data"]["num_validation"] = 40
@@ -146,6 +148,7 @@ def test_an_own_data_set_is_swept(tmp_path):
     assert (runs["status"] == "done").all() and (runs["data.name"] == "my_table").all()
 
 
+@pytest.mark.slow
 def test_roles_are_carried_to_the_next_job():
     dataset = DATA["classes"]()
     data = build(dataset, num_sellers=4, partition="iid", num_validation=40)

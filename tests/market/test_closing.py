@@ -38,7 +38,7 @@ def start(liars=0, **population):
     one = jnp.int32(1)
     seat = jnp.where(outcome != Outcome.NOT_DRAWN, 0, -1)
     vote = Consensus(jnp.int32(liars > 0), one, one, outcome, paper, one, jnp.float32(1), seat)
-    content = jnp.zeros(2 * LAYOUT.num_sellers + 4, jnp.int32)
+    content = jnp.zeros(2 * LAYOUT.num_sellers + 5, jnp.int32)
     ledger, receipt = books.book_round(
         state.ledger, books.make_rules(**{**hparams.rules, **RULES}), actor=0, job=0,
         decision=as_decision(state.ledger, 0, vote, content),

@@ -22,6 +22,8 @@ from d2m_jax.market.jobs import in_turn
 from tests.market import test_closing as closing_tests
 from tests.worlds import SPEC, digits, numbers
 
+pytestmark = pytest.mark.slow
+
 WORLDS, NODES, ROUNDS, STAKE, SAVINGS = 2_048, 64, 2, 20_000, 80_000
 UNITS, BOND = ROUNDS + 1, 50_000
 

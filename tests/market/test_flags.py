@@ -25,6 +25,7 @@ VARIANTS = [
     {"sampler": "uniform", "aggregator": "krum"},
     {"sampler": "osmd", "aggregator": "mean"},
     {"scaffold": True},
+    {"delay": "by_seller", "availability": "diurnal", "local_steps": 2},
     {"client_momentum": "ema", "local_steps": 2},
     {"privacy": "example"},
     {"privacy": "update"},
@@ -46,25 +47,30 @@ def shapes(spec, key=None):
     return jax.eval_shape(market.run, key, market.numbers(PEOPLE), data)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("spec", VARIANTS, ids=str)
 def test_traces_without_implicit_promotion(spec):
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         shapes(spec)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("spec", VARIANTS, ids=str)
 def test_keeps_the_types_of_its_task_with_64_bits(spec):
     with jax.enable_x64(True):
         found = shapes(spec)
     assert found.theta.dtype == np.float32
-    assert {str(leaf.dtype) for leaf in jax.tree.leaves(found.ledger)} <= {"int32", "bool"}
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(found.ledger)} == {"int32", "int64", "bool"}
+    assert found.ledger.balances.dtype == found.rounds.nodes_paid.dtype == np.int64
 
 
+@pytest.mark.slow
 def test_leaks_no_tracer():
     with jax.checking_leaks():
         shapes({})
 
 
+@pytest.mark.slow
 def test_legacy_keys_give_the_same_market():
     market, data = world({})
     numbers = market.numbers(PEOPLE)
@@ -74,6 +80,7 @@ def test_legacy_keys_give_the_same_market():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_without_jit_and_with_checks_for_nan():
     market, data = world({"num_rounds": 1, "num_nodes": 3, "num_blocks": 1, "num_buyers": 2})
     money = PEOPLE.money.replace(buyer_values=(900_000, 800_000), buyer_shading_bps=(10_000,) * 2)
@@ -83,6 +90,7 @@ def test_without_jit_and_with_checks_for_nan():
     assert np.isfinite(outcome.theta).all()
 
 
+@pytest.mark.slow
 def test_a_market_within_a_scan():
     market, data = world({})
     numbers = as_arrays(PEOPLE)

@@ -6,6 +6,8 @@ import pytest
 from d2m_jax.ledger import Phase, wealth
 from tests.market.several import LAYOUT, numbers_of_jobs, play_jobs
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(10)
 ATTACKER, RIVAL = 0, 1  # jobs, and the buyers that win them; nobody wants the third job
 WANTS = (0, 1, 1, 1, 1, 1)

@@ -88,6 +88,7 @@ def first_rounds():
     return hparams, before, after, info, evaluations
 
 
+@pytest.mark.slow
 def test_a_job_learns_and_votes_as_it_would_alone(first_rounds):
     hparams, before, after, info, evaluations = first_rounds
     single = market(dataclasses.replace(SPEC, num_jobs=1))
@@ -102,6 +103,7 @@ def test_a_job_learns_and_votes_as_it_would_alone(first_rounds):
         np.testing.assert_allclose(measured.test_metric, evaluations.test_metric[job], atol=0.004)
 
 
+@pytest.mark.slow
 def test_votes_that_share_nodes_take_longer_and_the_clock_waits_for_the_last(first_rounds):
     hparams, before, after, info, _ = first_rounds
     step = float(hparams.cone.t_exec + 2 * hparams.cone.t_block)

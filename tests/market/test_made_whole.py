@@ -11,6 +11,8 @@ from d2m_jax.cone import Behaviour, ConeParams
 from d2m_jax.ledger import Phase, wealth
 from tests.worlds import SPEC, market, numbers, play
 
+pytestmark = pytest.mark.slow
+
 ALL = SPEC.num_nodes  # one set of all nodes, so that the same nodes work in both worlds
 WHOLE = dataclasses.replace(
     SPEC, num_rounds=4, eval_every=4, num_sampled=SPEC.num_sellers, sampler="uniform",

@@ -135,6 +135,7 @@ def test_shading_buyers_pay_less_or_lose():
     assert int(first.ledger.jobs.price[0]) == int(first.auction.highest[0]) == 900_000
 
 
+@pytest.mark.slow
 def test_an_ascending_auction_comes_to_about_the_second_value():
     """Within an increment of 5 %; a buyer that jumps to all its cash pays no less."""
     spec = dataclasses.replace(SPEC, auction="ascending")
@@ -185,6 +186,7 @@ def test_silent_nodes_lose_a_little_and_everybody_silent_times_out():
     np.testing.assert_array_equal(*mute.evaluations.test_metric)
 
 
+@pytest.mark.slow
 def test_epochs_carry_balances_stakes_reputation_and_bans():
     """Three jobs with one ledger: who was banned in one is not paid in the next."""
     weak = ConeParams(base=1, f_max=0.1, beta=0.2)
@@ -255,6 +257,7 @@ def poisoned_run():
     return lambda hparams: play(hparams, spec=spec)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", range(4))
 def test_nan_inf_and_huge_updates_are_refused_and_counted(poisoned_run, kind):
     outcome = poisoned_run(numbers(population={"num_byzantine": 3}, attack={"kind": kind}))
@@ -268,6 +271,7 @@ def test_nan_inf_and_huge_updates_are_refused_and_counted(poisoned_run, kind):
     assert float(outcome.test_metric) > 0.8
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_all_numbers_and_seeds():
     _, data = digits()
 
@@ -289,6 +293,7 @@ def test_the_same_seed_gives_the_same_bits():
     assert not np.array_equal(one.theta, play(hparams, seed=4).theta)
 
 
+@pytest.mark.slow
 def test_round_by_round_equals_the_whole_run():
     _, data = digits()
     hparams = as_arrays(numbers(population={"num_byzantine": 2, "num_colluding": 5}))
@@ -334,6 +339,7 @@ def at_an_edge(scores):
     return bool((abs(hundredths % 1 - 0.5) < 1e-4).any())
 
 
+@pytest.mark.slow
 def test_vmap_over_64_worlds_gives_the_same_integers_as_single_runs():
     compared = 0
     for row, alone in in_one_program_and_alone(SPEC):

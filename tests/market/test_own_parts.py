@@ -52,6 +52,7 @@ def one_name(updates: jax.Array, f: Any) -> jax.Array:
     return updates[0]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -98,6 +99,8 @@ def one_name(updates: jax.Array, f: Any) -> jax.Array:
             {"client_momentum": mine(lambda b, s, u, beta: (b, u[0]))},
             "not float32 of shape (650,) as result 2",
         ),
+        ({"availability": mine(True)}, "availability 'mine' must give booleans of shape (8,)"),
+        ({"delay": mine(1.0)}, "delay 'mine' must give integers of shape (6,)"),
         ({"server_optimizer": mine(1)}, "server optimiser 'mine' must make an optax.Gradient"),
         ({"server_optimizer": optax.sgd(0.1)}, "must be a function of the numbers of learning"),
         ({"server_optimizer": lambda: 1}, "server optimiser '<lambda>' is called with 1 arguments"),

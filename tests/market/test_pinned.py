@@ -30,6 +30,8 @@ from d2m_jax.market.roles import REQUEST_TAGS
 from d2m_jax.report.results import ledger_dict
 from tests.worlds import in_parts, play_config
 
+pytestmark = pytest.mark.slow
+
 HERE = pathlib.Path(__file__).parent / "pinned"
 RENAMED = {  # columns since then
     "refused_updates": "num_refused",

@@ -63,6 +63,7 @@ def test_the_best_assignment_is_what_trying_everything_finds():
         assert found == brute_force(values, wants, arrives)
 
 
+@pytest.mark.slow
 def test_higher_values_go_first_and_nobody_is_served_twice():
     epochs, ledger = play()
     assert all(books.invariants(ledger).values())
@@ -80,6 +81,7 @@ def test_higher_values_go_first_and_nobody_is_served_twice():
     assert figures.slots == pytest.approx(6 / 9) and 0 < figures.nodes <= 1
 
 
+@pytest.mark.slow
 def test_where_slots_are_scarce_the_queue_serves_the_best_assignment():
     rng = np.random.default_rng(0)
     left = 0
@@ -92,6 +94,7 @@ def test_where_slots_are_scarce_the_queue_serves_the_best_assignment():
     assert left > 0
 
 
+@pytest.mark.slow
 def test_a_job_without_sellers_leaves_its_buyer_in_the_queue():
     epochs, ledger = play(population={"num_strangers": 7})
     assert all(books.invariants(ledger).values())
@@ -101,6 +104,7 @@ def test_a_job_without_sellers_leaves_its_buyer_in_the_queue():
     assert figures.welfare == figures.revenue == 0 < figures.left == 6
 
 
+@pytest.mark.slow
 def test_what_misses_tau_is_over_and_counts_for_nothing():
     epochs, _ = play(tau=1.0)
     assert (epochs.phase[epochs.buyer >= 0] == Phase.REFUNDED).all()
@@ -108,6 +112,7 @@ def test_what_misses_tau_is_over_and_counts_for_nothing():
     assert (figures.welfare, figures.revenue, figures.served) == (0, 0, 6)
 
 
+@pytest.mark.slow
 def test_bans_and_money_go_along():
     who = {"num_byzantine": 1, "num_colluding": 3}
     epochs, ledger = play(population=who)

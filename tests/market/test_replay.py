@@ -14,6 +14,8 @@ from tests.market import several
 from tests.market.replay import Replay
 from tests.worlds import SPEC, digits, market, numbers
 
+pytestmark = pytest.mark.slow
+
 ONE = dataclasses.replace(SPEC, num_rounds=4, eval_every=2, num_nodes=16)
 TWO = dataclasses.replace(several.SPEC, num_jobs=2, num_rounds=2, eval_every=2, num_nodes=16)
 SAFE, WEAK = ConeParams(base=2, beta=1e-2), ConeParams(base=1, f_max=0.1, beta=0.2)

@@ -67,6 +67,7 @@ ORACLES = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", SERVER_OPTIMIZERS)
 def test_steps_follow_the_formula_with_traced_numbers(name):
     @jax.jit

@@ -140,6 +140,7 @@ def test_an_auction_that_ends_too_early_is_pointed_out():
     assert "auction ends before the buyers' limits" in note
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [

@@ -137,6 +137,7 @@ def test_private_sellers_are_means_of_clipped_gradients():
     assert float(noised.std()) == pytest.approx(2.0 * 0.5 / 12, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", privacy.UNITS)
 def test_the_round_uses_the_unit_of_the_spec(unit):
     _, data = digits()
@@ -160,7 +161,7 @@ def test_the_round_uses_the_unit_of_the_spec(unit):
         assert (norms < 0.2).all() and (norms > 0.01).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_market_with_private_sellers_trains_and_noise_costs_accuracy():
     spec, accuracy = dataclasses.replace(SPEC, privacy="example", attack="none"), {}
     for noise in (0.0, 30.0):

@@ -67,6 +67,7 @@ def test_draws_follow_the_exact_probabilities():
     assert np.abs(drawn).max() > 4.5 * SPREAD
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("dim", [1, 7, 1_000, 65_537])
 @pytest.mark.parametrize("clip", [1e-3, 1.0, 777.7])
 def test_no_row_is_longer_in_steps_than_clip_over_step(dim, clip):

@@ -6,6 +6,8 @@ from scipy.stats import mannwhitneyu
 
 from d2m_jax import tasks
 from d2m_jax.privacy import dp, probes
+from d2m_jax.tasks import make_model
+from d2m_jax.tasks.problem import Problem
 from tests.worlds import digits
 
 
@@ -47,9 +49,61 @@ def test_a_single_gradient_gives_the_image_away_and_noise_hides_it():
         found = probes.invert_gradient(
             jax.random.key(2), model.gradient, theta, update, label[0], (8, 8, 1), steps=150
         )
-        return probes.correlation(found.image, image[0]), found.similarity
+        return probes.correlation(found.example, image[0]), found.similarity
 
     clear, similar = invert(update)
     assert clear > 0.9 and similar > 0.95
     hidden, _ = invert(noised)
     assert hidden < 0.5
+
+
+def test_the_interval_of_a_difference_is_the_published_one():
+    """Newcombe 1998, table II, method 10: 56 of 70 against 48 of 80."""
+    low, high = probes.difference_interval(jnp.float32(56 / 70), 70, jnp.float32(48 / 80), 80)
+    np.testing.assert_allclose([low, high], [0.0524, 0.3339], atol=2e-4)
+
+
+def test_the_interval_of_an_advantage_holds_it():
+    """Of blind scores nine in ten at least; the advantage lies inside its own interval."""
+    keys = jax.random.split(jax.random.key(3), 200)
+    found = jax.vmap(lambda key: probes.membership(*jax.random.normal(key, (2, 120))))(keys)
+    held = (found.low <= 0) & (found.high >= 0)
+    assert held.mean() > 0.9
+    assert ((found.low <= found.advantage) & (found.advantage <= found.high)).all()
+
+
+def rows_gradient(theta, batch, key=None):
+    """Of half the squared distance of theta to the mean of the rows."""
+    return theta - batch["inputs"].mean(0)
+
+
+def test_an_update_tells_its_batch():
+    rows = jax.random.normal(jax.random.key(0), (60, 200))
+    theta = jnp.zeros(200)
+    update = rows_gradient(theta, {"inputs": rows[:6]})
+    scores = probes.likeness(rows_gradient, theta, update, {"inputs": rows})
+    assert scores[:6].min() > scores[6:].max()
+    noised = dp.private_update(jax.random.key(1), update, 1.0, 4.0)
+    hidden = probes.likeness(rows_gradient, theta, noised, {"inputs": rows})
+    assert probes.membership(-hidden[:6], -hidden[6:]).auc < 0.9
+
+
+def test_a_row_of_a_table_comes_back_from_its_gradient():
+    model = make_model("logreg", Problem("table", (7,), np.dtype(np.float32), 3))
+    theta = model.init(jax.random.key(0))
+    row = jax.random.normal(jax.random.key(1), (7,))
+    sent = model.gradient(theta, {"inputs": row[None], "labels": jnp.array([2])})
+    found = probes.invert_gradient(
+        jax.random.key(2), model.gradient, theta, sent, jnp.int32(2), (7,), steps=150
+    )
+    assert probes.correlation(found.example, row) > 0.95
+
+
+def test_the_words_of_a_text_show_in_its_gradient():
+    model = make_model("text_bow", Problem("text", (5,), np.dtype(np.int32), 3, (), vocabulary=12))
+    theta = model.init(jax.random.key(0))
+    text = {"inputs": jnp.array([[3, 7, 7, 10, 0]]), "labels": jnp.array([1])}
+    sent = model.gradient(theta, text)
+    traces = probes.word_traces(model.gradient, theta, sent, text, 12)
+    assert np.flatnonzero(traces).tolist() == [3, 7, 10]
+    assert traces[7] > traces[3]  # twice as often

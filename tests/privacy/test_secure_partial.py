@@ -114,6 +114,7 @@ def test_groups_where_hidden_and_outputs_are_as_many():
     np.testing.assert_array_equal(groups, want)
 
 
+@pytest.mark.slow
 def test_half_models_train_nearly_as_well_as_whole_ones():
     """Federated training in which each seller sees and moves its own part of the network only."""
     dataset, data = digits()
@@ -189,6 +190,7 @@ def run(changes, byzantine=0, **private):
     return play(dataclasses.replace(hparams, attack={}), spec=spec)
 
 
+@pytest.mark.slow
 def test_a_market_of_secure_sums_learns_the_same_and_loses_a_group_with_its_member():
     plain, summed = run({}), run({"secure_group": 3})
     np.testing.assert_allclose(summed.theta, plain.theta, atol=1e-3)
@@ -202,6 +204,7 @@ def test_a_market_of_secure_sums_learns_the_same_and_loses_a_group_with_its_memb
     assert ((lost > 0) == (refused > 0)).all() and (lost <= refused).all()
 
 
+@pytest.mark.slow
 def test_a_market_of_partial_models_is_the_plain_one_at_density_one():
     plain, whole = run({}), run({"partial": True}, density=1.0)
     half = run({"partial": True}, density=0.5)

@@ -9,6 +9,7 @@ import pytest
 
 from d2m_jax import as_arrays, privacy, sellers, tasks
 from d2m_jax.data import seller_rows
+from d2m_jax.market.units import cut
 from d2m_jax.privacy import Party, check_flows, release
 from d2m_jax.privacy.visibility import RELEASES, VISIBILITY, flows, releases_table
 from tests.worlds import SPEC, digits, market, numbers
@@ -27,8 +28,8 @@ def labels_of(data):
     )
 
 
-def market_flows(**changes):
-    _, data = digits()
+def market_flows(data=None, **changes):
+    data = digits()[1] if data is None else data
     program = market(dataclasses.replace(SPEC, num_rounds=2, eval_every=1, **changes))
     hparams = as_arrays(numbers())
     fresh = lambda *args: program.run(*args)  # else the trace of an earlier test is used
@@ -47,6 +48,21 @@ def test_only_what_may_be_seen_reaches_the_parties():
         check_flows(seen.evaluations, Party.BUYER)
 
 
+def test_of_bonded_units_nodes_see_the_openings_and_nobody_else_does(monkeypatch):
+    data = cut(digits()[1], 80, 20)
+    units = {"selling": "units", "num_units": 80, "contribution": "own_work"}
+    seen = market_flows(data, **units)
+    check_flows((seen.ledger, seen.found_out, seen.scores), Party.CHAIN)
+    check_flows(seen.theta, Party.BUYER)
+    honest = release
+    monkeypatch.setattr(
+        privacy, "release", lambda value, item: value if item == "openings" else honest(value, item)
+    )
+    with pytest.raises(ValueError, match="raw data must not be released as"):
+        market_flows(data, **units)
+
+
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "hidden, message",
     [
@@ -67,6 +83,7 @@ def test_a_value_that_crosses_undeclared_is_found(monkeypatch, hidden, message):
         check_flows(seen.defence.memory, Party.NODES)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "item, wrong, message",
     [
@@ -95,6 +112,7 @@ def test_nobody_releases_what_it_may_not_see_itself():
 SECURE = {"sampler": "uniform", "aggregator": "mean", "secure_group": 3}
 
 
+@pytest.mark.slow
 def test_with_secure_sums_single_updates_reach_nobody(monkeypatch):
     seen = market_flows(**SECURE)
     assert seen.theta == {"model"}

@@ -18,6 +18,8 @@ from tests.report.sweeps import rows, write
 from tests.report.test_market_page import finished_run
 from tests.report.test_sweep_page import AXES, NOTHING, metric
 
+pytestmark = pytest.mark.slow
+
 COUNT = "hparams.population.num_byzantine"
 
 

@@ -149,6 +149,7 @@ def test_every_says_when(tmp_path, monkeypatch):
     assert when(None) == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.slow
 def test_a_market_stopped_half_way_ends_with_the_same_bits(tmp_path):
     whole = outcome()
     assert drive(config(), [Checkpoint(tmp_path, "d")], stop_at=6) is None
@@ -170,7 +171,7 @@ for done in range(1, 10**6):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     like = {"x": jnp.zeros(1000, jnp.int32), "z": jnp.zeros((0, 0))}
     rng = np.random.default_rng()
@@ -218,7 +219,7 @@ def market(folder, kill_after=None):
     return lines
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_market_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     whole = market(tmp_path / "whole")
     assert whole[0] == ["from", "0"] and whole[-1][0] == "bits"

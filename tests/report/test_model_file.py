@@ -113,6 +113,7 @@ print(np.asarray(outputs).tobytes().hex())
 """
 
 
+@pytest.mark.slow
 def test_the_five_lines_in_a_fresh_process_without_this_package(tmp_path):
     """They are taken from the docstring, so that what is documented is what is tested."""
     lines = model_file.__doc__.splitlines()

@@ -446,6 +446,7 @@ def descend(key, attack, validate):
     return jnp.linalg.norm(x - optimum), state, taken
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_descends_to_the_optimum_under_attack(attack):
     distance, state, taken = descend(jax.random.key(1), attack, True)

@@ -14,7 +14,8 @@ CENTRES = (1 + 0.3 * np.random.default_rng(2).normal(size=(N, D))).astype(np.flo
 
 def play(name, centres, key, rounds=3):
     """Some rounds as a scan, numbers as a market gives them."""
-    rule = None if name == "corrected_osmd" else aggregation.make_aggregator("foolsgold")
+    own = name in ("corrected_osmd", "coarse_osmd")
+    rule = None if own else aggregation.make_aggregator("foolsgold")
     defence = sampling.make_defence(name, num_sampled=S, aggregator=rule, horizon=rounds)
     params = jax.tree.map(jnp.float32, sampling.DefenceParams(horizon=float(rounds)))
     lam = jnp.full(N, 1 / N, jnp.float32)
@@ -39,6 +40,7 @@ def play(name, centres, key, rounds=3):
     return jax.lax.scan(one, state, (jnp.arange(rounds, dtype=jnp.int32), keys))
 
 
+@pytest.mark.few(1, each="name")
 @pytest.mark.parametrize("flag", flags.TRACED)
 @pytest.mark.parametrize("name", sampling.SAMPLERS)
 def test_traces_clean_under_every_flag(name, flag):
@@ -54,6 +56,7 @@ def test_traces_clean_under_every_flag(name, flag):
             assert set(floats) == {np.dtype(dtype)}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", sampling.SAMPLERS)
 def test_batched_with_old_keys_and_no_nan_as_without_jit_and_new_keys(name):
     run = lambda x, key: play(name, x, key, rounds=2)[1][:2]

@@ -23,6 +23,8 @@ from d2m_jax.market import MarketOutcome, deal
 from d2m_jax.market.world import load_dataset
 from tests.worlds import SPEC, numbers
 
+pytestmark = pytest.mark.slow
+
 WORLDS = 16
 FLIP = {"sign_flip": {"scale": 10.0}}
 

@@ -10,10 +10,13 @@ import jax
 import numpy as np
 import pytest
 
+from d2m_jax.market.choices import chosen
 from d2m_jax.market.validation import validate
 from d2m_jax.sellers import draw_batch, participation
 from tests.sellers.test_local import gradient_by_hand
 from tests.worlds import SPEC, digits, market, numbers, play
+
+pytestmark = pytest.mark.slow
 
 ROUNDS, BATCH, CLASSES = 5, 8, 10
 PLAIN = dataclasses.replace(
@@ -43,6 +46,15 @@ def batches(seed, spec, round_index):
     return keys[1], draw
 
 
+def rounds_late(spec, hparams, seed, round_index, who):
+    """[S]: of the drawn sellers, not more than there are earlier models that are kept."""
+    run_key = jax.random.split(jax.random.key(seed), 4)[3]
+    schedule_key = jax.random.split(jax.random.split(run_key, 3)[0])[0]
+    key = jax.random.fold_in(schedule_key, spec.num_sellers + 1)
+    late = chosen(spec, "delay")(key, round_index, who, **hparams.delay)
+    return np.minimum(late, min(round_index, spec.max_delay))
+
+
 def replay(spec, hparams, outcome, seed=0):
     """[D] float64: the model after all rounds; who was drawn and what CONE accepted are given."""
     numbers_, rounds = hparams.learning, outcome.rounds
@@ -52,7 +64,9 @@ def replay(spec, hparams, outcome, seed=0):
     sent = np.zeros((spec.num_sellers, theta.size))
     own, server = np.zeros_like(sent), np.zeros_like(theta)
     v, m, nu, taken = 0.0, 0.0, 0.0, 0
+    models = []
     for r in range(ROUNDS):
+        models.append(theta.copy())
         who = np.asarray(rounds.sellers[r])
         part_key, draw = batches(seed, spec, r)
         part = participation(
@@ -62,14 +76,17 @@ def replay(spec, hparams, outcome, seed=0):
             drop_out=numbers_.drop_out,
             straggle=numbers_.straggle,
         )
-        rows, plain = [], {}
-        for seller, steps in zip(who, np.asarray(part.steps)):
-            at, total = theta.copy(), np.zeros_like(theta)
+        rows, plain, late = [], {}, np.zeros(len(who), int)
+        if spec.delay != "none":
+            late = rounds_late(spec, hparams, seed, r, who)
+        for seller, steps, d in zip(who, np.asarray(part.steps), late):
+            begin = models[r - d]
+            at, total = begin.copy(), np.zeros_like(theta)
             for i in range(steps):
                 batch = draw(seller, i)
                 images, labels = np.asarray(batch["inputs"], np.float64), batch["labels"]
                 g = gradient_by_hand(at, images, labels, CLASSES)
-                g += numbers_.weight_decay * at + numbers_.proximal * (at - theta)
+                g += numbers_.weight_decay * at + numbers_.proximal * (at - begin)
                 g += (server - own[seller]) * spec.scaffold
                 total += g
                 at -= numbers_.lr_local * g
@@ -81,7 +98,7 @@ def replay(spec, hparams, outcome, seed=0):
             else:
                 sent[seller] = update
             if steps:
-                rows.append(sent[seller])
+                rows.append(sent[seller] * (1.0 + d) ** -numbers_.staleness)
                 plain[seller] = update
         digest = int(rounds.accepted_digest[r])
         if digest < 0:
@@ -103,6 +120,10 @@ def replay(spec, hparams, outcome, seed=0):
 
 
 WORLDS = {
+    "late updates": (
+        {"delay": "by_seller", "max_delay": 2, "local_steps": 2, "client_momentum": "ema"},
+        {"staleness": 0.5, "lr_local": 0.3, "proximal": 0.5},
+    ),
     "single gradients, drop-outs, server momentum": (
         {},
         {"drop_out": 0.3, "momentum": 0.7, "weight_decay": 0.1},

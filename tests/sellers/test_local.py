@@ -194,6 +194,7 @@ def test_map_vmap_and_single_seller_agree(theta, data, local_steps):
         np.testing.assert_allclose(alone, run("map")[seller], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_cnn_equals_single_sellers():
     model = image_model("mnist_cnn", (16, 16, 1), 3)
     images = jax.random.randint(jax.random.key(0), (9, 16, 16, 1), 0, 256).astype(jnp.uint8)

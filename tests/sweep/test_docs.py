@@ -14,9 +14,10 @@ from tests.conftest import ROOT
 from tests.sweep.small import base
 
 BLOCKS = re.findall(r"```python( slow)?\n(.*?)```", (ROOT / "docs/sweeps.md").read_text(), re.S)
-MARKS = [pytest.param(code, marks=pytest.mark.slow if slow else ()) for slow, code in BLOCKS]
+MARKS = [pytest.param(code, marks=pytest.mark.long if slow else ()) for slow, code in BLOCKS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", MARKS)
 def test_the_examples_run(code, monkeypatch):
     module = types.ModuleType("example")
@@ -36,6 +37,7 @@ def calm(key, updates, byzantine, *, context, strength=0.0):
     return updates * (1 - strength * byzantine[:, None])
 
 
+@pytest.mark.slow
 def test_parts_of_ones_own_are_swept_with_their_numbers(tmp_path):
     own = Attack(calm)
     points = [{"spec.aggregator": nothing, "spec.attack": own}]

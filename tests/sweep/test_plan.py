@@ -1,13 +1,19 @@
 """Plans: full configurations, hashes, groups, constraints, refusals."""
 
+import hashlib
+import json
 import random
 
+import numpy as np
 import pytest
 
 import d2m_jax
+from d2m_jax.config.parsing import default_config, to_dict
+from d2m_jax.data import load
 from d2m_jax.sweep import axis, make_plan, product
+from d2m_jax.sweep.batch import Dealer
 from d2m_jax.sweep.chunks import first_width, make_chunks, padded
-from d2m_jax.sweep.plan import configure
+from d2m_jax.sweep.plan import config_key, configure
 from tests.sweep.small import base, plan, points
 
 
@@ -35,6 +41,35 @@ def test_rules_that_remember_sellers_share_no_program_with_the_others():
     assert names == {("krum", "mean"), ("foolsgold", "safeguard")}
 
 
+def test_worlds_whose_data_have_other_shapes_are_in_groups_of_their_own():
+    digits = load("digits")
+    units = axis("data.unit_size", [0, 24, 30])
+    chosen = product(units, axis("data.seed", [0, 1]), axis("data.alpha", [0.5, 5.0]))
+    made = make_plan(base(selling="units", num_units=80), chosen)
+    assert sorted(len(group.runs) for group in made.groups) == [4, 4, 4] and not made.refused
+    for group in made.groups:
+        dealer = Dealer(digits)
+        held = dealer.stack([run.config for run in group.runs])["rows"]
+        size = group.runs[0].config.data.unit_size or -(-(digits.num_train - 100) // 80)
+        assert held.shape == (4, 80 * size)
+    (group,) = plan(units).groups  # where accounts sell it does nothing
+    assert len(group.runs) == 3
+
+
+def half(seed, labels, num_sellers, *, alpha=0.5):
+    """A partition that leaves rows out."""
+    rows = np.random.default_rng(seed).permutation(len(labels))[: int(alpha * len(labels))]
+    return np.array_split(rows, num_sellers)
+
+
+def test_a_partition_of_ones_own_has_a_group_for_every_number_of_it():
+    chosen = product(axis("data.partition", [half, "iid"]), axis("data.alpha", [0.5, 0.25]))
+    groups = plan(product(chosen, axis("data.seed", [0, 1]))).groups
+    assert sorted(len(group.runs) for group in groups) == [2, 2, 4]
+    for group in groups:
+        Dealer(load("digits")).stack([run.config for run in group.runs])
+
+
 def test_the_name_of_a_group_is_of_its_whole_program():
     """Two groups that differ only in the size of the data keep widths of their own."""
     one, two = plan(axis("data.num_validation", [100, 120])).groups
@@ -47,6 +82,15 @@ def test_a_seed_out_of_range_is_refused_and_others_are_not(seed):
     made = plan(axis("seed", [seed, 0, 2**31 - 1]))
     assert sorted(run.config.seed for run in made.runs) == [0, 2**31 - 1]
     assert [why for _, why in made.refused] == [f"seed must be from 0 to 2**31 - 1, not {seed}"]
+
+
+@pytest.mark.parametrize("seeds", [[-1, 0], [0, -1]])
+@pytest.mark.parametrize("field", ["seed", "data.seed"])
+def test_what_is_wrong_with_a_seed_is_said_of_no_other(field, seeds):
+    made = plan(axis(field, seeds))
+    assert [run.point[field] for run in made.runs] == [0]
+    ((run, why),) = made.refused
+    assert run.point[field] == -1 and field in why and "-1" in why
 
 
 def test_lists_in_points_are_tuples():
@@ -142,3 +186,22 @@ def test_chunks_hold_every_run_once_and_are_padded_with_their_own():
         spec = full[0].config.spec
         assert group.rules[chunk.rule].name == spec.aggregator
         assert group.attacks[chunk.attack].name == spec.attack
+
+
+def test_points_that_share_a_cell_have_the_keys_of_their_own():
+    """What differs in seeds only is computed once, and every key is that of the whole tree."""
+    tree = default_config(data={"name": "digits"}).to_dict()
+    some = [
+        {"seed": seed, "data.seed": world, "hparams.tau": tau}
+        for seed in (0, 3)
+        for world in (0, 5)
+        for tau in (0.5, 1, 1.0)
+    ]
+    found = make_plan(tree, some)
+    assert found.repeated == 4 and len(found.runs) == 8
+    for run in found.runs:
+        config = configure(tree, run.point)
+        assert run.config == config
+        whole = {part: to_dict(value) for part, value in config._asdict().items()}
+        text = json.dumps({"d2m_jax": d2m_jax.__version__, **whole}, sort_keys=True, default=str)
+        assert run.key == config_key(config) == hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -48,6 +48,7 @@ def test_every_run_is_there_once_with_all_its_rounds(undisturbed):
         assert {field: row[field] for field in point} == point
         assert json.loads(row["config"])["spec"]["aggregator"] == point["spec.aggregator"]
         assert row["num_byzantine"] == point["hparams.population.num_byzantine"]
+        assert row["num_bad_nodes"] == 4
 
 
 def alone(run):
@@ -59,6 +60,7 @@ def alone(run):
     return jax.jit(market.run)(key, market.numbers(config.hparams), data), market.layout
 
 
+@pytest.mark.slow
 def test_a_run_in_a_sweep_is_the_run_alone(undisturbed):
     """Integers equal; accuracies to one test image, since XLA fuses the floats otherwise."""
     run = sorted(plan().runs, key=lambda run: run.place)[17]  # krum, mimic_variance, 1, seeds 1
@@ -83,6 +85,7 @@ def test_a_run_in_a_sweep_is_the_run_alone(undisturbed):
             np.testing.assert_allclose(mine[column], want[column], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_any_order_any_company_and_a_resume_give_the_same_bits(undisturbed, tmp_path):
     shuffled = points()
     random.Random(1).shuffle(shuffled)
@@ -104,6 +107,7 @@ def test_any_order_any_company_and_a_resume_give_the_same_bits(undisturbed, tmp_
     assert sweep.run_plan(plan(), tmp_path, options=ONE)["programs"] == 0  # nothing is left
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_same_bits(undisturbed, tmp_path):
     if jax.local_device_count() < 2:
         pytest.skip("one device only")
@@ -111,6 +115,7 @@ def test_two_devices_give_the_same_bits(undisturbed, tmp_path):
     assert_same(sweep.load(tmp_path), undisturbed)
 
 
+@pytest.mark.slow
 def test_points_that_cannot_run_are_rows_with_their_reason(tmp_path):
     """Refused by `validate`; no such partition; a rule that its program refuses while traced; a
     model that does not fit the data, or a choice that does not fit the model."""
@@ -134,7 +139,7 @@ def test_points_that_cannot_run_are_rows_with_their_reason(tmp_path):
     assert reasons["seed"] == ""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_out_of_memory_goes_on_with_narrower_chunks(undisturbed, tmp_path, monkeypatch):
     """And another width changes no integer."""
     from d2m_jax.sweep import runner

@@ -14,6 +14,7 @@ from tests.sweep.small import base, plan
 from tests.sweep.test_store import rounds
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("widths", [(4, 4, 4), (4, 2, 1), (1, 8, 3)])
 def test_processes_of_any_width_share_every_run_once(tmp_path, widths):
     (group,) = plan().groups

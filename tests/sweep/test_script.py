@@ -60,6 +60,7 @@ def assert_same(folder, want):
     pd.testing.assert_frame_equal(results.rounds, want.rounds, check_exact=True)
 
 
+@pytest.mark.slow
 def test_stopped_killed_and_resumed_the_table_is_the_same(undisturbed, tmp_path):
     process = start(f"--out={tmp_path}", "--width=1")
     wait_for_parts(process, tmp_path, 1)
@@ -81,7 +82,7 @@ def test_stopped_killed_and_resumed_the_table_is_the_same(undisturbed, tmp_path)
     assert_same(tmp_path, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_ten_random_moments(undisturbed, tmp_path):
     rng, kills = random.Random(0), 0
     while kills < 10:
@@ -103,14 +104,14 @@ def test_killed_at_ten_random_moments(undisturbed, tmp_path):
     assert_same(tmp_path, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_devices_give_the_same_bits(undisturbed, tmp_path):
     code, out = finish(start(f"--out={tmp_path}", "--width=1", devices=4))
     assert code == 0, out
     assert_same(tmp_path, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_share_the_work(undisturbed, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -128,19 +129,25 @@ def test_two_processes_share_the_work(undisturbed, tmp_path):
     assert_same(tmp_path, undisturbed)
 
 
-def test_dry_run_prints_the_plan_and_runs_nothing(tmp_path):
-    code, out = finish(start(f"--out={tmp_path / 'no'}", "--dry_run", "--width=1"))
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["--dry_run", "--estimate"])
+def test_the_plan_is_printed_and_nothing_runs(tmp_path, flag):
+    """Only the estimate compiles."""
+    code, out = finish(start(f"--out={tmp_path / 'no'}", flag, "--width=1"))
     assert code == 0, out
     assert "12 runs in 1 program ->" in out and "seed: 4 (0, 1, 2, 3)" in out
-    assert re.search(r"About \d+ s on 1 cpu device", out) and not (tmp_path / "no").exists()
+    estimated = re.search(r"About \d+ s on 1 cpu device", out)
+    assert bool(estimated) == (flag == "--estimate") and not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_wrong_flags_are_one_sentence():
     code, out = finish(start("--out=README.md"))
     assert code == 1 and "Traceback" not in out, out
     assert "error: the results folder README.md cannot be written: " in out
 
 
+@pytest.mark.slow
 def test_two_sweeps_in_one_folder(tmp_path):
     """The second says who is there and ends; the first ends well."""
     first = start(f"--out={tmp_path}", "--width=1")

@@ -68,6 +68,26 @@ def test_delivered_is_a_good_model_for_the_price(metric, phase, delivered):
     assert tables.is_delivered(both).tolist() == [delivered] * 2
 
 
+def test_a_slot_that_no_unit_fills_is_no_honest_seller_without_pay():
+    roles = outcome().roles
+    num = len(roles.bad_seller)
+    owners = np.where(np.arange(num) < num - 2, np.arange(num) % 3, -1)
+    weights = np.asarray(outcome().ledger.jobs.weights).copy()
+    weights[:, num - 2 :] = 0
+    one = jax.tree.map(np.asarray, outcome())
+    jobs = one.ledger.jobs.replace(weights=weights)
+    one = one._replace(ledger=one.ledger.replace(jobs=jobs))
+    some = one._replace(roles=roles.replace(owners=owners))
+    plain, filled = (jax.tree.map(lambda x: np.stack([x]), x) for x in (one, some))
+    pay = weights[0, : num - 2][~np.asarray(roles.bad_seller | roles.stranger)[: num - 2]]
+    found = tables.market_measures(filled)["honest_pay_jain"]
+    assert found == pytest.approx(pay.sum() ** 2 / (len(pay) * (pay**2.0).sum()))
+    assert found > tables.market_measures(plain)["honest_pay_jain"]
+    gaps = abs(pay[:, None] - pay[None, :].astype(float)).sum()
+    gini = tables.market_measures(filled)["honest_pay_gini"]
+    assert gini == pytest.approx(gaps / (2 * len(pay) * pay.sum()))
+
+
 def test_welfare_is_worth_less_the_cost_of_work():
     both, result = worlds(), outcome()
     values = np.array([[900_000, 700_000, 500_000], [9, 7, 5]])
@@ -86,6 +106,7 @@ def folder(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_tables_of_parties_add_up_to_the_runs(folder):
     runs = sweep.load(folder).runs.set_index("key")
     sellers, nodes = (sweep.load_parties(folder, name) for name in ("sellers", "nodes"))
@@ -97,6 +118,7 @@ def test_tables_of_parties_add_up_to_the_runs(folder):
     np.testing.assert_allclose(honest, runs["honest_node_income"])
 
 
+@pytest.mark.slow
 def test_tables_of_parties_have_the_columns_of_a_single_run(folder):
     layout = outcome().ledger.layout
     for name, one in (("sellers", sellers_table), ("nodes", nodes_table)):
@@ -106,6 +128,7 @@ def test_tables_of_parties_have_the_columns_of_a_single_run(folder):
         assert table.dtypes[alone.columns].tolist() == alone.dtypes.tolist()
 
 
+@pytest.mark.slow
 def test_without_the_flag_there_is_no_table_and_no_complaint(tmp_path):
     assert len(sweep.load_parties(tmp_path, "nodes")) == 0
     with pytest.raises(ValueError, match="unknown table of parties 'buyers'"):

@@ -56,6 +56,7 @@ MADE = [linen, nnx_fresh, nnx_made, equinox_fresh, equinox_made, haiku, haiku_wi
 every = pytest.mark.parametrize("make", MADE, ids=lambda make: make.__name__)
 
 
+@pytest.mark.few(3)
 @every
 def test_contract(make):
     task = make()
@@ -89,6 +90,7 @@ def test_dropout_needs_a_key_and_only_a_key(make):
     assert len(np.unique(apply(params, rows, jax.random.key(0)), axis=0)) > 1
 
 
+@pytest.mark.few(1)
 @every
 def test_learns_over_vmapped_sellers(make):
     task = make()

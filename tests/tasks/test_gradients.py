@@ -67,6 +67,7 @@ CASES = {  # fields of the module, image shape; odd sizes lose a row or column i
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "form, case", [*(("batch_minor", c) for c in CASES), ("module", "odd same")]
 )
@@ -116,6 +117,7 @@ def test_ties_of_the_pooling_share_the_gradient():
     np.testing.assert_allclose(slope, want, rtol=2e-3)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["logreg", "mlp", "mnist_cnn"])
 def test_sellers_together_equal_one_by_one(name):
     shape = (16, 16, 1)

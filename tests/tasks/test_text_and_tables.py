@@ -51,6 +51,7 @@ def test_parameter_counts(build, problem, count):
     assert flatten(build(problem)).num_params == count
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("build, problem", BUILT)
 def test_sellers_together_and_alone(build, problem):
     model = flatten(build(problem))
@@ -65,6 +66,7 @@ def test_sellers_together_and_alone(build, problem):
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("build, problem", BUILT)
 def test_learns_by_sgd(build, problem):
     model, batch = flatten(build(problem)), batch_of(problem)

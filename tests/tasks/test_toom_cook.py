@@ -67,6 +67,7 @@ def pooled_by_hand(x, kernel, bias):
     return full.reshape(shape).max((2, 4))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("module", [first_conv, toom_cook], ids=lambda m: m.__name__[-10:])
 @pytest.mark.parametrize("side, size", [(5, (12, 12)), (3, (9, 8)), (3, (6, 11)), (4, (7, 9))])
 def test_layers_against_float64(module, side, size):

@@ -85,7 +85,9 @@ def games_of(
                 settings.votes,
             )
     if role == "seller":
-        dataset, data = load_world(config.data, spec.num_sellers, settings.data_dir)
+        dataset, data = load_world(
+            config.data, spec.num_sellers, settings.data_dir, unit_slots=spec.unit_slots
+        )
         market = make_market(spec, dataset)
         numbers = as_arrays(hparams.replace(tolerated_f=1))
         for deviators in (1, *settings.coalitions):

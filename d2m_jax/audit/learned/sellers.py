@@ -142,6 +142,13 @@ def effort_of(policy: jax.Array) -> jax.Array:
     return (used >= 0.05 * weights.sum()).astype(jnp.float32)
 
 
+def owned_by(data: FederatedData, accounts: int) -> np.ndarray:
+    """[N] bool: listings of the first so many accounts."""
+    units = data.units
+    names = np.arange(data.sizes.shape[-1]) if units is None else np.asarray(units.owners)
+    return (names >= 0) & (names < accounts)
+
+
 def seller_game(
     market: Market,
     hparams: HParams,
@@ -151,7 +158,9 @@ def seller_game(
     training_cost: float = 0.0,
     damage: bool = False,
 ) -> Game:
-    """Income of the first `deviators` sellers of a market, or the damage that they do.
+    """Income a head of the first `deviators` sellers of a market, or the damage that they do.
+
+    Where units are sold, all units of these owners do the same, and claim their true size.
 
     Args:
         market: a market of one job.
@@ -162,7 +171,8 @@ def seller_game(
         damage: static: basis points of accuracy lost instead of income.
     """
     num_rounds = market.spec.num_rounds
-    chosen = np.arange(market.spec.num_sellers) < deviators
+    chosen = owned_by(data, deviators)
+    mine = np.flatnonzero(chosen)
 
     def one(policy: jax.Array, key: Key, given: tuple[HParams, FederatedData]) -> jax.Array:
         profile = honest_play(market, *given)._replace(
@@ -173,8 +183,8 @@ def seller_game(
         paid = market_game(market, attack, key, profile, *given)
         if damage:
             return -10_000.0 * paid.accuracy
-        cost = training_cost * effort_of(policy) * paid.rounds[:deviators].astype(jnp.float32)
-        return (paid.sellers[:deviators].astype(jnp.float32) - cost).mean()
+        cost = training_cost * effort_of(policy) * paid.rounds[mine].astype(jnp.float32)
+        return (paid.sellers[mine].astype(jnp.float32) - cost).sum() / deviators
 
     what = "attackers" if damage else "sellers"
     name = f"{deviators} {what}" if deviators > 1 else what.removesuffix("s")

@@ -67,8 +67,7 @@ def learn(key: Key, game: Game, effort: Effort, *, judged_on: int = 1024) -> Lea
 
     Cost: restarts * generations * population * worlds games, in one program.
     """
-    if min(effort.generations, effort.worlds, effort.restarts) < 1 or effort.population < 4:
-        raise ValueError(f"an effort needs at least 4 candidates and 1 of all else, not {effort}")
+    check_effort(effort)
     train_key, choice_key, report_key = jax.random.split(key, 3)
     starts = jax.random.split(train_key, effort.restarts)
     policies, curve = jax.jit(_trained(game, effort))(starts, game.given)
@@ -82,6 +81,81 @@ def learn(key: Key, game: Game, effort: Effort, *, judged_on: int = 1024) -> Lea
     return Learned(np.asarray(best), np.asarray(curve), payoffs)
 
 
+def learn_at(
+    key: Key,
+    game: Game,
+    effort: Effort,
+    points: PyTree,
+    *,
+    judged_on: int = 256,
+    batch: int | None = None,
+) -> list[Learned]:
+    """As `learn`, for many terms of one game side by side: the same worlds under all of them.
+
+    Args:
+        key: consumed.
+        game: whose payoff takes `(point, game.given)` as what is given.
+        effort: how hard, at each point.
+        points: leaves with a leading axis of points.
+        judged_on: as in `learn`.
+        batch: games side by side, as near as whole points, candidates and worlds allow; None: all.
+
+    Returns:
+        One result per point. Cost: as many times that of `learn`, in one program.
+    """
+    check_effort(effort)
+    train_key, choice_key, report_key = jax.random.split(key, 3)
+    starts = jax.random.split(train_key, effort.restarts)
+    count = len(jax.tree.leaves(points)[0])
+    train = _trained(game, effort, batch)
+
+    def trained_at(starts: jax.Array, points: PyTree, given: PyTree) -> PyTree:
+        size = _several(count, batch, effort.population * effort.worlds)
+        return jax.lax.map(lambda point: train(starts, (point, given)), points, batch_size=size)
+
+    def played_at(policies: jax.Array, keys: jax.Array, points: PyTree, given: PyTree) -> jax.Array:
+        def one(each: tuple[jax.Array, PyTree]) -> jax.Array:
+            return _played(game, each[0], keys, (each[1], given), batch)
+
+        size = _several(count, batch, judged_on)
+        return jax.lax.map(one, (policies, points), batch_size=size)
+
+    policies, curves = jax.jit(trained_at)(starts, points, game.given)
+    policies = np.asarray(policies)  # [points, restarts, P]
+    play = jax.jit(played_at)
+    choice, fresh = (jax.random.split(k, judged_on) for k in (choice_key, report_key))
+    tries = [policies[:, i] for i in range(effort.restarts)]
+    means = np.stack([np.asarray(play(p, choice, points, game.given)).mean(1) for p in tries])
+    best = np.stack([policies[at, i] for at, i in enumerate(means.argmax(0))])
+    both = np.broadcast_to(game.honest, best.shape), best
+    rows = np.stack([np.asarray(play(p, fresh, points, game.given), np.float64) for p in both], 1)
+    return [Learned(*found) for found in zip(best, np.asarray(curves), rows)]
+
+
+def _several(count: int, batch: int | None, games: int) -> int:
+    """How many of `count` things of so many games each are played side by side, at least one."""
+    return count if batch is None else min(count, max(1, batch // games))
+
+
+def _played(
+    game: Game, policy: jax.Array, keys: jax.Array, given: PyTree, batch: int | None
+) -> jax.Array:
+    """[K] what a policy earns in the worlds of these keys, so many of them side by side."""
+    if batch is None:
+        return game.payoff(policy, keys, given)
+
+    def alone(key: jax.Array) -> jax.Array:
+        return game.payoff(policy, key[None], given)[0]
+
+    return jax.lax.map(alone, keys, batch_size=_several(len(keys), batch, 1))
+
+
+def check_effort(effort: Effort) -> None:
+    """Raises ValueError for an effort that is none."""
+    if min(effort.generations, effort.worlds, effort.restarts) < 1 or effort.population < 4:
+        raise ValueError(f"an effort needs at least 4 candidates and 1 of all else, not {effort}")
+
+
 @contextlib.contextmanager
 def _as_the_library_is_written() -> Iterator[None]:
     """evosax promotes ranks and types, whatever the caller's program forbids."""
@@ -89,14 +163,22 @@ def _as_the_library_is_written() -> Iterator[None]:
         yield
 
 
-def _trained(game: Game, effort: Effort) -> Callable[..., tuple[jax.Array, jax.Array]]:
+def _trained(
+    game: Game, effort: Effort, batch: int | None = None
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """(keys [R], given) -> (policies [R, P], [R, generations] mean income of the candidates)."""
     from evosax.algorithms import SNES  # takes long to load
 
     start = jnp.asarray(game.start, jnp.float32)
     search = SNES(population_size=effort.population, solution=start)
     terms = search.default_params.replace(std_init=jnp.float32(game.spread))
-    play = jax.vmap(game.payoff, (0, None, None))
+    size = _several(effort.population, batch, effort.worlds)
+
+    def play(candidates: jax.Array, worlds: jax.Array, given: PyTree) -> jax.Array:
+        if batch is None:
+            return jax.vmap(game.payoff, (0, None, None))(candidates, worlds, given)
+        earned = partial(_played, game, keys=worlds, given=given, batch=batch)
+        return jax.lax.map(earned, candidates, batch_size=size)
 
     def generation(given, state, key):  # type: ignore[no-untyped-def]
         ask_key, world_key, tell_key = jax.random.split(key, 3)
