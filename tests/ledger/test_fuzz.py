@@ -62,7 +62,7 @@ def played():
     return {**whole, "first": keep[0], "deep": sum(deep, Counter())}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_million_actions_on_two_jobs_at_once_break_nothing():
     """Invariants, receipts and the whole state, against the slow model, in other traces."""
     actions = taken = together = 0
