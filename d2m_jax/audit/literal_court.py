@@ -47,7 +47,8 @@ def literal_dispute(market: Market) -> Callable[..., LiteralDispute]:
     2. The first colluding node claims the model that `conduct.spoil` makes of the round, every lone
        liar one of its own; the first `watchers` honest nodes that are eligible recompute, and the
        first of them claims what it finds. Nobody else does.
-    3. They play the case to its end with the hashes of the contract.
+    3. They play the case to its end with the hashes of the contract. Node i is account i + 1, for
+       account 0 is nobody's.
 
     Args:
         market: with aggregator mean, trimmed_mean or median and the plain server's step.
@@ -82,9 +83,9 @@ def literal_dispute(market: Market) -> Callable[..., LiteralDispute]:
         alone = np.flatnonzero((behaviour == Behaviour.LONE_LIAR) & nodes).tolist()
         fair = np.flatnonzero((behaviour == Behaviour.HONEST) & nodes)[:watchers].tolist()
         spoil = float(hparams.conduct.spoil)
-        players = [Player(i, _spoilt(work, right, spoil), honest=False) for i in liars]
-        players += [Player(i, run(work, {1: 1_000 + i}), honest=False) for i in alone]
-        players += [Player(i, right, claims=i == fair[0]) for i in fair]
+        players = [Player(i + 1, _spoilt(work, right, spoil), honest=False) for i in liars]
+        players += [Player(i + 1, run(work, {1: 1_000 + i}), honest=False) for i in alone]
+        players += [Player(i + 1, right, claims=i == fair[0]) for i in fair]
         if not players:
             raise ValueError("there is nobody who claims anything")
         played = play_case(game.Court(terms or game.Terms()), work, players)

@@ -32,7 +32,7 @@ def defence_of(rules, index):
 
         given = {"indices": jnp.arange(NUM_ROWS), "key": KEY, "root": MEAN + 0.1}
         given |= {"losses_of": losses_of, "losses": losses_of(updates)}
-        own = {use: given[use] for use in rule.uses if use != "layers"}
+        own = {use: given[use] for use in rule.uses if use in given}
         return rule.apply(rule.init(NUM_ROWS, NUM_PARAMS), updates, 3, mask, **own)[0]
 
     return rehearse

@@ -53,7 +53,7 @@ def test_one_honest_node_of_24_wins_a_real_round_with_its_model():
     assert np.abs(dispute.theta - after.learning.theta).max() > 0.01  # not the spoilt one
     # the liars' bonds are gone, the watcher is paid
     paid = court.balances
-    first = int(np.flatnonzero(np.asarray(state.roles.behaviour) == 0)[0])
+    first = 1 + int(np.flatnonzero(np.asarray(state.roles.behaviour) == 0)[0])
     assert paid[first] > court.terms.bond and court.burned > 0
     assert max(x for who, x in paid.items() if who != first) < court.terms.bond / 2
 

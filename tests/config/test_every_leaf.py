@@ -183,7 +183,11 @@ def test_every_number_moves_an_outcome():
         before = outcome(base)
         for name in sorted(left & set(leaves_of(base))):
             value = moved(name, leaves_of(base)[name])
-            if differ(before, outcome(with_leaf(base, name, value))):
+            try:
+                after = outcome(with_leaf(base, name, value))
+            except ValueError:  # it means nothing here, and so is refused; in another world it moves
+                continue
+            if differ(before, after):
                 left.discard(name)
     assert not left, sorted(left)
     program.cache_clear()

@@ -258,8 +258,8 @@ IN_VOTES = {
     "lots are put back": ((votes, "seated"), "urn=row.urn - taken", "urn=row.urn"),
     "stake is cut finer than into most lots": (
         (votes, "lots_of"),
-        "(total - 1) // most + 1",
-        "(total - 1) // most",
+        "(pledged - 1) // most + 1",
+        "(pledged - 1) // most",
     ),
 }
 

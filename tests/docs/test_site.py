@@ -71,7 +71,7 @@ def test_the_api_has_every_room_and_its_functions(site):
     assert pages == rooms
     assert 'id="d2m_jax.aggregation.krum"' in (site / "api/aggregation.html").read_text()
     config = (site / "api/config.html").read_text()  # fields with the comments behind them
-    assert "sellers that train in a round" in config and "num_sampled" in config
+    assert "that train in a round" in config and "num_sampled" in config
     assert 'id="d2m_jax.market.engine.make_market"' in (site / "api/market.html").read_text()
 
 
