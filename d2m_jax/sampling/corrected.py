@@ -9,7 +9,7 @@ agreement with the buyer's validation gradient and keeps two accounts per seller
     suspicion  does it point the other way?   a CUSUM; past a limit the seller is excluded
 
 One direction is not the whole of an update, so a row counts for less the less it agrees, and the
-more it has in common with others across the validation gradient: see `_merit`.
+more it has in common with others across the validation gradient: see `agreement.py`.
 Few examples err, and always the same way. So nobody is excluded who does not oppose the other
 sellers as well: see `_opposes_both`.
 """
@@ -22,6 +22,17 @@ import jax.numpy as jnp
 from d2m_jax.core.norms import safe_norms
 from d2m_jax.core.rows import masked_median
 from d2m_jax.core.types import Key
+from d2m_jax.sampling.agreement import (
+    MOST,
+    TINY,
+    Rows,
+    agreement_of,
+    clip_rows,
+    log_odds,
+    merit_of,
+    rises_of,
+    rises_of_most,
+)
 from d2m_jax.sampling.base import (
     Context,
     Defence,
@@ -36,10 +47,7 @@ from d2m_jax.sampling.draws import draw_distinct
 from d2m_jax.sampling.osmd import mirror_step
 from d2m_jax.sampling.robust import masked_deviation, weighted_quantile
 
-_TINY = 1e-30
-_MOST = 1e30  # of a rise of the loss in one round, so that sums stay finite
 _LARGEST_EXPONENT = 80.0  # exp of more is infinite
-_LEAST_MEAN = 1e-3  # of the agreement, below which it tells nothing
 _SETTLED = 0.44  # quantile of the norms from which on R moves little by little
 
 
@@ -60,15 +68,31 @@ class CorrectedMemory(NamedTuple):
     opposition: jax.Array  # [N] float32, rise of the other sellers' loss by each; it fades
 
 
-class Rows(NamedTuple):
-    """The updates of a round, clipped and in units of R, so that no square overflows."""
+class Judgement(NamedTuple):
+    """What a round says about each of its rows."""
 
-    values: jax.Array  # [S, D] float32
-    length: jax.Array  # [S] float32, at most `clip`
-    use: jax.Array  # [S] bool, present and finite
-    copy: jax.Array  # [S] bool, an earlier row is the same
-    free: jax.Array  # [S] bool, next to nothing: a free-rider's
-    gram: jax.Array  # [S, S] float32, inner products of `values`
+    agreement: jax.Array  # [S] float32, cosine with the validation gradient
+    gain: jax.Array  # [S] float32, first-order fall of the validation loss
+    mean: jax.Array  # [] float32, running mean agreement of trusted sellers
+    variance: jax.Array  # [] float32, its variance
+    trust: jax.Array  # [S] float32, log odds after the round
+    suspicion: jax.Array  # [S] float32, after the round
+    accepted: jax.Array  # [S] bool
+    flagged: jax.Array  # [S] bool
+
+    @property
+    def trusted(self) -> jax.Array:
+        """[S] probability that an accepted row helps, else 0."""
+        return jnp.where(self.accepted, jax.nn.sigmoid(self.trust), 0.0)
+
+
+class Weighing(NamedTuple):
+    """What the rows of a round count for."""
+
+    merit: jax.Array  # [S] float32 in [0, 1], whoever sent it
+    mass: jax.Array  # [] float32, sum of the weights; 0: the round is skipped
+    shares: jax.Array  # [S] float32, of the aggregate; they sum to 1
+    feedback: jax.Array  # [S] float32, the squared useful length that sampling learns from
 
 
 def corrected_defence(num_sampled: int) -> Defence:
@@ -76,23 +100,7 @@ def corrected_defence(num_sampled: int) -> Defence:
 
     def init(num_sellers: int, dim: int, lam: jax.Array, dtype: Any = jnp.float32) -> DefenceState:
         del lam
-        zero = jnp.zeros((), dtype)
-        sellers = jnp.zeros(num_sellers, dtype)
-        memory = CorrectedMemory(
-            radius=zero,
-            norms=sellers,
-            recency=sellers,
-            heard=sellers > 0,
-            rises=zero,
-            largest=zero,
-            mean=zero,
-            variance=zero,
-            trust=sellers,
-            drift=jnp.zeros(dim, dtype),
-            harm=sellers,
-            opposition=sellers,
-        )
-        return initial_state(num_sellers, memory, dtype)
+        return initial_state(num_sellers, first_memory(num_sellers, dim, dtype), dtype)
 
     def sample(
         key: Key, state: DefenceState, eligible: jax.Array, params: DefenceParams
@@ -110,84 +118,148 @@ def corrected_defence(num_sampled: int) -> Defence:
         params: DefenceParams,
     ) -> tuple[jax.Array, DefenceState, DefenceInfo]:
         del key
-        before_round = state
-        memory: CorrectedMemory = state.memory
-        present, who = selection.present, selection.indices
-        before = memory.trust[who]
-        norms = safe_norms(updates)
-        use = valid & present & jnp.isfinite(norms)
-        known = state.active & (context.lam > 0)
-        memory = _remember(norms, selection._replace(present=use), known, memory, params)
-        radius = memory.radius
-        rows = _clip(updates, norms, use, radius, params)
-        counted = rows.use & ~rows.copy
-
-        weights = jnp.where(counted, jax.nn.sigmoid(before), 0.0)
-        agreement, gain = agreement_of(rows, weights, radius, context)
-        mean, variance = _moments(agreement, weights, memory, params)
-        steered = counted & _steered(rows, counted, memory, params)
-        lost = (present & ~rows.use) | steered
-
-        helpful = log_odds(agreement, mean, variance, params.useless, params)
-        helpful = jnp.where(rows.free, jnp.minimum(helpful, -0.5 * params.evidence_cap), helpful)
-        helpful = jnp.where(lost, -params.evidence_cap, helpful)
-        trust = _trust(before, helpful, _opposes_both(memory)[who], lost, params)
-
-        harmless = log_odds(agreement, mean, variance, params.harmful, params)
-        harmless = jnp.where(lost, -0.5 * params.evidence_cap, harmless)
-        suspicion = params.suspicion_memory * state.suspicion[who] - harmless
-        suspicion = jnp.maximum(suspicion, 0.0)
-
-        rank = jax.nn.sigmoid(trust)
-        flagged = lost | (rows.use & ((rank < params.reject) | rows.free))
-        accepted = counted & ~flagged
-        lam = _believed(context.lam, before, who, params)
-        fair = num_sampled * lam / jnp.maximum(selection.weights, _TINY)
-        trusted = jnp.where(accepted, rank, 0.0)
-        merit = _merit(rows, agreement, mean, trusted, context, params)
-        weights = merit * trusted * jnp.minimum(fair, 1 / params.alpha)
-        mass = weights.sum()
-        shares = weights / jnp.maximum(mass, _TINY)
-        total = radius * (shares @ rows.values)
-        total = jnp.where((mass > 0) & jnp.isfinite(total).all(), total, 0.0)
-
-        useful = jnp.minimum(lam * radius * rows.length * jnp.maximum(agreement, 0.0), 1e15)
-        feedback = jnp.where(accepted, rank * jnp.square(useful), 0.0)
-        counts = counted.astype(rows.values.dtype)
-        even = counts / jnp.maximum(counts.sum(), 1)
-        mixed = even @ rows.values
-        scale = context.lr * radius * radius
-        opposed = _rises(rows, shares, scale)
-        discord = _rise_of_most(rows, merit, even, scale, params)
-        memory = memory._replace(
-            largest=jnp.where(memory.largest > 0, memory.largest, feedback.max()),
-            mean=mean,
-            variance=variance,
-            trust=_put(memory.trust, selection, trust),
-            drift=params.drift_memory * memory.drift + (1 - params.drift_memory) * radius * mixed,
-            harm=_account(memory.harm, selection, rows, -gain, params),
-            opposition=_account(memory.opposition, selection, rows, opposed, params),
-        )
-        state = state._replace(
-            memory=memory,
-            suspicion=_put(state.suspicion, selection, suspicion),
-            reputation=jax.nn.sigmoid(memory.trust),
-            damage=state.damage.at[who].add(jnp.where(rows.use, -gain, 0.0)),
-            discord=state.discord.at[who].add(jnp.where(rows.use, discord, 0.0)),
-        )
-        state = _sampling_mass(state, selection, feedback, trust, params)
+        memory, rows = _receive(state, selection, updates, valid, context, params)
+        told = _judge(rows, memory, state.suspicion, selection, context, params)
+        weighed = _weigh(rows, told, memory, selection, context, params)
+        there = weighed.mass > 0
+        total = memory.radius * (weighed.shares @ rows.values)
+        total = jnp.where(there & jnp.isfinite(total).all(), total, 0.0)
+        after = _learn(state, memory, rows, told, weighed, selection, context, params)
+        after = _sampling_mass(after, selection, weighed.feedback, told.trust, params)
         info = DefenceInfo(
-            accepted=accepted,
-            flagged=flagged,
+            accepted=told.accepted,
+            flagged=told.flagged,
             duplicate=rows.copy,
-            gain=jnp.where(accepted, jnp.maximum(gain, 0.0), 0.0),
-            num_excluded=jnp.sum(~state.active, dtype=jnp.int32),
-            num_invalid=jnp.sum(present & ~rows.use, dtype=jnp.int32),
-            skipped=~(mass > 0),
+            gain=jnp.where(told.accepted, jnp.maximum(told.gain, 0.0), 0.0),
+            num_excluded=jnp.sum(~after.active, dtype=jnp.int32),
+            num_invalid=jnp.sum(selection.present & ~rows.use, dtype=jnp.int32),
+            skipped=~there,
         )
-        return total.astype(updates.dtype), as_before(state, before_round), info
+        return total.astype(updates.dtype), as_before(after, state), info
 
     return Defence(init, sample, aggregate)
+
+
+def first_memory(num_sellers: int, dim: int, dtype: Any = jnp.float32) -> CorrectedMemory:
+    """Of N = `num_sellers` sellers that nobody has heard, with updates of `dim` parameters."""
+    zero, sellers = jnp.zeros((), dtype), jnp.zeros(num_sellers, dtype)
+    return CorrectedMemory(
+        radius=zero,
+        norms=sellers,
+        recency=sellers,
+        heard=sellers > 0,
+        rises=zero,
+        largest=zero,
+        mean=zero,
+        variance=zero,
+        trust=sellers,
+        drift=jnp.zeros(dim, dtype),
+        harm=sellers,
+        opposition=sellers,
+    )
+
+
+def _receive(
+    state: DefenceState,
+    selection: Selection,
+    updates: jax.Array,
+    valid: jax.Array,
+    context: Context,
+    params: DefenceParams,
+) -> tuple[CorrectedMemory, Rows]:
+    """The memory with the new norms and R, and the updates in units of that R."""
+    norms = safe_norms(updates)
+    use = valid & selection.present & jnp.isfinite(norms)
+    known = state.active & (context.lam > 0)
+    memory = _remember(norms, selection._replace(present=use), known, state.memory, params)
+    return memory, clip_rows(updates, norms, use, memory.radius, params)
+
+
+def _judge(
+    rows: Rows,
+    memory: CorrectedMemory,
+    suspicion: jax.Array,
+    selection: Selection,
+    context: Context,
+    params: DefenceParams,
+) -> Judgement:
+    """The evidence of this round on top of the trust and the suspicion [N] of before."""
+    who, cap = selection.indices, params.evidence_cap
+    before = memory.trust[who]
+    weights = jnp.where(rows.counted, jax.nn.sigmoid(before), 0.0)
+    agreement, gain = agreement_of(rows, weights, memory.radius, context)
+    mean, variance = _moments(agreement, weights, memory, params)
+    lost = (selection.present & ~rows.use) | _steered(rows, memory, params)
+
+    helpful = log_odds(agreement, mean, variance, params.useless, params)
+    helpful = jnp.where(rows.free, jnp.minimum(helpful, -0.5 * cap), helpful)
+    helpful = jnp.where(lost, -cap, helpful)
+    trust = _trust(before, helpful, _opposes_both(memory)[who], lost, params)
+
+    harmless = log_odds(agreement, mean, variance, params.harmful, params)
+    harmless = jnp.where(lost, -0.5 * cap, harmless)
+    suspicion = jnp.maximum(params.suspicion_memory * suspicion[who] - harmless, 0.0)
+
+    distrusted = jax.nn.sigmoid(trust) < params.reject
+    flagged = lost | (rows.use & (distrusted | rows.free))
+    accepted = rows.counted & ~flagged
+    return Judgement(agreement, gain, mean, variance, trust, suspicion, accepted, flagged)
+
+
+def _weigh(
+    rows: Rows,
+    told: Judgement,
+    memory: CorrectedMemory,
+    selection: Selection,
+    context: Context,
+    params: DefenceParams,
+) -> Weighing:
+    """Weights by merit, trust, and data weight over inclusion probability, which is capped."""
+    lam = _believed(context.lam, memory.trust, selection.indices, params)
+    fair = lam.shape[0] * lam / jnp.maximum(selection.weights, TINY)
+    merit = merit_of(rows, told.agreement, told.mean, told.trusted, context, params)
+    weights = merit * told.trusted * jnp.minimum(fair, 1 / params.alpha)
+    mass = weights.sum()
+    along = jnp.maximum(told.agreement, 0.0)
+    useful = jnp.minimum(lam * memory.radius * rows.length * along, 1e15)
+    feedback = jnp.where(told.accepted, told.trusted * jnp.square(useful), 0.0)
+    return Weighing(merit, mass, weights / jnp.maximum(mass, TINY), feedback)
+
+
+def _learn(
+    state: DefenceState,
+    memory: CorrectedMemory,
+    rows: Rows,
+    told: Judgement,
+    weighed: Weighing,
+    selection: Selection,
+    context: Context,
+    params: DefenceParams,
+) -> DefenceState:
+    """The state with all that the round tells, but for the sampling mass."""
+    who, scale = selection.indices, context.lr * memory.radius * memory.radius
+    counts = rows.counted.astype(rows.values.dtype)
+    even = counts / jnp.maximum(counts.sum(), 1)
+    mixed = even @ rows.values
+    opposed = rises_of(rows, weighed.shares, scale)
+    discord = rises_of_most(rows, weighed.merit, even, scale, params)
+    memory = memory._replace(
+        largest=jnp.where(memory.largest > 0, memory.largest, weighed.feedback.max()),
+        mean=told.mean,
+        variance=told.variance,
+        trust=_put(memory.trust, selection, told.trust),
+        drift=params.drift_memory * memory.drift
+        + (1 - params.drift_memory) * memory.radius * mixed,
+        harm=_account(memory.harm, selection, rows, -told.gain, params),
+        opposition=_account(memory.opposition, selection, rows, opposed, params),
+    )
+    return state._replace(
+        memory=memory,
+        suspicion=_put(state.suspicion, selection, told.suspicion),
+        reputation=jax.nn.sigmoid(memory.trust),
+        damage=state.damage.at[who].add(jnp.where(rows.use, -told.gain, 0.0)),
+        discord=state.discord.at[who].add(jnp.where(rows.use, discord, 0.0)),
+    )
 
 
 def _remember(
@@ -228,60 +300,23 @@ def _level(heard: jax.Array, known: jax.Array, params: DefenceParams) -> jax.Arr
     return 0.5 - params.start_deviations * deviation
 
 
-def _clip(
-    updates: jax.Array, norms: jax.Array, use: jax.Array, radius: jax.Array, params: DefenceParams
-) -> Rows:
-    """The rows in units of R, clipped, and which of them are copies or next to nothing."""
-    length = jnp.minimum(norms / jnp.maximum(radius, _TINY), params.clip)
-    length = jnp.where(use & (radius > 0), length, 0.0)
-    values = jnp.where(use[:, None], updates * (length / jnp.maximum(norms, _TINY))[:, None], 0.0)
-
-    gram = jnp.matmul(values, values.T, precision="highest")
-    outer = length[:, None] * length[None, :]
-    same = (gram > params.duplicate_cosine * outer) & (outer > 0)
-    copy = jnp.tril(same, -1).any(axis=1)
-    return Rows(values, length, use, copy, use & (norms < params.free_ratio * radius), gram)
-
-
 def _believed(lam: jax.Array, trust: jax.Array, who: jax.Array, params: DefenceParams) -> jax.Array:
     """The data weights [S] of the sample as far as they are believed.
 
-    Nobody can see how much a seller holds: with `lam` [N] and `trust` [S], the log odds before this
+    Nobody can see how much a seller holds: with `lam` [N] and `trust` [N], the log odds before this
     round, a claim counts up to median(lam of all) * exp(size_trust * max(trust, 0)).
     """
     usual = masked_median(lam, lam > 0)
-    growth = jnp.exp(jnp.minimum(params.size_trust * jnp.maximum(trust, 0.0), _LARGEST_EXPONENT))
+    trusted = jnp.maximum(trust[who], 0.0)
+    growth = jnp.exp(jnp.minimum(params.size_trust * trusted, _LARGEST_EXPONENT))
     return jnp.minimum(lam[who], usual * growth)
-
-
-def agreement_of(
-    rows: Rows, weights: jax.Array, radius: jax.Array, context: Context
-) -> tuple[jax.Array, jax.Array]:
-    """Returns ([S] cosines, [S] first-order falls of the validation loss, lr <u, grad L_V>).
-
-    The cosine is with the validation gradient; without validation data with the weighted mean of
-    the others, and nothing is known of the loss.
-    """
-    units = rows.values / jnp.maximum(rows.length, _TINY)[:, None]
-    if context.grad_of_validation is not None:
-        gradient = context.grad_of_validation()
-        norm = safe_norms(gradient[None])[0]
-        norm = jnp.where(jnp.isfinite(norm), norm, 0.0)
-        cosine = units @ (gradient / jnp.maximum(norm, _TINY))
-        cosine = jnp.where(jnp.isfinite(cosine), cosine, 0.0)
-        return cosine, jnp.minimum(context.lr * radius * norm, _MOST) * rows.length * cosine
-    gram = jnp.matmul(units, units.T, precision="highest")
-    pull = gram @ weights
-    own = jnp.diagonal(gram) * weights
-    others = jnp.maximum(weights @ pull - 2 * weights * pull + weights * own, 1e-6)
-    return (pull - own) / jnp.sqrt(others), jnp.zeros_like(weights)
 
 
 def _moments(
     agreement: jax.Array, weights: jax.Array, memory: CorrectedMemory, params: DefenceParams
 ) -> tuple[jax.Array, jax.Array]:
     """Running mean and variance of the agreement of trusted sellers; round one starts them."""
-    total = jnp.maximum(weights.sum(), _TINY)
+    total = jnp.maximum(weights.sum(), TINY)
     mean = agreement @ weights / total
     variance = jnp.square(agreement - mean) @ weights / total
     rate = jnp.where(memory.variance > 0, params.moment_rate, 1.0)
@@ -291,104 +326,25 @@ def _moments(
     )
 
 
-def _steered(
-    rows: Rows, counted: jax.Array, memory: CorrectedMemory, params: DefenceParams
-) -> jax.Array:
-    """[S] bool: much more along the slow mean of all updates than the others are.
+def _steered(rows: Rows, memory: CorrectedMemory, params: DefenceParams) -> jax.Array:
+    """[S] bool: counted, and much more along the slow mean of all updates than the others are.
 
     Colluders that push the same way round after round (ALIE, IPM) become a part of that mean;
     honest noise averages out of it.
     """
-    drift = memory.drift / jnp.maximum(safe_norms(memory.drift[None])[0], _TINY)
-    along = (rows.values @ drift) / jnp.maximum(rows.length, _TINY)
+    drift = memory.drift / jnp.maximum(safe_norms(memory.drift[None])[0], TINY)
+    along = (rows.values @ drift) / jnp.maximum(rows.length, TINY)
     spread = jnp.maximum(
-        params.drift_deviations * masked_deviation(along, counted), params.drift_gap
+        params.drift_deviations * masked_deviation(along, rows.counted), params.drift_gap
     )
-    return along > masked_median(along, counted) + spread
-
-
-def log_odds(
-    agreement: jax.Array,
-    mean: jax.Array,
-    variance: jax.Array,
-    ratio: jax.Array | float,
-    params: DefenceParams,
-) -> jax.Array:
-    """log N(z; mean, variance) - log N(z; ratio * mean, variance), capped; 0 while mean <= 0."""
-    mean = jnp.maximum(mean, 0.0)
-    odds = (1 - ratio) * mean * (agreement - 0.5 * (1 + ratio) * mean)
-    return jnp.clip(odds / jnp.maximum(variance, 1e-4), -params.evidence_cap, params.evidence_cap)
-
-
-def _merit(
-    rows: Rows,
-    agreement: jax.Array,
-    mean: jax.Array,
-    trust: jax.Array,
-    context: Context,
-    params: DefenceParams,
-) -> jax.Array:
-    """[S] in [0, 1] what a row counts for in this round, whoever sent it; 1 without examples.
-
-    It grows with its agreement, up to the `mean` [] of the trusted if they agree at all, and falls
-    with its kin.
-    """
-    if context.grad_of_validation is None:
-        return jnp.ones_like(agreement)
-    share = jnp.clip(agreement / jnp.maximum(mean, _LEAST_MEAN), 0.0, 1.0)
-    share = jnp.where(mean > _LEAST_MEAN, share, 1.0)
-    return share**params.growth / (1 + params.kinship * _kin(rows, agreement, trust))
-
-
-def _kin(rows: Rows, agreement: jax.Array, trust: jax.Array) -> jax.Array:
-    """[S] sum over the other rows j of trust_j max(r_mj, 0), with probabilities `trust` [S].
-
-    r is the cosine of two rows across the validation gradient, with which they have the cosines
-    `agreement` [S]. Honest rows are nearly orthogonal there, since their noise is independent: what
-    many rows have in common there, and the buyer's examples do not confirm, is a push.
-    """
-    cosines = rows.gram / jnp.maximum(rows.length[:, None] * rows.length[None, :], _TINY)
-    aside = jnp.sqrt(jnp.maximum(1 - jnp.square(agreement), 1e-4))
-    across = cosines - agreement[:, None] * agreement[None, :]
-    across = jnp.maximum(across / (aside[:, None] * aside[None, :]), 0.0)
-    return _others(across) @ trust
-
-
-def _others(matrix: jax.Array) -> jax.Array:
-    """[S, S] with the diagonal set to 0."""
-    return matrix * (1 - jnp.eye(matrix.shape[0], dtype=matrix.dtype))
-
-
-def _rises(rows: Rows, shares: jax.Array, scale: jax.Array) -> jax.Array:
-    """[S] what each raises the others' loss by, to first order: -scale <u_m, sum_j share_j u_j>.
-
-    The sum is over the other rows j, with `shares` [S]; `scale` [] is the rate times R^2.
-    """
-    along = rows.gram @ shares - jnp.diagonal(rows.gram) * shares
-    return -jnp.minimum(scale, _MOST) * along
-
-
-def _rise_of_most(
-    rows: Rows, merit: jax.Array, shares: jax.Array, scale: jax.Array, params: DefenceParams
-) -> jax.Array:
-    """[S] as `_rises`, but positive only when a share `majority` of the others is opposed as well.
-
-    The quantile `majority` of -<u_m, u_j> over the other rows j, each weighted by its `merit` [S]
-    too, which fewer rows cannot turn, nor more that are kin; or `_rises`, if that is less. With a
-    majority of 0 it is `_rises`.
-    """
-    plain = _rises(rows, shares, scale)
-    weights = _others(jnp.broadcast_to((merit * shares)[None, :], rows.gram.shape))
-    each = jax.vmap(weighted_quantile, in_axes=(0, 0, None))
-    most = -jnp.minimum(scale, _MOST) * each(rows.gram, weights, params.majority)
-    return jnp.where(params.majority > 0, jnp.minimum(most, plain), plain)
+    return rows.counted & (along > masked_median(along, rows.counted) + spread)
 
 
 def _account(
     sums: jax.Array, selection: Selection, rows: Rows, rise: jax.Array, params: DefenceParams
 ) -> jax.Array:
     """[N] what each seller raised a loss by, to first order; fades by the rounds it is heard in."""
-    new = params.harm_memory * sums[selection.indices] + jnp.clip(rise, -_MOST, _MOST)
+    new = params.harm_memory * sums[selection.indices] + jnp.clip(rise, -MOST, MOST)
     return _put(sums, selection._replace(present=rows.use), new)
 
 
@@ -440,8 +396,8 @@ def _sampling_mass(
     p = state.p[selection.indices]
     log_n = jnp.log(jnp.float32(max(num, 2)))
     rate = 4 * params.eta * (params.alpha / num) ** 3 * jnp.sqrt(log_n / (2 * params.horizon))
-    relative = feedback / jnp.maximum(state.memory.largest, _TINY)
-    step = jnp.minimum(rate * relative / jnp.maximum(p, _TINY) ** 3, params.exponent_cap)
+    relative = feedback / jnp.maximum(state.memory.largest, TINY)
+    step = jnp.minimum(rate * relative / jnp.maximum(p, TINY) ** 3, params.exponent_cap)
     step = step + params.distrust_penalty * jnp.clip(trust, -1.0, 0.0)
 
     suspicion = jnp.where(_opposes_both(state.memory), state.suspicion, -1.0)

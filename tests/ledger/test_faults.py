@@ -23,7 +23,7 @@ from tests.ledger.traces import batch, genesis, laws_of, seeded_draw
 
 pytestmark = pytest.mark.slow
 
-NUM_TRACES, NUM_STEPS = 480, 160
+NUM_TRACES, PART, NUM_STEPS = 480, 80, 160
 
 FAULTS = {
     "who voted for what is void is paid": (
@@ -216,9 +216,9 @@ def seeded():
 
 
 @functools.cache
-def games():
-    """What the machine needs to play the traces, and what the slow model did."""
-    draws = [seeded_draw(seed) for seed in range(NUM_TRACES)]
+def games(part):
+    """What the machine needs to play a part of the traces, and what the slow model did."""
+    draws = [seeded_draw(seed) for seed in range(part * PART, (part + 1) * PART)]
     played = [imagine([draw] * NUM_STEPS, draw) for draw in draws]
     models, funds, rows, receipts, states = zip(*played)
     chains = jax.jit(jax.vmap(genesis))(np.asarray(funds, np.int32))
@@ -226,10 +226,17 @@ def games():
 
 
 def departs(which):
-    """Whether a machine with this fault (-1: none) departs from the slow model."""
-    world, (receipts, states) = games()
-    _, (reasons, _, moved) = jax.device_get(seeded()(np.int32(which), *world))
-    return not (np.array_equal(reasons, receipts) and np.array_equal(moved, states))
+    """Whether a machine with this fault (-1: none) departs from the slow model in some trace.
+
+    Most faults are found in the first part of the traces.
+    """
+
+    def departs_in(part):
+        world, (receipts, states) = games(part)
+        _, (reasons, _, moved) = jax.device_get(seeded()(np.int32(which), *world))
+        return not (np.array_equal(reasons, receipts) and np.array_equal(moved, states))
+
+    return any(departs_in(part) for part in range(NUM_TRACES // PART))
 
 
 @pytest.mark.parametrize("index", range(len(FAULTS)), ids=list(FAULTS))

@@ -10,7 +10,8 @@ from scipy import stats
 
 from d2m_jax import sampling
 from d2m_jax.sampling import Context, DefenceParams, Selection
-from d2m_jax.sampling.corrected import Rows, _kin, _level, _trust, agreement_of, log_odds
+from d2m_jax.sampling.agreement import Rows, agreement_of, kin_of, log_odds
+from d2m_jax.sampling.corrected import _level, _trust
 from d2m_jax.sampling.robust import weighted_quantile
 
 N, S, D = 12, 8, 40
@@ -135,7 +136,7 @@ def test_what_colluders_push_together_is_bounded_however_alike_they_are(kinship,
     gram = z**2 + (1 - z**2) * across
     yes, ones = jnp.ones(count, bool), jnp.ones(count)
     rows = Rows(jnp.eye(count), ones, yes, ~yes, ~yes, jnp.float32(gram))
-    weights = 1 / (1 + kinship * np.float64(_kin(rows, z * ones, ones)))
+    weights = 1 / (1 + kinship * np.float64(kin_of(rows, z * ones, ones)))
     np.testing.assert_allclose(weights, 1 / (1 + kinship * (count - 1) * cosine), rtol=1e-4)
     common = weights.sum() * np.sqrt(cosine)
     assert common <= count / (2 * np.sqrt(kinship * (count - 1))) + 1e-3
