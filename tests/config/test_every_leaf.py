@@ -185,7 +185,7 @@ def test_every_number_moves_an_outcome():
             value = moved(name, leaves_of(base)[name])
             try:
                 after = outcome(with_leaf(base, name, value))
-            except ValueError:  # it means nothing here, and so is refused; in another world it moves
+            except ValueError:  # it means nothing in this world
                 continue
             if differ(before, after):
                 left.discard(name)
