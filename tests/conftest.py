@@ -24,7 +24,7 @@ import hypothesis
 import jax
 import pytest
 
-from tests.levels import mark_slow
+from tests.levels import mark_rest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile(
@@ -36,7 +36,7 @@ hypothesis.settings.load_profile("ci")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before `-m` chooses."""
-    mark_slow(items)
+    mark_rest(items)
 
 
 FILES = itertools.count(1)  # of this process

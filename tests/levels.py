@@ -1,7 +1,8 @@
-"""Which parameters of a test are quick: `few(3)`, or `few(1, each="name")` of every rule a few.
+"""Which parameters of a test stay at its level: `few(3)`, or `few(1, each="name")` of every rule.
 
 A grid of rules and flags is right or wrong by its rows and by its columns, seldom in one cell. The
 quick tests so take some cells of every row, another column in each; the slow ones take the rest.
+Of a slow test `few(10, rest="long")` leaves ten cells slow.
 """
 
 from collections.abc import Sequence
@@ -38,8 +39,8 @@ def quick_places(items: Sequence[pytest.Item], number: int, each: str | None = N
     return diagonal([str(getattr(value, "__name__", value)) for value in values], number)
 
 
-def mark_slow(items: Sequence[pytest.Item]) -> None:
-    """Marks as slow whatever is left out by the mark `few` of its test."""
+def mark_rest(items: Sequence[pytest.Item]) -> None:
+    """Marks as slow, or as `rest` says, whatever is left out by the mark `few` of its test."""
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("few"):
@@ -47,7 +48,9 @@ def mark_slow(items: Sequence[pytest.Item]) -> None:
     for group in tests.values():
         mark = group[0].get_closest_marker("few")
         assert mark is not None
-        quick = quick_places(group, *mark.args, **mark.kwargs)
+        choice = dict(mark.kwargs)
+        rest = choice.pop("rest", "slow")
+        quick = quick_places(group, *mark.args, **choice)
         for place, item in enumerate(group):
             if place not in quick:
-                item.add_marker(pytest.mark.slow)
+                item.add_marker(getattr(pytest.mark, rest))
