@@ -33,7 +33,7 @@ def play(name, updates, key, rounds=2, f=F):
     return jax.lax.scan(one, rule.init(S, D), (jnp.arange(rounds), keys))[1]
 
 
-@pytest.mark.few(1, each="name")
+@pytest.mark.few(1, each="name", rest="long")
 @pytest.mark.parametrize("flag", flags.TRACED)
 @pytest.mark.parametrize("name", NAMES)
 def test_traces_clean_under_every_flag(name, flag):

@@ -59,7 +59,7 @@ def play(name, updates, key, rounds=2):
     return jax.lax.scan(one, memory, (jnp.arange(rounds, dtype=jnp.int32), keys))[1]
 
 
-@pytest.mark.few(1, each="name")
+@pytest.mark.few(1, each="name", rest="long")
 @pytest.mark.parametrize("flag", flags.TRACED)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_traces_clean_under_every_flag(name, flag):

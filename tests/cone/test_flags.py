@@ -62,7 +62,7 @@ CALLS = {
 }
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(1, each="call", rest="long")
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):

@@ -124,7 +124,7 @@ CALLS = {
 DRAWS = ("permutation", "legacy key", "one order", "truncated", "banzhaf", "revise")
 
 
-@pytest.mark.few(16)
+@pytest.mark.few(1, each="call", rest="long")
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):

@@ -88,7 +88,7 @@ CALLS = {
 }  # fmt: skip
 
 
-@pytest.mark.few(1, each="call")
+@pytest.mark.few(1, each="call", rest="long")
 @pytest.mark.parametrize("flag", FLAGS[1:])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flag_changes_nothing(call, flag):

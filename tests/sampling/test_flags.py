@@ -40,7 +40,7 @@ def play(name, centres, key, rounds=3):
     return jax.lax.scan(one, state, (jnp.arange(rounds, dtype=jnp.int32), keys))
 
 
-@pytest.mark.few(1, each="name")
+@pytest.mark.few(1, each="name", rest="long")
 @pytest.mark.parametrize("flag", flags.TRACED)
 @pytest.mark.parametrize("name", sampling.SAMPLERS)
 def test_traces_clean_under_every_flag(name, flag):
