@@ -104,7 +104,7 @@ def kept(shelf: Shelf | None, name: str, fn: Callable[..., Any], *args: Any) -> 
     program, out = found
 
     def call(*args: Any) -> Any:
-        return out.unflatten(program.call(*jax.tree.leaves(args)))
+        return jax.tree.unflatten(out, program.call(*jax.tree.leaves(args)))
 
     call.__name__ = name
     return call

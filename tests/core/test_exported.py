@@ -1,4 +1,4 @@
-"""Programs that another process has traced: the same numbers, and never those of another program."""
+"""Programs that another process has traced: the same numbers, and never another program."""
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,9 @@ def test_another_program_is_another_entry(shelf, monkeypatch):
     assert shelf_of("mean", 3).origin != shelf.origin
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"x" + b[41:]])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"x" + b[41:]]
+)
 def test_a_damaged_entry_is_traced_anew(shelf, damage):
     """And is whole again afterwards."""
     fn, traces = program()
