@@ -117,9 +117,9 @@ def _shape(leaf: Any) -> tuple[Any, ...]:
 def _export(fn: Callable[..., Any], args: tuple[Any, ...]) -> export.Exported:
     """The program over leaves: trees are the caller's, so no node needs a way to be written."""
     leaves, tree = jax.tree.flatten(args)
-    return export.export(jax.jit(lambda *leaves: jax.tree.leaves(fn(*tree.unflatten(leaves)))))(
-        *leaves
-    )
+    return export.export(
+        jax.jit(lambda *leaves: jax.tree.leaves(fn(*jax.tree.unflatten(tree, leaves))))
+    )(*leaves)
 
 
 def _write(path: pathlib.Path, program: export.Exported, out: Any) -> None:

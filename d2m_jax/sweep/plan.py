@@ -281,7 +281,7 @@ def _key_of(config: Config, texts: Mapping[str, str]) -> str:
     from d2m_jax import __version__
 
     parts = {
-        "d2m_jax": _json(__version__),
+        "d2m_jax": json.dumps(__version__),
         "data": _json(config.data),
         "hparams": texts["hparams"],
         "seed": _json(config.seed),
@@ -328,8 +328,12 @@ def _complaint(config: Config) -> str:
 
 def _groups(runs: Iterable[Run]) -> Iterator[Group]:
     by_program: dict[Any, list[Run]] = {}
+    keys: dict[int, Any] = {}  # of a cell: its runs hold the same numbers
     for run in runs:
-        by_program.setdefault(_program_key(run.config), []).append(run)
+        cell = id(run.config.hparams)
+        if cell not in keys:
+            keys[cell] = _program_key(run.config)
+        by_program.setdefault(keys[cell], []).append(run)
     for _, members in sorted(by_program.items(), key=lambda item: stable(item[0])):
         yield Group(
             spec=_without_choices(members[0].config.spec),
