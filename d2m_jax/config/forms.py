@@ -43,7 +43,7 @@ def _check(name: str, value: Any, like: Any) -> None:
     if type(value) in (int, float) and type(like) in (int, float):
         return
     inner = f"{name}." if name else ""
-    fields = _fields(type(like))
+    fields = _fields(like.__class__)
     if fields:
         if type(value) is not type(like):
             raise ValueError(f"{name} must be {type(like).__name__}(...), not {value!r}")
@@ -64,7 +64,7 @@ def _check(name: str, value: Any, like: Any) -> None:
 
 
 @functools.cache
-def _fields(kind: type) -> tuple[str, ...]:
+def _fields(kind: Any) -> tuple[str, ...]:
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind))
     return getattr(kind, "_fields", ())

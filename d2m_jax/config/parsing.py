@@ -44,12 +44,12 @@ class Config(NamedTuple):
 
 def _fields(value: Any) -> dict[str, Any] | None:
     """The named fields of a dataclass or NamedTuple, None for anything else."""
-    names = _names(type(value))
+    names = _names(value.__class__)
     return None if names is None else {name: getattr(value, name) for name in names}
 
 
 @functools.cache
-def _names(kind: type) -> tuple[str, ...] | None:
+def _names(kind: Any) -> tuple[str, ...] | None:
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind))
     return getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
