@@ -13,6 +13,7 @@ ctrl-C is 130. `--traceback` shows where an error comes from. Read next: `paths.
 `sentences.py`, `arguments.py`.
 """
 
+import gc
 import os
 import pathlib
 import shlex
@@ -27,6 +28,8 @@ from rich.console import Console
 
 from d2m_jax.cli import arguments, console, devices, paths, user_file
 from d2m_jax.cli.sentences import one_sentence
+
+OBJECTS = 50_000  # new ones between two searches for garbage: a trace makes many that stay
 
 
 class Call(NamedTuple):
@@ -72,6 +75,7 @@ def enter(
     argv = list(sys.argv if argv is None else argv)
     console.plain_streams()
     devices.quiet_logs()
+    gc.set_threshold(OBJECTS)
     whole = "--traceback" in argv
     try:
         with one_sentence(whole=whole):

@@ -28,10 +28,11 @@ from d2m_jax.cli import devices, door, paths
 from d2m_jax.cli.own_file import FILE_CONFIG, configure_file
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.parsing import Config
+from d2m_jax.core.backend import QUICKEST, compile_with
 from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market import MarketOutcome, collect, load_world
 from d2m_jax.market.collect import Compiled, OnChunk
-from d2m_jax.market.programs import start, trace
+from d2m_jax.market.programs import shelf_for, start, trace
 from d2m_jax.report import Saved
 
 CONFIG = "configs/digits.py"
@@ -128,7 +129,8 @@ def prepare(call: door.Call) -> World:
     )
     market = make_market(config.spec, dataset)
     hparams = market.numbers(config.hparams)
-    traced = trace(market, jax.random.key(config.seed), hparams, data)
+    key = jax.random.key(config.seed)
+    traced = trace(market, key, hparams, data, shelf_for(market, dataset))
     name = report.results_name(str(call.file), call.overrides, config.seed)
     tree, path = report.config_tree(config), call.flags.out or name
     resume = report.is_unfinished(path) if call.flags.resume is None else call.flags.resume
@@ -204,7 +206,8 @@ def lookers(call: door.Call, world: World) -> list[OnChunk]:
 def finish(call: door.Call, world: World, outcome: MarketOutcome) -> None:
     """Writes the results, prints the account, draws."""
     config, folder, market = world.config, world.folder, world.programs.market
-    params = jax.device_get(jax.jit(market.model.unravel)(outcome.theta))
+    unravel = compile_with(jax.jit(market.model.unravel).lower(outcome.theta), QUICKEST)
+    params = jax.device_get(unravel(outcome.theta))
     metric, sizes = metric_of(world), world.data.sizes
     found = report.write_results(folder, config, outcome, market.layout, sizes, params, metric)
     holdings(world).to_csv(folder / "holdings.csv", index_label="seller")

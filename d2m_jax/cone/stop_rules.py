@@ -6,7 +6,8 @@ which digest leads and whether to accept it. One of your own is a function `(tal
 probabilities too. Read next: `consensus.py`; `exact.py` for their errors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
 
 import jax
@@ -221,3 +222,18 @@ def apply_rule(choice: StopChoice, tally: Tally, params: ConeParams) -> Accepted
     check_call(what, rule, tally, params)
     leader, accept = kept(what, rule(tally, params), (integers(*shape), booleans(*shape)))
     return leader.astype(jnp.int32), accept
+
+
+def switched_stop_rule(rules: Sequence[StopChoice], index: jax.Array) -> Accept:
+    """A stop rule that behaves as `rules[index]`; their numbers are bound.
+
+    Args:
+        rules: in the order of the index.
+        index: [] int32, the same for all worlds of a `vmap`: only the chosen rule runs.
+    """
+
+    def chosen(tally: Tally, params: ConeParams) -> Accepted:
+        branches = [partial(apply_rule, rule, tally, params) for rule in rules]
+        return jax.lax.switch(index, branches)
+
+    return chosen

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from d2m_jax.config.forms import check_forms
 from d2m_jax.config.hparams import (
@@ -54,8 +55,9 @@ def as_arrays(hparams: HParams) -> HParams:
 
     def typed(path: Any, leaf: Any, default: int | float) -> jax.Array:
         wanted = type_of(path, default)
+        is_number = isinstance(leaf, int | float)  # numpy compiles no conversion
         try:
-            return jnp.asarray(leaf, wanted)
+            return jnp.asarray(np.asarray(leaf, wanted) if is_number else leaf, wanted)
         except (TypeError, ValueError, OverflowError) as error:
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             bits = 8 * wanted.itemsize

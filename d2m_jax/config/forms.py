@@ -1,6 +1,7 @@
 """Whether numbers are numbers, in the structs where they belong. Not here: ranges (`ranges.py`)."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,17 +26,24 @@ def check_forms(hparams: Any) -> None:
 
 def check_single(hparams: HParams) -> None:
     """Raises a ValueError, one sentence, for an array where one number is wanted."""
+    if are_plain(hparams):
+        return
     for path, leaf in jax.tree_util.tree_flatten_with_path(hparams)[0]:
         if np.shape(leaf):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise ValueError(f"{name} must be one number, not an array of shape {np.shape(leaf)}")
 
 
+def are_plain(hparams: HParams) -> bool:
+    """Whether all numbers are Python's own."""
+    return {int, float}.issuperset(map(type, jax.tree.leaves(hparams)))
+
+
 def _check(name: str, value: Any, like: Any) -> None:
     if type(value) in (int, float) and type(like) in (int, float):
         return
     inner = f"{name}." if name else ""
-    fields = _fields(like)
+    fields = _fields(like.__class__)
     if fields:
         if type(value) is not type(like):
             raise ValueError(f"{name} must be {type(like).__name__}(...), not {value!r}")
@@ -55,10 +63,11 @@ def _check(name: str, value: Any, like: Any) -> None:
         _check_number(name, value)
 
 
-def _fields(value: Any) -> tuple[str, ...]:
-    if dataclasses.is_dataclass(value):
-        return tuple(field.name for field in dataclasses.fields(value))
-    return getattr(value, "_fields", ())
+@functools.cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return getattr(kind, "_fields", ())
 
 
 def _check_number(name: str, value: Any) -> None:

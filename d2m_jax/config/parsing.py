@@ -44,11 +44,15 @@ class Config(NamedTuple):
 
 def _fields(value: Any) -> dict[str, Any] | None:
     """The named fields of a dataclass or NamedTuple, None for anything else."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict()
-    return None
+    names = _names(value.__class__)
+    return None if names is None else {name: getattr(value, name) for name in names}
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...] | None:
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
 
 
 def to_dict(value: Any) -> Any:

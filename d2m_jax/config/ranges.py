@@ -1,5 +1,6 @@
 """Which values a number may have, both ends allowed; every other number must only be finite."""
 
+import functools
 import math
 from typing import Any
 
@@ -88,11 +89,21 @@ RANGES: dict[str, tuple[float, float]] = {
 
 def check_ranges(hparams: HParams) -> None:
     """Raises a ValueError, one sentence, for the first number that is out of its range."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(hparams)[0]:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        check_number(name, leaf)
+    leaves, tree = jax.tree.flatten(hparams)
+    for leaf, (name, low, top) in zip(leaves, _surely_right(tree)):
+        if not (type(leaf) in (int, float) and low <= leaf <= top):
+            check_number(name, leaf)
     if not 0 < hparams.tau <= 1 or round(1e4 * float(hparams.tau)) < 1:
         raise ValueError(f"tau must lie in [0.0001, 1], not {hparams.tau}")
+
+
+@functools.lru_cache(256)
+def _surely_right(tree: Any) -> list[tuple[str, float, float]]:
+    """Of each leaf of a tree its name, and between what any int or float is right."""
+    paths = jax.tree_util.tree_flatten_with_path(jax.tree.unflatten(tree, range(tree.num_leaves)))
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths[0]]
+    ranges = [RANGES.get(name, (-math.inf, math.inf)) for name in names]
+    return [(n, max(low, -INT_MAX), min(top, INT_MAX)) for n, (low, top) in zip(names, ranges)]
 
 
 def check_rule_names(hparams: HParams) -> None:

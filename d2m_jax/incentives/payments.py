@@ -6,6 +6,8 @@ has a keyword `view` it also gets a `PaymentView`. Read next: `ledger/settlement
 """
 
 import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
@@ -161,6 +163,26 @@ def pay(
     what = f"payment {name!r} (`to_weights` makes weights of scores)"
     check_call(what, part, scores, **given)
     return kept(what, part(scores, **given), integers(*scores.shape)).astype(jnp.int32)
+
+
+def switched_payment(
+    payments: Sequence[str | Payment], index: jax.Array, values: Sequence[Mapping[str, Number]]
+) -> ViewPayment:
+    """A payment that behaves as `payments[index]`; it has no numbers of its own.
+
+    Args:
+        payments: in the order of the index, names of `PAYMENTS` or functions of your own.
+        index: [] int32, the same for all worlds of a `vmap`: only the chosen payment runs.
+        values: the numbers of each, in the same order, which may be traced.
+    """
+
+    def chosen(scores: jax.Array, /, *, view: PaymentView) -> jax.Array:
+        branches = [
+            partial(pay, payment, scores, view, **own) for payment, own in zip(payments, values)
+        ]
+        return jax.lax.switch(index, branches)
+
+    return chosen
 
 
 class PaymentReport(NamedTuple):

@@ -4,6 +4,7 @@ Every default is our choice (the D2M paper states none). Read next: `state.py`.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,6 +126,12 @@ def make_rules(**overrides: int | jax.Array) -> Rules:
     )
 
 
+def _is_surely_right(name: str, value: Any) -> bool:
+    """Whether this is a whole number that the rule may have, whatever the type of money."""
+    top = INT_MAX if name in AMOUNTS else _top(name)
+    return type(value) is int and (name in _POSITIVE) <= value <= top
+
+
 def _top(name: str) -> int:
     """The largest value of a rule."""
     if name in AMOUNTS:
@@ -140,16 +147,18 @@ def check_rules(values: dict[str, int | jax.Array] | Rules) -> None:
     """
     if isinstance(values, Rules):
         values = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
-    v = {name: np.asarray(value) for name, value in values.items()}
-    for name, array in v.items():
+    odd = {name: np.asarray(x) for name, x in values.items() if not _is_surely_right(name, x)}
+    for name, array in odd.items():
         if (array % 1 != 0).any():
             raise ValueError(f"rule {name} must be a whole number, got {values[name]}")
-    v = {name: array.astype(np.int64) for name, array in v.items()}
-    for name, array in v.items():
+    odd = {name: array.astype(np.int64) for name, array in odd.items()}
+    for name, array in odd.items():
         top = _top(name)
         low = 1 if name in _POSITIVE else 0
         if (array < low).any() or (array > top).any():
             raise ValueError(f"rule {name} must lie in [{low}, {top}], got {values[name]}")
+    pairs = "seller_bps", "fee_bps", "withdrawal_delay", "timeout"
+    v = {name: odd.get(name, np.asarray(values[name])) for name in pairs if name in values}
     if {"seller_bps", "fee_bps"} <= v.keys() and (v["seller_bps"] + v["fee_bps"] > BPS).any():
         raise ValueError("rules seller_bps and fee_bps together must not exceed 10000")
     if {"withdrawal_delay", "timeout"} <= v.keys() and (v["withdrawal_delay"] < v["timeout"]).any():

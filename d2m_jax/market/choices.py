@@ -4,6 +4,7 @@ To offer a part under a name, add a line to its room's registry; to use one of y
 the place of the name. Read next: `parts.py`.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -74,4 +75,14 @@ def part_numbers(choice: Choice, value: Any) -> dict[str, Any]:
         ValueError: an unknown name.
     """
     part = pick(choice.registry, value, choice.what)
-    return {} if part is None else numbers(choice.as_part(part))
+    if part is None:
+        return {}
+    if isinstance(value, str):
+        return dict(_named_numbers(choice.field, value))
+    return numbers(choice.as_part(part))
+
+
+@functools.cache
+def _named_numbers(field: str, name: str) -> dict[str, Any]:
+    choice = CHOICES[field]
+    return numbers(choice.as_part(choice.registry[name]))

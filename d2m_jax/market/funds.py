@@ -20,9 +20,10 @@ def check_money(spec: Spec, hparams: HParams) -> None:
     rules: dict[str, Any] = {**DEFAULT_RULES, **hparams.rules}
     check_rules({**rules, "num_rounds": spec.num_rounds})
     check_entries(spec, hparams)
+    most = largest()
     for name in BY_BUYER:
         for value in getattr(money, name):
-            if not isinstance(value, int) or not 0 <= value <= largest():
+            if not isinstance(value, int) or not 0 <= value <= most:
                 raise ValueError(f"money.{name} holds {value!r}, which is no amount of units")
     check_conduct(spec, money.buyer_conduct)
     if money.seller_ask < 0:

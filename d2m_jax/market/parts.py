@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from d2m_jax import cone, sellers, tasks
 from d2m_jax import ledger as books
 from d2m_jax.attacks import Attack, Schedule, bind
+from d2m_jax.cone.stop_rules import Accept
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
 from d2m_jax.core.choices import bound, label
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
     availability: sellers.Availability | None
     delay: sellers.Delay | None
     defence: Callable[[HParams], Defence]  # call it inside the trace: its numbers may be traced
+    stop_rule: Accept | None = None  # in place of the spec's: one that is picked by an index
     mesh: Mesh | None = None  # of devices over which the drawn sellers are dealt: `devices.py`
 
     def defence_params(self, hparams: HParams) -> DefenceParams:
@@ -60,7 +62,10 @@ class Parts(NamedTuple):
 
     def vote(self, hparams: HParams) -> Callable[..., cone.Consensus]:
         """`cone.decide` with the schedule, stop rule and sortition of the spec."""
-        return partial(cone.decide, **cone_parts(self.spec, hparams), rice=self.spec.rice)
+        given = cone_parts(self.spec, hparams)
+        if self.stop_rule is not None:
+            given["stop_rule"] = self.stop_rule
+        return partial(cone.decide, **given, rice=self.spec.rice)
 
 
 def fixed_rules(spec: Spec) -> dict[str, int]:

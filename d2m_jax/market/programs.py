@@ -8,6 +8,7 @@ kept. Here a program is compiled for as long as it repays.
 """
 
 import concurrent.futures
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,11 +18,13 @@ import numpy as np
 
 from d2m_jax.config.hparams import HParams
 from d2m_jax.core.backend import QUICKEST, compile_with
+from d2m_jax.core.exported import Shelf, kept, shelf_of
 from d2m_jax.core.types import Key
-from d2m_jax.data import FederatedData
+from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market.collect import Compiled
 from d2m_jax.market.engine import Market, finish
 from d2m_jax.market.state import MarketOutcome
+from d2m_jax.tasks import problem_of
 
 # Rounds compiled quickly take 2.6 ms more each on two cores, and a compilation three seconds less.
 SHORT_WORK = 5e7  # numbers in the steps of all updates of a run
@@ -48,22 +51,29 @@ class Traced(NamedTuple):
         return self.rounds.out_info[1]
 
 
-def trace(market: Market, key: Key, hparams: HParams, data: FederatedData) -> Traced:
-    """Traces the programs of a run; nothing is compiled yet.
+def trace(
+    market: Market, key: Key, hparams: HParams, data: FederatedData, shelf: Shelf | None = None
+) -> Traced:
+    """Traces the programs of a run, or finds them on a shelf; nothing is compiled yet.
 
     Args:
         market: its parts.
         key: of the run.
         hparams: from `market.numbers` or `as_arrays`.
         data: of all parties.
+        shelf: of what the market was made of, where its programs are kept; None: they are not.
 
     Raises:
         ValueError: whatever the rooms refuse while they are traced.
     """
     spec = market.spec
-    init = jax.jit(market.init).trace(key, hparams, data, None, None)
+
+    def traced(name: str, fn: Callable[..., Any], *args: Any, **how: Any) -> jax.stages.Traced:
+        return jax.jit(kept(shelf, name, fn, *args), **how).trace(*args)
+
+    init = traced("init", market.init, key, hparams, data, None, None)
     state = init.out_info
-    rounds = jax.jit(market.rounds, donate_argnums=0).trace(state, hparams, data)
+    rounds = traced("rounds", market.rounds, state, hparams, data, donate_argnums=0)
     num_chunks = spec.num_rounds // spec.eval_every
     info, evaluation = rounds.out_info[1]
     whole = (
@@ -73,7 +83,19 @@ def trace(market: Market, key: Key, hparams: HParams, data: FederatedData) -> Tr
 
     quiet = isinstance(spec.dispute, str)  # of an own way nobody knows when it has nothing to hear
     ending = partial(finish, market.parts, hears=not quiet)
-    return Traced(market, init, rounds, jax.jit(ending).trace(state, hparams, data, *whole), quiet)
+    last = traced("finish", ending, state, hparams, data, *whole)
+    return Traced(market, init, rounds, last, quiet)
+
+
+def shelf_for(market: Market, dataset: Dataset) -> Shelf | None:
+    """Where the programs of a market on a data set are kept; None where they are not.
+
+    A named model follows from the `Problem` of the data set; a `Task` of the user's own does not.
+    """
+    spec = market.spec
+    if not isinstance(spec.model, str) or market.parts.mesh is not None:
+        return None
+    return shelf_of(dataclasses.astuple(spec), problem_of(dataset))
 
 
 def _like(leaf: Any, *shape: int) -> jax.ShapeDtypeStruct:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from d2m_jax import aggregation, attacks, cone, privacy
-from d2m_jax.config.forms import check_forms, check_single
+from d2m_jax.config.forms import are_plain, check_forms, check_single
 from d2m_jax.config.hparams import MARKET_RULES, HParams
 from d2m_jax.config.ranges import check_ranges, check_rule_names
 from d2m_jax.config.shapes import check_shapes
@@ -102,7 +102,7 @@ def check_numbers(spec: Spec, hparams: HParams) -> None:
     """
     check_names(spec, hparams)
     check_single(hparams)
-    plain: HParams = jax.tree.map(lambda x: x.item() if hasattr(x, "item") else x, hparams)
+    plain: HParams = hparams if are_plain(hparams) else jax.tree.map(_plain, hparams)
     check_derived(spec, plain)
     check_units(spec, plain)
     check_people(spec, plain)
@@ -111,6 +111,10 @@ def check_numbers(spec: Spec, hparams: HParams) -> None:
     check_requests(spec, plain)
     check_private_numbers(spec, plain)
     check_late_numbers(spec, plain)
+
+
+def _plain(number: Any) -> Any:
+    return number.item() if hasattr(number, "item") else number
 
 
 def check_names(spec: Spec, hparams: HParams) -> None:

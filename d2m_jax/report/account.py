@@ -1,9 +1,11 @@
 """The account of a market that a person reads, with `rich`. Host only."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +19,9 @@ from d2m_jax.market.auction import format_of
 from d2m_jax.market.engine import Market
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.report import tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ENDINGS = {
     Phase.SETTLED: ("settled: sellers, nodes and the fee are paid", "green"),
@@ -114,6 +119,8 @@ def _auction(outcome: MarketOutcome, job: dict[str, np.ndarray], layout: Layout)
 
 
 def _sellers(sellers: pd.DataFrame) -> Table:
+    import pandas as pd
+
     is_units = bool((sellers["owner"] != sellers["seller"]).any())
     table = _table(
         "Who trained",

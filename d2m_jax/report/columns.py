@@ -5,22 +5,18 @@ typed by it, so that the same thing has the same name and type in both. `docs/co
 `markdown()`. A missing value is `<NA>` and never changes the type of its column.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 INTEGER, NUMBER, MEASURED, FACT, WORD = "Int64", "Float64", "Float32", "boolean", "string"
-
-ARROW = {
-    pa.bool_(): pd.BooleanDtype(),
-    pa.float32(): pd.Float32Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    **{kind: pd.Int64Dtype() for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
-    **{kind: pd.Int64Dtype() for kind in (pa.uint8(), pa.uint16(), pa.uint32())},
-    **{kind: pd.StringDtype() for kind in (pa.string(), pa.large_string())},
-}
 
 
 class Column(NamedTuple):
@@ -219,6 +215,22 @@ ABOUT = {
 }
 
 
+@functools.cache
+def arrow_types() -> dict[pa.DataType, Any]:
+    """The nullable types of pandas for those of Arrow."""
+    import pandas as pd
+    import pyarrow as pa
+
+    whole = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32())
+    return {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.float32(): pd.Float32Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        **{kind: pd.Int64Dtype() for kind in whole},
+        **{kind: pd.StringDtype() for kind in (pa.string(), pa.large_string())},
+    }
+
+
 def typed(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     """The frame with the types and in the order of the dictionary.
 
@@ -239,6 +251,8 @@ def typed(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 def _nullable(values: pd.Series) -> str:
     """The nullable type of a column that the dictionary does not know; empty for mixed objects."""
+    import pandas as pd
+
     if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):
         return ""
     if values.dtype == np.float32:

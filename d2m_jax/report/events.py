@@ -3,10 +3,11 @@
 Written by every run (`results.py`); the page of a market reads it (`page/market.py`).
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from d2m_jax.config.parsing import Config
 from d2m_jax.core.outcomes import Outcome
@@ -15,6 +16,9 @@ from d2m_jax.market.auction import format_of
 from d2m_jax.market.state import JOB, MarketOutcome
 from d2m_jax.report.columns import typed
 from d2m_jax.report.tables import phase_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VOTES = {
     Outcome.NOT_DRAWN: "no result",
@@ -26,6 +30,8 @@ VOTES = {
 
 def auction_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """One row per buyer: how far it goes, what it bid, what it paid."""
+    import pandas as pd
+
     buyers, job = np.arange(layout.num_buyers), outcome.ledger.jobs
     won = (buyers == int(job.buyer[JOB])) & (int(job.price[JOB]) > 0)
     table = pd.DataFrame(
@@ -42,6 +48,8 @@ def auction_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
 
 def work_table(outcome: MarketOutcome) -> pd.DataFrame:
     """One row per update that arrived: who sent it in which round, and what became of it."""
+    import pandas as pd
+
     rounds = outcome.rounds
     at, place = np.nonzero(np.asarray(rounds.present))
     sellers = np.asarray(rounds.sellers)[at, place]
@@ -59,6 +67,8 @@ def work_table(outcome: MarketOutcome) -> pd.DataFrame:
 
 def votes_table(outcome: MarketOutcome) -> pd.DataFrame:
     """One row per node that was drawn in a round: its set and how its vote ended."""
+    import pandas as pd
+
     seats = np.asarray(outcome.rounds.seats)
     at, nodes = np.nonzero(seats >= 0)
     codes = np.asarray(outcome.rounds.outcomes)[at, nodes]

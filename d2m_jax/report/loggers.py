@@ -5,14 +5,15 @@
 A logger that starts in the middle, after a resume, first catches up from the pieces of the chunk.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,6 +21,9 @@ from d2m_jax.core.files import RESUME, StorageError, given_path, make_folder, wr
 from d2m_jax.market.collect import Chunk, joined
 from d2m_jax.report.columns import typed
 from d2m_jax.report.tables import round_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Logger = Callable[[Chunk], None]
 
@@ -29,6 +33,8 @@ def new_rows(chunk: Chunk, written: int) -> dict[str, pd.DataFrame]:
 
     They are those that `tables.rounds_table` and `evaluations_table` give of the whole run.
     """
+    import pandas as pd
+
     info, measured = joined(chunk.pieces)  # gas depends on all rounds so far
     facts = round_columns(info, measured, chunk.state.roles, chunk.state.ledger)
     quality = {name: np.asarray(value) for name, value in measured._asdict().items()}
@@ -86,6 +92,8 @@ def append(path: pathlib.Path, text: str) -> None:
 
 def scalars(rows: Mapping[str, pd.DataFrame]) -> Iterator[tuple[int, dict[str, float]]]:
     """(round, values by "table/column") of every new row; what was not measured is left out."""
+    import pandas as pd
+
     for name, table in rows.items():
         for row in table.to_dict("records"):
             facts = {

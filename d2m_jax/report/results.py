@@ -4,15 +4,16 @@ Not here: the folder and its configuration (`folder.py`), what is written as a r
 (`loggers.py`, `checkpoint.py`).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import io
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
 from d2m_jax import incentives, privacy
 from d2m_jax.cone import Behaviour
@@ -28,6 +29,9 @@ from d2m_jax.report import events, tables
 from d2m_jax.report.columns import typed
 from d2m_jax.report.folder import write_json
 from d2m_jax.report.model_file import MODEL, save_model
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def ledger_dict(ledger: Ledger, layout: Layout) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """The outcome of a market as tidy pandas tables. Host only; read next: `account.py`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import numpy as np
-import pandas as pd
 
 from d2m_jax.cone import Behaviour
 from d2m_jax.ledger import Layout, Ledger, Phase, wealth
@@ -11,11 +14,16 @@ from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import JOB, Evaluation, MarketOutcome, RoundInfo
 from d2m_jax.report.columns import typed
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 RENAMED = {"refused": "num_refused", "excluded": "num_excluded"}  # counts, fields of RoundInfo
 
 
 def rounds_table(outcome: MarketOutcome) -> pd.DataFrame:
     """One row per round: scalars of `RoundInfo`, counts of sellers, gas, quality where measured."""
+    import pandas as pd
+
     facts = round_columns(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
     return typed(pd.DataFrame(facts), "rounds")
 
@@ -68,6 +76,8 @@ def gas_of_rounds(executions: np.ndarray, ledger: Ledger) -> np.ndarray:
 
 def evaluations_table(outcome: MarketOutcome) -> pd.DataFrame:
     """One row per evaluation: round, test accuracy, test loss."""
+    import pandas as pd
+
     facts = {k: np.asarray(v) for k, v in outcome.evaluations._asdict().items()}
     return typed(pd.DataFrame(facts), "evaluations")
 
@@ -81,6 +91,8 @@ def phase_name(outcome: MarketOutcome) -> str | np.ndarray:
 
 def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """One row per seller, or per unit that is sold: role, work, standing and money."""
+    import pandas as pd
+
     info, num_sellers = outcome.rounds, layout.num_sellers
     sampled = np.asarray(info.sellers)
     counted = (np.asarray(info.accepted_digest) == 0)[:, None]  # other rounds were not applied
@@ -120,6 +132,8 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
 
 def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """One row per compute node: behaviour and money."""
+    import pandas as pd
+
     names = {int(kind): kind.name.lower().replace("_", " ") for kind in Behaviour}
     ends = outcome.opening, outcome.ledger
     before, after = (np.asarray(wealth(books))[layout.nodes] for books in ends)
@@ -137,6 +151,8 @@ def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
 
 def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """Money before and after by group of parties; the last row is the constant total."""
+    import pandas as pd
+
     sellers, nodes = sellers_table(outcome, layout), nodes_table(outcome, layout)
     old, new = np.asarray(wealth(outcome.opening)), np.asarray(wealth(outcome.ledger))
     winner = int(outcome.ledger.jobs.buyer[0])

@@ -20,7 +20,7 @@ from d2m_jax.sweep.prepare import Ready, choose_width, compile_group, prepare
 from d2m_jax.sweep.program import Program, place
 from d2m_jax.sweep.runner import Options, local_mesh, num_workers
 
-PROBES = 4  # cells (rule, attack) that are timed
+PROBES = 4  # cells of the plan that are timed
 
 
 def count(number: int, noun: str) -> str:
@@ -83,8 +83,8 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
         total += program.seconds + seconds
         table.add_row(
             escape(group.name),
-            str(len(group.rules)),
-            str(len(group.attacks)),
+            str(len(group.picks.rules)),
+            str(len(group.picks.attacks)),
             f"{len(left):,}",
             str(width),
             f"{len(chunks):,}",
@@ -105,7 +105,7 @@ def probe(ready: Ready, program: Program) -> float:
     chunks = make_chunks(ready.group, program.shape.width)
     seconds = []
     for chunk in chunks[:: max(len(chunks) // PROBES, 1)][:PROBES]:
-        choice = place(mesh, np.array([(chunk.rule, chunk.attack)] * mesh.size, np.int32))
+        choice = place(mesh, np.array([chunk.places] * mesh.size, np.int32))
         runs = padded(chunk, program.shape.width) * mesh.size
         worlds = place(mesh, ready.worlds(runs))
         state = program.init(choice, worlds, ready.shared)

@@ -1,7 +1,7 @@
 """Runs as arrays: their numbers and their data stacked along a leading axis of worlds. Host only.
 
-Numbers of all rules and attacks of a program travel together, each under the place of its rule or
-attack, so that every run has the same tree. Read next: `program.py`.
+Numbers of all parts that a program picks by index travel together, each under the place of its
+part, so that every run has the same tree. Read next: `program.py`.
 """
 
 import dataclasses
@@ -18,16 +18,14 @@ from d2m_jax.core.types import PyTree
 from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market.choices import CHOICES, part_numbers
 from d2m_jax.market.world import deal
-from d2m_jax.sweep.plan import Assault, Rule, assault_of, rule_of
+from d2m_jax.sweep.plan import Assault, Picks, Rule, pick_of
 
 SHARED = ("pool", "stats", "test")  # the same for all worlds of a data set
 
 
-def stack_hparams(
-    configs: Sequence[Config], rules: Sequence[Rule], attacks: Sequence[Assault]
-) -> HParams:
+def stack_hparams(configs: Sequence[Config], picks: Picks) -> HParams:
     """The numbers of W runs, every leaf [W], typed as `as_arrays` types them."""
-    trees = [_widened(config, rules, attacks) for config in configs]
+    trees = [_widened(config, picks) for config in configs]
     like = _like(trees[0])
     columns = zip(*(jax.tree.leaves(tree) for tree in trees))
     kinds = [type_of(path, leaf) for path, leaf in jax.tree.leaves_with_path(like)]
@@ -35,19 +33,24 @@ def stack_hparams(
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _widened(config: Config, rules: Sequence[Rule], attacks: Sequence[Assault]) -> HParams:
-    """The numbers of one run with a place for those of every rule and attack."""
-    own_rule, own_attack = rule_of(config), assault_of(config)
-    hparams: Any = config.hparams
-    return hparams.replace(
-        attack=tuple(
-            hparams.attack if attack == own_attack else default_numbers("attack", attack.name)
-            for attack in attacks
-        ),
-        aggregator=tuple(
-            hparams.aggregator if rule == own_rule else default_numbers("aggregator", rule.name)
-            for rule in rules
-        ),
+def _widened(config: Config, picks: Picks) -> HParams:
+    """The numbers of one run with a place for those of every part that is picked by index."""
+    own, hparams = pick_of(config), config.hparams
+
+    def wide(field: str, all_of: Sequence[Any], mine: Any) -> tuple[dict[str, Any], ...]:
+        return tuple(
+            getattr(hparams, field)
+            if part == mine
+            else default_numbers(field, part.name if isinstance(part, Rule | Assault) else part)
+            for part in all_of
+        )
+
+    replaced: Any = hparams
+    return replaced.replace(
+        aggregator=wide("aggregator", picks.rules, own.rule),
+        attack=wide("attack", picks.attacks, own.attack),
+        stop_rule=wide("stop_rule", picks.stop_rules, own.stop_rule),
+        payment=wide("payment", picks.payments, own.payment),
     )
 
 

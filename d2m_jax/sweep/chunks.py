@@ -7,10 +7,9 @@ from d2m_jax.sweep.plan import Group, Run
 
 
 class Chunk(NamedTuple):
-    """At most W runs that share rule and attack."""
+    """At most W runs that share what is chosen by index."""
 
-    rule: int  # place among the group's rules
-    attack: int
+    places: tuple[int, ...]  # among the group's `Picks`
     runs: list[Run]
 
 
@@ -25,7 +24,7 @@ def first_width(
     Args:
         num_sampled: S.
         num_params: D.
-        largest_cell: runs that share rule and attack, at most.
+        largest_cell: runs of a cell of the plan, at most.
         backend: as in `backend.choices`.
     """
     chosen = choices(backend)
@@ -38,10 +37,10 @@ def first_width(
 def make_chunks(group: Group, width: int) -> list[Chunk]:
     """The runs cut into chunks of at most `width`, cell by cell, each cell in the order of keys."""
     chunks = []
-    for (rule, attack), runs in group.cells.items():
-        place = group.rules.index(rule), group.attacks.index(attack)
+    for pick, runs in group.cells.items():
+        places = group.picks.places(pick)
         for start in range(0, len(runs), width):
-            chunks.append(Chunk(*place, runs[start : start + width]))
+            chunks.append(Chunk(places, runs[start : start + width]))
     return chunks
 
 

@@ -1,7 +1,8 @@
 """From points to runs: every point a full configuration, checked, hashed, and put in a group.
 
-Runs of one group differ in numbers, in data, and in the names of rule and attack; one compiled
-program serves them all. Not here: compiling and running (`program.py`, `runner.py`).
+Runs of one group differ in numbers, in data, and in the names of rule, attack, stop rule and
+payment; one compiled program serves them all. Not here: compiling and running (`program.py`,
+`runner.py`).
 """
 
 import dataclasses
@@ -40,6 +41,28 @@ class Assault(NamedTuple):
     options: tuple[tuple[str, Any], ...]
 
 
+class Pick(NamedTuple):
+    """What is chosen by index for a run."""
+
+    rule: Rule
+    attack: Assault
+    stop_rule: Any  # a name, or the user's own
+    payment: Any
+
+
+class Picks(NamedTuple):
+    """What the runs of a group choose from, in the order of the indices."""
+
+    rules: tuple[Rule, ...]
+    attacks: tuple[Assault, ...]
+    stop_rules: tuple[Any, ...]
+    payments: tuple[Any, ...]
+
+    def places(self, pick: Pick) -> tuple[int, ...]:
+        """The index of each choice."""
+        return tuple(all_of.index(one) for all_of, one in zip(self, pick))
+
+
 class Run(NamedTuple):
     """One point of a sweep, ready to run."""
 
@@ -52,25 +75,24 @@ class Run(NamedTuple):
 class Group(NamedTuple):
     """Runs that one program serves."""
 
-    spec: Spec  # of the program: rule and attack taken out
+    spec: Spec  # of the program: what is chosen by index taken out
     runs: list[Run]
-    rules: list[Rule]
-    attacks: list[Assault]
+    picks: Picks
 
     @property
     def name(self) -> str:
         """Says what is special, and ends with a hash of what the program is compiled for."""
         key = _program_key(self.runs[0].config)
-        digest = _digest(stable((key, self.rules, self.attacks)))[:8]
+        digest = _digest(stable((key, self.picks)))[:8]
         spec = self.spec
         return f"{label(spec.sampler)} {label(spec.model)} {spec.num_sellers} {digest}"
 
     @property
-    def cells(self) -> dict[tuple[Rule, Assault], list[Run]]:
-        """The runs by rule and attack: only runs of one cell share a chunk."""
-        cells: dict[tuple[Rule, Assault], list[Run]] = {}
+    def cells(self) -> dict[Pick, list[Run]]:
+        """The runs by what is chosen by index: only runs of one cell share a chunk."""
+        cells: dict[Pick, list[Run]] = {}
         for run in self.runs:
-            cells.setdefault((rule_of(run.config), assault_of(run.config)), []).append(run)
+            cells.setdefault(pick_of(run.config), []).append(run)
         return cells
 
 
@@ -110,6 +132,18 @@ def rule_of(config: Config) -> Rule:
 def assault_of(config: Config) -> Assault:
     """The attack of a configuration."""
     return Assault(config.spec.attack, config.spec.attack_options)
+
+
+def pick_of(config: Config) -> Pick:
+    """What a configuration chooses by index."""
+    spec = config.spec
+    return Pick(rule_of(config), assault_of(config), spec.stop_rule, spec.payment)
+
+
+def picks_of(runs: Iterable[Run]) -> Picks:
+    """What these runs choose from, in the same order in every process."""
+    choices = zip(*{pick_of(run.config) for run in runs})
+    return Picks(*(tuple(sorted(set(some), key=stable)) for some in choices))
 
 
 def make_plan(
@@ -281,7 +315,7 @@ def _key_of(config: Config, texts: Mapping[str, str]) -> str:
     from d2m_jax import __version__
 
     parts = {
-        "d2m_jax": _json(__version__),
+        "d2m_jax": json.dumps(__version__),
         "data": _json(config.data),
         "hparams": texts["hparams"],
         "seed": _json(config.seed),
@@ -328,14 +362,17 @@ def _complaint(config: Config) -> str:
 
 def _groups(runs: Iterable[Run]) -> Iterator[Group]:
     by_program: dict[Any, list[Run]] = {}
+    keys: dict[int, Any] = {}  # of a cell: its runs hold the same numbers
     for run in runs:
-        by_program.setdefault(_program_key(run.config), []).append(run)
+        cell = id(run.config.hparams)
+        if cell not in keys:
+            keys[cell] = _program_key(run.config)
+        by_program.setdefault(keys[cell], []).append(run)
     for _, members in sorted(by_program.items(), key=lambda item: stable(item[0])):
         yield Group(
             spec=_without_choices(members[0].config.spec),
             runs=members,
-            rules=sorted({rule_of(run.config) for run in members}, key=stable),
-            attacks=sorted({assault_of(run.config) for run in members}, key=stable),
+            picks=picks_of(members),
         )
 
 
@@ -347,11 +384,13 @@ def _without_choices(spec: Spec) -> Spec:
         preset="paper",
         attack="none",
         attack_options=(),
+        stop_rule="lead",
+        payment="proportional",
     )
 
 
 def _program_key(config: Config) -> Any:
-    """Whatever changes shapes or the traced program, apart from rule and attack."""
+    """Whatever changes shapes or the traced program, apart from what is chosen by index."""
     rule = chosen(config.spec, "aggregator")
     inputs = tuple(sorted(set(getattr(rule, "uses", ())) & {"root", "losses", "losses_of"}))
     if getattr(rule, "by_seller", False):
@@ -360,7 +399,7 @@ def _program_key(config: Config) -> Any:
     examples = (data.num_validation, data.correction_share)
     shapes = (data.name, *examples, data.num_root, data.max_train, *_dealt_shape(config))
     hparams = config.hparams
-    switched = ("attack", "aggregator")
+    switched = ("attack", "aggregator", "stop_rule", "payment")
     names = [tuple(sorted(getattr(hparams, part))) for part in PARTS if part not in switched]
     numbers = (len(hparams.money.buyer_values), *names)
     return (_without_choices(config.spec), inputs, shapes, numbers)

@@ -18,7 +18,7 @@ from d2m_jax.ledger import Layout
 from d2m_jax.market.validation import check_market
 from d2m_jax.sweep.batch import Dealer, stack_hparams
 from d2m_jax.sweep.chunks import first_width
-from d2m_jax.sweep.plan import Group, Run, assault_of, rule_of, stable
+from d2m_jax.sweep.plan import Group, Picks, Run, picks_of
 from d2m_jax.sweep.program import Program, Shape, Worlds, compile_program, functions, share
 from d2m_jax.tasks import Task
 
@@ -47,16 +47,15 @@ class Ready(NamedTuple):
 
     def shape(self, width: int) -> Shape:
         """What the program of the group is compiled for."""
-        group = self.group
-        names = tuple(group.rules), tuple(group.attacks)
-        return Shape(group.spec, self.task, *names, width)
+        rules, attacks, stop_rules, payments = self.group.picks
+        return Shape(self.group.spec, self.task, rules, attacks, width, stop_rules, payments)
 
     def worlds(self, runs: Sequence[Run]) -> Worlds:
         """These runs as the input of the program."""
         configs, group = [run.config for run in runs], self.group
         return Worlds(
             seed=np.array([config.seed for config in configs], np.uint32),
-            hparams=stack_hparams(configs, group.rules, group.attacks),
+            hparams=stack_hparams(configs, group.picks),
             data=self.dealer.stack(configs),
         )
 
@@ -101,12 +100,8 @@ def refusals(group: Group, task: Task) -> dict[Spec, str]:
 
 
 def among(group: Group, runs: list[Run]) -> Group:
-    """The group of these runs only, with their rules and attacks."""
-    return group._replace(
-        runs=runs,
-        rules=sorted({rule_of(run.config) for run in runs}, key=stable),
-        attacks=sorted({assault_of(run.config) for run in runs}, key=stable),
-    )
+    """The group of these runs only, with what they choose from."""
+    return group._replace(runs=runs, picks=picks_of(runs))
 
 
 def choose_width(ready: Ready) -> int:
@@ -126,13 +121,13 @@ def compile_group(ready: Ready, width: int) -> Program:
 
 
 def culprits(ready: Ready, error: Exception) -> tuple[Ready | None, list[Failure]]:
-    """After a refusal while tracing: the cells (rule, attack) that it comes from, set apart.
+    """After a refusal while tracing: the cells of the plan that it comes from, set apart.
 
     Every cell is traced alone; when none of them is refused alone, all runs have failed.
     """
     good, failures = [], []
-    for (rule, attack), runs in ready.group.cells.items():
-        alone = ready._replace(group=ready.group._replace(rules=[rule], attacks=[attack]))
+    for runs in ready.group.cells.values():
+        alone = ready._replace(group=among(ready.group, runs))
         try:
             trace(alone)
             good += runs
@@ -146,14 +141,8 @@ def culprits(ready: Ready, error: Exception) -> tuple[Ready | None, list[Failure
 def trace(ready: Ready) -> None:
     """Traces the functions of a group without compiling them."""
     init, rounds, _ = functions(ready.shape(1), ready.mesh)
-    choice = np.zeros((ready.mesh.size, 2), np.int32)
-    runs = [
-        run
-        for run in ready.group.runs
-        if rule_of(run.config) in ready.group.rules
-        and assault_of(run.config) in ready.group.attacks
-    ]
-    worlds = ready.worlds(runs[:1] * ready.mesh.size)
+    choice = np.zeros((ready.mesh.size, len(Picks._fields)), np.int32)
+    worlds = ready.worlds(ready.group.runs[:1] * ready.mesh.size)
     state = jax.eval_shape(init, choice, worlds, ready.shared)
     jax.eval_shape(rounds, choice, (worlds, state), ready.shared)
 

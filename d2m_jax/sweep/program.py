@@ -1,4 +1,4 @@
-"""The compiled program of a group: W worlds per device at once, rule and attack by index.
+"""The compiled program of a group: W worlds per device at once, some of its parts by index.
 
 A world is run by three functions: `init` and `finish` run once, `rounds` R / eval_every times. On a
 CPU none is compiled with full optimisation: LLVM would take longer than it ever saves. The
@@ -23,16 +23,19 @@ from jax.sharding import PartitionSpec as P
 from d2m_jax.aggregation import make_aggregator
 from d2m_jax.aggregation.switched import switched_aggregator
 from d2m_jax.attacks.switched import switched_attack
+from d2m_jax.cone.stop_rules import stop_rule_of, switched_stop_rule
 from d2m_jax.config.hparams import HParams
 from d2m_jax.config.spec import Spec
 from d2m_jax.core.backend import QUICKEST, compile_with
+from d2m_jax.core.choices import bound
 from d2m_jax.core.types import PyTree
+from d2m_jax.incentives.payments import switched_payment
 from d2m_jax.market.defence import build_defence
 from d2m_jax.market.engine import Market, market_of
 from d2m_jax.market.parts import attack_of, make_parts
 from d2m_jax.market.state import MarketOutcome
 from d2m_jax.sweep.batch import join
-from d2m_jax.sweep.plan import Assault, Rule
+from d2m_jax.sweep.plan import Assault, Picks, Rule
 from d2m_jax.tasks import Task
 
 # What runs once is compiled by `QUICKEST`, the rounds like this: they run as fast as fully
@@ -48,6 +51,8 @@ class Shape(NamedTuple):
     rules: tuple[Rule, ...]
     attacks: tuple[Assault, ...]
     width: int  # W, worlds per device
+    stop_rules: tuple[Any, ...] = ()  # empty: that of the spec
+    payments: tuple[Any, ...] = ()
 
 
 class Program(NamedTuple):
@@ -71,15 +76,15 @@ class Worlds(NamedTuple):
 
 
 def market_for(shape: Shape, choice: jax.Array, hparams: Any) -> tuple[Market, HParams]:
-    """The market whose rule and attack are picked by `choice` [2] int32, inside a trace.
+    """The market whose parts are picked by `choice` [4] int32, inside a trace.
 
     Args:
         shape: of the program.
-        choice: places of rule and attack.
-        hparams: `attack` and `aggregator` hold a tuple of the numbers of all of them.
+        choice: places of rule, attack, stop rule and payment.
+        hparams: its fields of these names hold a tuple of the numbers of all of them.
 
     Returns:
-        The market and the numbers that are left for it: those of rules and attacks are bound.
+        The market and the numbers that are left for it: those of the parts are bound.
     """
     spec = shape.spec
     parts = make_parts(spec, shape.task)
@@ -95,13 +100,21 @@ def market_for(shape: Shape, choice: jax.Array, hparams: Any) -> tuple[Market, H
         ]
         switched = switched_aggregator(rules, choice[0])
         parts = parts._replace(defence=partial(build_defence, spec, rule=switched))
-    return market_of(parts), hparams.replace(attack={}, aggregator={})
+    left = hparams.replace(attack={}, aggregator={})
+    if shape.stop_rules:
+        stops = zip(shape.stop_rules, hparams.stop_rule)
+        stop_rule = switched_stop_rule([bound(stop_rule_of(s), own) for s, own in stops], choice[2])
+        parts, left = parts._replace(stop_rule=stop_rule), left.replace(stop_rule={})
+    if shape.payments:
+        payment = switched_payment(shape.payments, choice[3], hparams.payment)
+        parts, left = parts._replace(payment=payment), left.replace(payment={})
+    return market_of(parts), left
 
 
 def functions(shape: Shape, mesh: Mesh) -> tuple[Callable[..., Any], ...]:
     """`init`, `rounds` and `finish` of D W worlds, not compiled.
 
-    init(choice [D, 2], worlds, shared) -> state; rounds and finish take the state as well.
+    init(choice [D, 4], worlds, shared) -> state; rounds and finish take the state as well.
     """
 
     def init(choice: jax.Array, world: Worlds, shared: PyTree) -> PyTree:
@@ -156,7 +169,7 @@ def compile_program(shape: Shape, mesh: Mesh, worlds: Worlds, shared: PyTree) ->
     """
     started = time.perf_counter()
     init, rounds, finish = functions(shape, mesh)
-    choice = jax.ShapeDtypeStruct((mesh.size, 2), jnp.int32, sharding=spread(mesh))
+    choice = jax.ShapeDtypeStruct((mesh.size, len(Picks._fields)), jnp.int32, sharding=spread(mesh))
     worlds, shared = _described(worlds, spread(mesh)), _described(shared, _same(mesh))
     state = jax.eval_shape(init, choice, worlds, shared)
     state = _described(state, spread(mesh))
@@ -204,13 +217,13 @@ def _described(tree: PyTree, sharding: NamedSharding) -> PyTree:
 
 
 def run_worlds(
-    program: Program, choices: Sequence[tuple[int, int]], worlds: Worlds, shared: PyTree
+    program: Program, choices: Sequence[tuple[int, ...]], worlds: Worlds, shared: PyTree
 ) -> MarketOutcome:
     """Runs D W worlds and brings what they left behind to the host, every leaf [D W, ...].
 
     Args:
         program: compiled for these shapes.
-        choices: D pairs (place of the rule, place of the attack).
+        choices: D times the places of what is picked by index, see `Picks.places`.
         worlds: D W of them.
         shared: on the devices already.
     """

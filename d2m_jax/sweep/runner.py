@@ -342,7 +342,7 @@ def run_batch(session: Session, ready: Ready, program: Program, batch: Sequence[
     width, size = program.shape.width, program.mesh.size
     full = list(batch) + [batch[-1]] * (size - len(batch))
     runs = [run for chunk in full for run in padded(chunk, width)]
-    choices = [(chunk.rule, chunk.attack) for chunk in full]
+    choices = [chunk.places for chunk in full]
     try:
         outcome = run_worlds(program, choices, ready.worlds(runs), ready.shared)
     except jax.errors.JaxRuntimeError as error:

@@ -136,7 +136,8 @@ def read_parts(folder: pathlib.Path, table: str) -> pd.DataFrame:
             rows = pq.read_table(path)
             none = [name for name, kind in zip(rows.column_names, rows.schema.types)
                     if pa.types.is_null(kind)]  # fmt: skip
-            frames.append(rows.drop_columns(none).to_pandas(types_mapper=columns.ARROW.get))
+            known = columns.arrow_types().get
+            frames.append(rows.drop_columns(none).to_pandas(types_mapper=known))
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=empty)
     return columns.typed(rows, table)
 

@@ -115,7 +115,7 @@ def check_examples(model: Any, examples: Batch, stats: PyTree = ()) -> None:
 
     few = jax.tree.map(lambda x: jax.ShapeDtypeStruct((MANY, *x.shape[1:]), _dtype(x)), examples)
     stats = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, _dtype(x)), stats)
-    theta = jax.eval_shape(model.init, jax.random.key(0))
+    theta = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0))
     try:
         outputs, batch = jax.eval_shape(outputs_of, theta, few, stats)
         check_outputs(model.of_outputs, model.metric, outputs, batch)

@@ -57,7 +57,7 @@ def flatten(task: Task) -> Model:
     """
     check_fields(task)
     loss, metric = held_loss(task.loss, task.name), held_metric(task.metric, task.name)
-    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    shapes = jax.eval_shape(task.init, jax.eval_shape(jax.random.key, 0))
     leaves, tree = jax.tree.flatten(shapes)
     _check(task.name, shapes)
     dtype = jnp.result_type(jnp.float32, *(leaf.dtype for leaf in leaves))

@@ -13,7 +13,7 @@ from d2m_jax.core.backend import compile_with
 from d2m_jax.core.money import divide, mul_bps
 from d2m_jax.ledger.gas import ROUND, gas_of_round
 from d2m_jax.market import collect
-from d2m_jax.market.programs import is_short, start, trace
+from d2m_jax.market.programs import is_short, shelf_for, start, trace
 from tests.worlds import SPEC, compiled, digits, market, numbers
 
 HONEST, CAPTURED, LIAR = (
@@ -64,6 +64,23 @@ def test_shapes_are_those_of_the_run(traced, programs):
     state = programs.init(jax.random.key(0), hparams, data, None, None)
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), state)
     assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), traced.state)
+
+
+@pytest.mark.slow
+def test_kept_programs_are_those_of_the_trace(tmp_path, traced, programs):
+    """A second process traces nothing of the market, and every number is the same."""
+    pytest.importorskip("flatbuffers", reason="nothing is kept without it")
+    dataset, data = digits()
+    key, hparams = jax.random.key(3), as_arrays(numbers(population=HONEST))
+    shelf = shelf_for(market(), dataset)._replace(folder=tmp_path)
+    assert shelf.origin != shelf_for(market(dataclasses.replace(SPEC, rice=False)), dataset).origin
+    assert shelf_for(market(dataclasses.replace(SPEC, attack=lambda *_: None)), dataset) is None
+    trace(market(), key, hparams, data, shelf)
+    silent = market()._replace(init=None, rounds=None)  # they are not called any more
+    found = trace(silent, key, hparams, data, shelf)
+    assert jax.tree.structure(found.state) == jax.tree.structure(traced.state)
+    mine, theirs = (collect(p, key, hparams, data) for p in (start(found), programs))
+    jax.tree.map(np.testing.assert_array_equal, mine, theirs)
 
 
 def test_an_own_dispute_is_always_heard():

@@ -19,14 +19,14 @@ from tests.sweep.small import base, plan, points
 
 def test_one_group_for_all_rules_attacks_numbers_and_seeds():
     (group,) = plan().groups
-    assert len(group.runs) == 36 and len(group.rules) == len(group.attacks) == 3
+    assert len(group.runs) == 36 and len(group.picks.rules) == len(group.picks.attacks) == 3
     assert {len(cell) for cell in group.cells.values()} == {4} and len(group.cells) == 9
 
 
 def test_what_changes_the_program_makes_a_group():
     chosen = product(
         axis("spec.sampler", ["uniform", "osmd"]),
-        axis("spec.stop_rule", ["lead", "miracle"]),
+        axis("spec.set_schedule", ["exponential", "fixed"]),
         axis("spec.num_sellers", [8, 10]),
         axis("hparams.tau", [0.5, 0.6]),
     )
@@ -37,7 +37,7 @@ def test_what_changes_the_program_makes_a_group():
 
 def test_rules_that_remember_sellers_share_no_program_with_the_others():
     rules = axis("spec.aggregator", ["mean", "foolsgold", "krum", "safeguard"])
-    names = {tuple(rule.name for rule in group.rules) for group in plan(rules).groups}
+    names = {tuple(rule.name for rule in group.picks.rules) for group in plan(rules).groups}
     assert names == {("krum", "mean"), ("foolsgold", "safeguard")}
 
 
@@ -73,7 +73,7 @@ def test_a_partition_of_ones_own_has_a_group_for_every_number_of_it():
 def test_the_name_of_a_group_is_of_its_whole_program():
     """Two groups that differ only in the size of the data keep widths of their own."""
     one, two = plan(axis("data.num_validation", [100, 120])).groups
-    assert one.spec == two.spec and one.rules == two.rules and one.attacks == two.attacks
+    assert one.spec == two.spec and one.picks == two.picks
     assert one.name != two.name
 
 
@@ -184,8 +184,9 @@ def test_chunks_hold_every_run_once_and_are_padded_with_their_own():
         full = padded(chunk, 3)
         assert len(full) == 3 and set(map(id, full)) == set(map(id, chunk.runs))
         spec = full[0].config.spec
-        assert group.rules[chunk.rule].name == spec.aggregator
-        assert group.attacks[chunk.attack].name == spec.attack
+        rule, attack, *_ = chunk.places
+        assert group.picks.rules[rule].name == spec.aggregator
+        assert group.picks.attacks[attack].name == spec.attack
 
 
 def test_points_that_share_a_cell_have_the_keys_of_their_own():
