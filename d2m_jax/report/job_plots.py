@@ -1,12 +1,14 @@
 """The plot of several jobs: who serves whom, and how long buyers wait. Host only."""
 
 import pathlib
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
@@ -39,6 +41,50 @@ def plot_queue(
     figure.tight_layout()
     figure.savefig(path, dpi=80)
     plt.close(figure)
+    return path
+
+
+def plot_jobs(
+    jobs: pd.DataFrame, fits: np.ndarray, matched: np.ndarray, path: pathlib.Path
+) -> pathlib.Path:
+    """Who serves whom in one market: a line per job, a cell per seller.
+
+    Args:
+        jobs: from `job_tables.jobs_table`.
+        fits: [J, N] bool, whose data covers what a job asks for.
+        matched: [J, N] bool, who serves it.
+        path: of the figure.
+    """
+    figure, ax = plt.subplots(figsize=(10, 1.9 + 0.42 * len(fits)))
+    _serving(ax, fits, matched)
+    ends = [f"job {row.job}: {_sold(row)}" for row in jobs.itertuples()]
+    ax.set_yticks(np.arange(len(fits)) + 0.5, ends)
+    ax.set(ylabel="")
+    ax.set_title(f"who serves whom: {len(fits)} jobs, {fits.shape[1]} sellers")
+    figure.savefig(path, dpi=100, bbox_inches="tight")
+    plt.close(figure)
+    return path
+
+
+def _sold(row: Any) -> str:
+    """Who bought a job, and how it ended."""
+    return f"buyer {row.buyer}, {row.phase}" if row.price else str(row.phase)
+
+
+def plot_quality(
+    evaluations: pd.DataFrame, jobs: pd.DataFrame, path: pathlib.Path, metric: str = "accuracy"
+) -> pathlib.Path:
+    """The metric on the test set over the rounds, a line per job, with the threshold of each."""
+    ax = plt.subplots(figsize=(6.4, 3.6))[1]
+    for job, tau in enumerate(jobs["tau"].to_numpy(float)):
+        rows = evaluations[evaluations["job"] == job]
+        line = ax.plot(rows["round"], rows["test_metric"], label=f"job {job}, tau = {tau:g}")[0]
+        ax.axhline(tau, color=line.get_color(), linestyle="--", linewidth=0.8)
+    ax.set(title="Quality of the models", xlabel="round", ylabel=metric, ylim=(0, 1.02))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=7, ncols=2)
+    plt.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close()
     return path
 
 
