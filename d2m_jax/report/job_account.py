@@ -46,8 +46,7 @@ def print_jobs(
         metric: what the quality of the models is called.
     """
     jobs, sellers = found["jobs"], whole_sellers(found["sellers"], outcome)
-    bids = np.asarray(outcome.auction.num_bids)
-    console.print(_jobs(jobs, bids, metric))
+    console.print(_jobs(jobs, metric))
     console.print()
     console.print(_served(sellers, layout.num_jobs))
     console.print(votes_text(found["rounds"]))
@@ -77,20 +76,19 @@ def whole_sellers(sellers: pd.DataFrame, outcome: MarketOutcome) -> pd.DataFrame
     return table.assign(serves=[" ".join(map(str, own)) for own in served])
 
 
-def _jobs(jobs: pd.DataFrame, bids: np.ndarray, metric: str) -> Table:
-    columns = ("job", "tags", "bids", "winner", "price", "sellers", metric, "tau", "test", "end")
+def _jobs(jobs: pd.DataFrame, metric: str) -> Table:
+    columns = ("job", "tags", "winner", "price", "sellers", "bad", metric, "tau", "test", "end")
     table = new_table("Jobs", *columns)
     for row in rows_of(jobs):
         sold, trained = row.price > 0, row.phase in ("settled", "refunded")
         said, wanted = apart(float(row.metric), row.tau, round(1e4 * row.metric) >= 1e4 * row.tau)
-        bad = f" ({row.bad_sellers} bad)" if row.bad_sellers else ""
         table.add_row(
             str(row.job),
             tags_text(int(row.tags)),
-            str(bids[row.job]),
             f"buyer {row.buyer}" if sold else "-",
             f"{row.price:,}" if sold else "-",
-            f"{row.sellers}{bad}",
+            str(row.sellers),
+            str(row.bad_sellers),
             said if trained else "-",
             wanted if sold else "-",
             f"{row.test_metric:.1%}" if trained else "-",
@@ -154,10 +152,10 @@ def _whole(jobs: pd.DataFrame, config: Config) -> Text:
     )
     revenue, worth = int(jobs["price"][settled].sum()), int(jobs["value"].sum())
     text.append(
-        f"Revenue {revenue:,}: {int(jobs['seller_paid'].sum()):,} to sellers, "
-        f"{int(jobs['compute_paid'].sum()):,} to nodes, {int(jobs['fee_paid'].sum()):,} to the "
-        f"treasury; {int(jobs['refunded'].sum()):,} back to buyers\n"
-        f"What was delivered is worth {worth:,} to its buyers; at most "
+        f"Revenue {revenue:,}, the prices of settled jobs. Of all prices and slashed stakes "
+        f"{int(jobs['seller_paid'].sum()):,} go to sellers, {int(jobs['compute_paid'].sum()):,} to "
+        f"nodes, {int(jobs['fee_paid'].sum()):,} to the treasury, "
+        f"{int(jobs['refunded'].sum()):,} back to buyers\nWhat was delivered is worth {worth:,} to its buyers; at most "
         f"{most_welfare(config):,} if every job were\n",
         style="not bold",
     )

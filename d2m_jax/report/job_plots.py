@@ -17,6 +17,7 @@ from d2m_jax.ledger import Phase
 from d2m_jax.market.queue import Epochs
 
 FREE, FITS, SERVES = "#f4f4f4", "#bcd4e6", "#2a6f97"
+MOST_NAMES = 64  # sellers that are named below their cells
 WAITS, PAID, REFUNDED = "#f2cc8f", "#2a9d8f", "#c1121f"
 
 
@@ -56,7 +57,9 @@ def plot_jobs(
         path: of the figure.
     """
     figure, ax = plt.subplots(figsize=(10, 1.9 + 0.42 * len(fits)))
-    _serving(ax, fits, matched)
+    order = _serving(ax, fits, matched)
+    if len(order) <= MOST_NAMES:
+        ax.set_xticks(np.arange(len(order)) + 0.5, [str(seller) for seller in order], fontsize=7)
     ends = [f"job {row.job}: {_sold(row)}" for row in jobs.itertuples()]
     ax.set_yticks(np.arange(len(fits)) + 0.5, ends)
     ax.set(ylabel="")
@@ -88,7 +91,8 @@ def plot_quality(
     return path
 
 
-def _serving(ax: Axes, fits: np.ndarray, matched: np.ndarray) -> None:
+def _serving(ax: Axes, fits: np.ndarray, matched: np.ndarray) -> np.ndarray:
+    """Draws the cells; returns the sellers [N] from left to right."""
     order = np.lexsort([*matched[::-1], *fits[::-1]])[::-1]  # alike sellers side by side
     cells = (fits.astype(int) + matched)[:, order]
     ax.pcolormesh(
@@ -99,6 +103,7 @@ def _serving(ax: Axes, fits: np.ndarray, matched: np.ndarray) -> None:
     ax.set_yticklabels([f"{job}: {there} of {could}" for job, (there, could) in counts])
     ax.invert_yaxis()
     _key(ax, {"serves": SERVES, "could, serves others": FITS, "other data": FREE}, -0.33)
+    return np.asarray(order)
 
 
 def _waiting(ax: Axes, epochs: Epochs, wants: np.ndarray) -> None:
