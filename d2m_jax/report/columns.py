@@ -191,7 +191,7 @@ RUNS = _columns(
     ("num_refused", INTEGER, "updates", "updates that were not finite or too long, in all rounds"),
     ("num_excluded", INTEGER, "sellers", "sellers excluded by the defence in the end"),
     ("byzantine_mass", MEASURED, "probability", "mass of bad sellers in the draw after the last"),
-    ("num_rounds", INTEGER, "rounds", "rounds of training"),
+    ("num_rounds", INTEGER, "rounds", "rounds of training, of all jobs"),
     ("num_jobs", INTEGER, "jobs", "of the market; only with several, as the next two"),
     ("num_delivered", INTEGER, "jobs", "that delivered a good model"),
     ("num_settled", INTEGER, "jobs", "that ended with the price paid"),
@@ -243,7 +243,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 ABOUT = {
     "runs": "One row per run of a sweep. A column named like a field of the configuration "
-    "(`spec.aggregator`) is an axis; it has the type of its values.",
+    "(`spec.aggregator`) is an axis; it has the type of its values. Of\nseveral jobs the columns "
+    "are sums, of shares and measures means over the jobs; `latency` waits for the last one,\n"
+    "`phase` counts, `delivered` is of all.",
     "rounds": "One row per round; with several jobs a run has one per round and job, a sweep one "
     "per round, over all jobs.\n`key` only in a sweep. Metric and loss only where they were "
     "measured.",

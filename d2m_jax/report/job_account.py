@@ -23,6 +23,7 @@ from d2m_jax.report.account import (
     new_table,
     votes_text,
 )
+from d2m_jax.report.job_tables import whole_sellers
 
 MOST_SELLERS = 32  # rows that are shown
 
@@ -45,7 +46,10 @@ def print_jobs(
         found: the tables, from `job_results.write_job_results`.
         metric: what the quality of the models is called.
     """
-    jobs, sellers = found["jobs"], whole_sellers(found["sellers"], outcome)
+    jobs, sellers = found["jobs"], whole_sellers(found["sellers"])
+    matched = np.asarray(outcome.ledger.jobs.matched)
+    served = [np.flatnonzero(matched[:, seller]) for seller in sellers["seller"].to_numpy(int)]
+    sellers = sellers.assign(serves=[" ".join(map(str, own)) for own in served])
     console.print(_jobs(jobs, metric))
     console.print()
     console.print(_served(sellers, layout.num_jobs))
@@ -53,27 +57,6 @@ def print_jobs(
     console.print(_whole(jobs, config))
     console.print(money_of_groups(found["money"]))
     console.print(incomes_text(sellers, tables.nodes_table(outcome, layout)))
-
-
-def whole_sellers(sellers: pd.DataFrame, outcome: MarketOutcome) -> pd.DataFrame:
-    """One row per seller over all jobs: what it served, its rounds, its pay, its wealth.
-
-    Args:
-        sellers: from `job_tables.sellers_table`.
-        outcome: of several jobs.
-    """
-    matched = np.asarray(outcome.ledger.jobs.matched)
-    by = sellers.groupby("seller", as_index=False)
-    rules = {
-        **dict.fromkeys(("owner", "role", "samples", "reputation", "before", "after"), "first"),
-        **dict.fromkeys(("change",), "first"),
-        **dict.fromkeys(("accepted_rounds", "flagged_rounds", "paid"), "sum"),
-        **dict.fromkeys(("excluded", "found_out", "slashed"), "any"),
-        "mass": "mean",
-    }
-    table = by.agg(rules)
-    served = [np.flatnonzero(matched[:, seller]) for seller in table["seller"].to_numpy(int)]
-    return table.assign(serves=[" ".join(map(str, own)) for own in served])
 
 
 def _jobs(jobs: pd.DataFrame, metric: str) -> Table:
@@ -155,7 +138,8 @@ def _whole(jobs: pd.DataFrame, config: Config) -> Text:
         f"Revenue {revenue:,}, the prices of settled jobs. Of all prices and slashed stakes "
         f"{int(jobs['seller_paid'].sum()):,} go to sellers, {int(jobs['compute_paid'].sum()):,} to "
         f"nodes, {int(jobs['fee_paid'].sum()):,} to the treasury, "
-        f"{int(jobs['refunded'].sum()):,} back to buyers\nWhat was delivered is worth {worth:,} to its buyers; at most "
+        f"{int(jobs['refunded'].sum()):,} back to buyers\n"
+        f"What was delivered is worth {worth:,} to its buyers; at most "
         f"{most_welfare(config):,} if every job were\n",
         style="not bold",
     )

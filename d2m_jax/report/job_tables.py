@@ -89,6 +89,22 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     return typed(rows.assign(paid=paid_by_job(outcome)[at]), "sellers")
 
 
+def whole_sellers(sellers: pd.DataFrame) -> pd.DataFrame:
+    """One row per seller over all jobs: rounds and pay in sum, its mass in the mean, its wealth.
+
+    Args:
+        sellers: from `sellers_table`.
+    """
+    rules = {
+        **dict.fromkeys(("owner", "role", "samples", "reputation"), "first"),
+        **dict.fromkeys(("before", "after", "change"), "first"),
+        **dict.fromkeys(("accepted_rounds", "flagged_rounds", "paid"), "sum"),
+        **dict.fromkeys(("excluded", "found_out", "slashed"), "any"),
+        "mass": "mean",
+    }
+    return typed(sellers.groupby("seller", as_index=False).agg(rules), "sellers")
+
+
 def paid_by_job(outcome: MarketOutcome) -> np.ndarray:
     """[J, N] units: what each job paid to each seller, as the ledger splits its pool."""
     jobs = outcome.ledger.jobs

@@ -21,7 +21,8 @@ from d2m_jax.report.page.shell import page
 
 TILES = ("jobs", "delivered", "revenue", "worth to the buyers", "bad sellers", "bad nodes")
 COLUMNS = ("tags", "buyer", "price", "sellers", "bad_sellers", "metric", "tau", "test_metric",
-           "phase", "delivered", "wrong_rounds", "seller_paid", "compute_paid", "refunded")  # fmt: skip
+           "phase", "delivered", "wrong_rounds", "seller_paid", "compute_paid",
+           "refunded")  # fmt: skip
 SERVES = "A cell is a seller that serves a job, by the share of the job's pay that it gets."
 
 

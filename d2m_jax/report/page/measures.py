@@ -42,6 +42,7 @@ class Measure(NamedTuple):
 KNOWN = {
     "test_metric": ("Quality", MORE, SHARE),
     "delivered": ("Quality", MORE, SHARE),
+    "num_delivered": ("Quality", MORE, DECIMAL),
     "best_metric": ("Quality", MORE, SHARE),
     "metric": ("Quality", MORE, SHARE),
     "test_loss": ("Quality", LESS, DECIMAL),
@@ -77,6 +78,7 @@ KNOWN = {
     "upheld": ("Consensus", NEITHER, SHARE),
     "welfare": ("Efficiency", MORE, WHOLE),
     "settled": ("Efficiency", NEITHER, SHARE),
+    "num_settled": ("Efficiency", NEITHER, DECIMAL),
     "sets_a_round": ("Efficiency", LESS, DECIMAL),
     "executions_a_round": ("Cost", LESS, DECIMAL),
     "seconds_a_round": ("Cost", LESS, DECIMAL),
