@@ -192,9 +192,10 @@ RUNS = _columns(
     ("num_excluded", INTEGER, "sellers", "sellers excluded by the defence in the end"),
     ("byzantine_mass", MEASURED, "probability", "mass of bad sellers in the draw after the last"),
     ("num_rounds", INTEGER, "rounds", "rounds of training, of all jobs"),
-    ("num_jobs", INTEGER, "jobs", "of the market; only with several, as the next two"),
+    ("num_jobs", INTEGER, "jobs", "of the market; only with several, as the next three"),
     ("num_delivered", INTEGER, "jobs", "that delivered a good model"),
     ("num_settled", INTEGER, "jobs", "that ended with the price paid"),
+    ("revenue", INTEGER, "money units", "prices of the jobs that ended so"),
     ("config", WORD, "JSON", "the full configuration"),
 )
 

@@ -144,6 +144,7 @@ def runs_columns(
         "num_jobs": np.full(len(values), len(jobs)),
         "num_delivered": np.stack([one["delivered"] for one in jobs]).sum(0),
         "num_settled": settled.sum(0),
+        "revenue": (settled * np.stack([one["price"] for one in jobs])).sum(0),
     }
 
 

@@ -68,6 +68,7 @@ KNOWN = {
     "bad_node_income": ("Money", LESS, SIGNED),
     "buyer_change": ("Money", NEITHER, SIGNED),
     "price": ("Money", NEITHER, WHOLE),
+    "revenue": ("Money", MORE, WHOLE),
     "seller_paid": ("Money", NEITHER, WHOLE),
     "treasury_change": ("Money", NEITHER, SIGNED),
     "burned": ("Money", LESS, WHOLE),
