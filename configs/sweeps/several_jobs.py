@@ -1,4 +1,4 @@
-"""Four jobs at once: how many jobs a seller's data fits, how many sellers cheat; half a minute.
+"""Four jobs at once: how many jobs a seller's data fits, how many sellers cheat; a minute.
 
 d2m sweep --config=configs/sweeps/several_jobs.py --jobs
 d2m report results/several_jobs

@@ -1,4 +1,4 @@
-"""Several jobs from the command line: a run that is stopped and goes on, its page, a sweep of it."""
+"""Several jobs from the command line: a run that is stopped and goes on, its page, a sweep."""
 
 import json
 
