@@ -38,6 +38,7 @@ from d2m_jax.config.spec import Spec
 from d2m_jax.core.choices import lookup
 from d2m_jax.core.files import make_folder
 from d2m_jax.incentives import CONTRIBUTIONS, EXECUTION_COST, TRAINING_COST
+from d2m_jax.market.validation import check_one_job
 from d2m_jax.report.audit import Audit
 from d2m_jax.report.gains import plot_gains
 
@@ -106,6 +107,7 @@ def run(call: door.Call) -> None:
     devices.check_devices()
     config = parse_config(call.config)
     hparams = config.hparams.replace(population=Population())
+    check_one_job(config.spec, "the audit")
     validate(config.spec, hparams, config.data)
     check_flags(call.flags, config.spec)
     settings = settings_of(call.flags, config.spec)

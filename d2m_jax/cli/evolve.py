@@ -20,6 +20,7 @@ from d2m_jax.audit.strategies import seller_strategies
 from d2m_jax.cli import arguments, console, devices, door, flag_tables, paths
 from d2m_jax.core.files import make_folder
 from d2m_jax.incentives import dynamics
+from d2m_jax.market.validation import check_one_job
 from d2m_jax.report.phase import plot_phase
 
 STRINGS: flag_tables.Strings = {
@@ -65,6 +66,7 @@ def run(call: door.Call) -> None:
     devices.check_devices()
     values = call.flags
     config = parse_config(call.config)
+    check_one_job(config.spec, "evolve")
     validate(config.spec, config.hparams, config.data)
     shares = arguments.numbers(values, "starts", arguments.share, "shares between 0 and 1")
     if not values.nodes:

@@ -32,6 +32,8 @@ from d2m_jax.core.backend import QUICKEST, compile_with
 from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market import MarketOutcome, collect, load_world
 from d2m_jax.market.collect import Compiled, OnChunk
+from d2m_jax.market.job_data import rows_of_jobs, serving
+from d2m_jax.market.jobs import has_own_data
 from d2m_jax.market.programs import shelf_for, start, trace
 from d2m_jax.report import Saved
 
@@ -72,7 +74,8 @@ def define(values: flags.FlagValues) -> None:
         ("visibility", "print who may see what"),
         (
             "plots",
-            "draw four plots as PNG files; `d2m report` makes an interactive page of any run",
+            "draw four plots as PNG files, of several jobs the quality of each; `d2m report` makes "
+            "an interactive page of any run",
         ),
         ("tensorboard", "write TensorBoard files into the results folder"),
         ("wandb", "write an offline run of Weights & Biases into the results folder"),
@@ -126,6 +129,7 @@ def prepare(call: door.Call) -> World:
         config.spec.num_sellers,
         paths.optional(call.flags.data_dir),
         unit_slots=config.spec.unit_slots,
+        serves=serving(config.spec, config.hparams, config.seed),
     )
     market = make_market(config.spec, dataset)
     hparams = market.numbers(config.hparams)
@@ -162,9 +166,10 @@ def holdings(world: World) -> Any:
     held = np.zeros(world.dataset.num_train, np.int32) if strata is None else np.asarray(strata)
     pool = jax.tree.leaves(world.data.pool)[0].shape[0]
     labels = world.data.pool["labels"] if isinstance(world.data.pool, dict) else held[:pool]
-    return datasets.report(
-        datasets.seller_rows(world.data), np.asarray(labels), world.dataset.class_names
+    rows = (
+        rows_of_jobs(world.data) if has_own_data(world.data) else datasets.seller_rows(world.data)
     )
+    return datasets.report(rows, np.asarray(labels), world.dataset.class_names)
 
 
 def play(call: door.Call, world: World) -> MarketOutcome:
@@ -206,11 +211,17 @@ def lookers(call: door.Call, world: World) -> list[OnChunk]:
 def finish(call: door.Call, world: World, outcome: MarketOutcome) -> None:
     """Writes the results, prints the account, draws."""
     config, folder, market = world.config, world.folder, world.programs.market
-    unravel = compile_with(jax.jit(market.model.unravel).lower(outcome.theta), QUICKEST)
-    params = jax.device_get(unravel(outcome.theta))
+    is_one, layout = config.spec.num_jobs == 1, market.layout
+    unravel = jax.jit(market.model.unravel if is_one else jax.vmap(market.model.unravel))
+    params = jax.device_get(compile_with(unravel.lower(outcome.theta), QUICKEST)(outcome.theta))
     metric, sizes = metric_of(world), world.data.sizes
-    found = report.write_results(folder, config, outcome, market.layout, sizes, params, metric)
+    write = report.write_results if is_one else report.write_job_results
+    found = write(folder, config, outcome, layout, sizes, params, metric)
     holdings(world).to_csv(folder / "holdings.csv", index_label="seller")
-    report.print_account(call.console, config, outcome, market.layout, metric)
+    if not is_one:
+        report.print_jobs(call.console, config, outcome, layout, found, metric)
+        report.write_job_plots(folder, config, outcome, found, metric, every=call.flags.plots)
+        return
+    report.print_account(call.console, config, outcome, layout, metric)
     if call.flags.plots:
         report.write_plots(folder, config, outcome, found, metric)

@@ -44,6 +44,7 @@ SWITCHES: flag_tables.Switches = {
     "dry_run": "print the plan, run nothing",
     "estimate": "print the plan, compile, and say how long it will take; run nothing",
     "parties": "write tables of all sellers and nodes, too",
+    "jobs": "of several jobs, write a table with a row for each, too",
     "distributed": "find the other processes (Slurm, TPU pod)",
 }
 TOGETHER = ("coordinator", "num_processes", "process_id")  # all of them or none
@@ -80,6 +81,7 @@ def run(call: door.Call) -> int:
         process=process,
         num_processes=num_processes,
         parties=call.flags.parties,
+        jobs=call.flags.jobs,
     )
     done = sweep.finished(folder)
     if process == 0:

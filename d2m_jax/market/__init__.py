@@ -5,7 +5,7 @@ from d2m_jax.market.collect import Chunk, collect, compiled
 from d2m_jax.market.devices import copied, over_devices
 from d2m_jax.market.disputes import DISPUTES
 from d2m_jax.market.engine import Market, make_market, market_of
-from d2m_jax.market.job_data import deal_jobs
+from d2m_jax.market.job_data import deal_jobs, serving
 from d2m_jax.market.jobs import job_of
 from d2m_jax.market.queue import Epochs, Figures, figures_of, serve
 from d2m_jax.market.roles import Roles, draw_roles
@@ -37,5 +37,6 @@ __all__ = [
     "market_of",
     "over_devices",
     "serve",
+    "serving",
     "validate",
 ]

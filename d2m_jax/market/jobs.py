@@ -115,36 +115,38 @@ def with_shared(mine: MarketState, state: MarketState, ledger: Ledger) -> Market
     return mine._replace(**{**shared, "ledger": ledger})
 
 
-def job_of(outcome: MarketOutcome, job: int) -> MarketOutcome:
+def job_of(outcome: MarketOutcome, job: int, *, worlds: bool = False) -> MarketOutcome:
     """What one of several jobs left behind, for whatever reads the outcome of one job.
 
     The ledger keeps all accounts and this job's slot, so money of the other jobs counts in
-    balances, not in pools; the rounds have the latency that waiting for shared nodes cost.
+    balances, not in pools; the rounds have the latency that waiting for shared nodes cost. With
+    `worlds` every leaf of the outcome has a leading axis of worlds, and keeps it.
     """
+    lead = (slice(None),) * worlds
 
     def slot(ledger: Ledger) -> Ledger:
-        rows = jax.tree.map(lambda x: x[job : job + 1], ledger.jobs)
+        rows = jax.tree.map(lambda x: x[(*lead, slice(job, job + 1))], ledger.jobs)
         return replace(ledger, jobs=rows)
 
     def own(tree: T) -> T:
-        found: T = jax.tree.map(lambda x: x[job], tree)
+        found: T = jax.tree.map(lambda x: x[(*lead, job)], tree)
         return found
 
     def over_time(tree: T) -> T:
-        found: T = jax.tree.map(lambda x: x[:, job], tree)
+        found: T = jax.tree.map(lambda x: x[(*lead, slice(None), job)], tree)
         return found
 
     return MarketOutcome(
-        theta=outcome.theta[job],
+        theta=own(outcome.theta),
         ledger=slot(outcome.ledger),
         opening=slot(outcome.opening),
         roles=outcome.roles,
         auction=own(outcome.auction),
         closing=own(outcome.closing),
-        scores=outcome.scores[job],
+        scores=own(outcome.scores),
         defence=own(outcome.defence),
         rounds=over_time(outcome.rounds),
         evaluations=over_time(outcome.evaluations),
-        attack_success=outcome.attack_success[job],
+        attack_success=own(outcome.attack_success),
         found_out=outcome.found_out,
     )

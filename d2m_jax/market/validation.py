@@ -24,6 +24,7 @@ from d2m_jax.data.dealing import not_negative, positive, share
 from d2m_jax.market.auction import format_of
 from d2m_jax.market.choices import CHOICES, chosen, part_numbers
 from d2m_jax.market.funds import auction_warnings, check_entries, check_money
+from d2m_jax.market.job_data import check_job_classes
 from d2m_jax.market.lateness import check_late_numbers, check_lateness
 from d2m_jax.market.openings import survival
 from d2m_jax.market.parts import cone_parts
@@ -36,7 +37,7 @@ from d2m_jax.tasks import Task
 def validate(
     spec: Spec, hparams: HParams, data: DataSpec | None = None, task: Task | None = None
 ) -> list[str]:
-    """Checks a market of one job before a script compiles it.
+    """Checks a market before a script compiles it.
 
     Args:
         spec: shapes and choices.
@@ -50,11 +51,6 @@ def validate(
     Raises:
         ValueError: the first thing that is wrong, as one sentence.
     """
-    if spec.num_jobs > 1:
-        raise ValueError(
-            f"num_jobs = {spec.num_jobs}: scripts and sweeps run one job; run several from Python, "
-            "see docs/jobs.md"
-        )
     if data is not None:
         check_data(spec, data)
     check_choices(spec)
@@ -64,14 +60,44 @@ def validate(
     if task is not None:
         check_market(spec, task)
     check_numbers(spec, hparams)
-    who = hparams.population
-    matched = spec.num_sellers - who.num_strangers
-    warnings = []
-    if matched < hparams.rules.get("min_sellers", 1):
-        warnings.append(f"Only {matched} sellers carry the tags, so the job will be aborted.")
+    warnings = supply_warnings(spec, hparams)
     warnings += secrecy_warnings(spec) + unit_warnings(spec, hparams, data)
     warnings += dispute_warnings(spec, hparams)
     return warnings + auction_warnings(spec, hparams) + cone_warnings(spec, hparams)
+
+
+def check_one_job(spec: Spec, what: str) -> None:
+    """Raises a ValueError, one sentence, where `what` can only play a market of one job."""
+    if spec.num_jobs > 1:
+        raise ValueError(
+            f"{what} plays markets of one job: set spec.num_jobs = {spec.num_jobs} to 1 (several "
+            "are traded by run, sweep and report, see docs/jobs.md)"
+        )
+
+
+def supply_warnings(spec: Spec, hparams: HParams) -> list[str]:
+    """Whether sellers and nodes suffice for the jobs that there are."""
+    who, rules = hparams.population, {**MARKET_RULES, **hparams.rules}
+    matched, least = spec.num_sellers - who.num_strangers, rules.get("min_sellers", 1)
+    if spec.num_jobs == 1:
+        few = f"Only {matched} sellers carry the tags, so the job will be aborted."
+        return [few] if matched < least else []
+    fitting = matched * who.breadth // spec.num_jobs
+    pledges = int(hparams.money.node_stake // max(rules["node_stake"], 1))
+    found = []
+    if fitting < least:
+        found.append(f"Only {fitting} sellers fit each job, so jobs will be aborted.")
+    if spec.sortition != "uniform":
+        found.append(
+            f"With sortition {label(spec.sortition)!r} a node pledges its whole stake to the job "
+            "that closes first, so the other jobs are aborted: set spec.sortition to uniform."
+        )
+    elif pledges < spec.num_jobs:
+        found.append(
+            f"The stake of a node is pledged to {pledges} of the {spec.num_jobs} jobs at once, so "
+            "the jobs that close last are aborted: raise money.node_stake and money.node_funds."
+        )
+    return found
 
 
 def check_market(spec: Spec, task: Task) -> None:
@@ -170,6 +196,7 @@ def check_data(spec: Spec, data: DataSpec) -> None:
     check_count("data.max_train", data.max_train)
     check_count("data.min_samples", data.min_samples, 1)
     check_count("data.unit_size", data.unit_size)
+    check_job_classes(spec, data)
     if isinstance(data.partition, str):  # one of the user's own may mean something else
         check_partition_numbers(data)
     if data.num_validation < 2:

@@ -14,6 +14,9 @@ from d2m_jax.report.folder import (
     results_name,
     tree_digest,
 )
+from d2m_jax.report.job_account import print_jobs
+from d2m_jax.report.job_results import write_job_plots, write_job_results
+from d2m_jax.report.job_tables import jobs_table, serves_table
 from d2m_jax.report.loggers import (
     csv_logger,
     progress_logger,
@@ -40,6 +43,7 @@ __all__ = [
     "evaluations_table",
     "given_path",
     "is_unfinished",
+    "jobs_table",
     "kept",
     "load_model",
     "money_table",
@@ -48,15 +52,19 @@ __all__ = [
     "phase_name",
     "print_account",
     "print_header",
+    "print_jobs",
     "progress_logger",
     "restore",
     "results_name",
     "rounds_table",
     "save_model",
     "sellers_table",
+    "serves_table",
     "tensorboard_logger",
     "tree_digest",
     "wandb_logger",
+    "write_job_plots",
+    "write_job_results",
     "write_plots",
     "write_results",
 ]

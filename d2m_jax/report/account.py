@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from d2m_jax.config.parsing import Config
+from d2m_jax.config.population import Population
+from d2m_jax.config.spec import Spec
 from d2m_jax.core.choices import label
 from d2m_jax.core.types import Number
 from d2m_jax.ledger import Layout, Phase
@@ -62,8 +64,18 @@ def print_header(console: Console, config: Config, market: Market) -> None:
         f"defence {defence}"
     )
     console.print(
-        f"  {spec.num_nodes} compute nodes ({_kinds(nodes)}), {label(spec.set_schedule)} execution "
-        f"sets, {label(spec.stop_rule)} rule\n"
+        f"  {jobs_line(spec, who)}{spec.num_nodes} compute nodes ({_kinds(nodes)}), "
+        f"{label(spec.set_schedule)} execution sets, {label(spec.stop_rule)} rule\n"
+    )
+
+
+def jobs_line(spec: Spec, who: Population) -> str:
+    """How many jobs there are and how many of them a seller's data fits; empty for one job."""
+    if spec.num_jobs == 1:
+        return ""
+    return (
+        f"{spec.num_jobs} jobs at once, {spec.num_buyers} buyers; the data of a seller fits "
+        f"{who.breadth} of them\n  "
     )
 
 
@@ -95,13 +107,14 @@ def print_account(
         console.print(Text("Ending: ", style="bold").append(*_ENDINGS[Phase(int(job["phase"]))]))
     else:
         console.print(_sellers(sellers))
-        console.print(_cone(rounds))
+        console.print(votes_text(rounds))
         console.print(_verdict(config, outcome, job, metric))
-    console.print(_money(tables.money_table(outcome, layout)))
-    console.print(_incomes(sellers, tables.nodes_table(outcome, layout)))
+    console.print(money_of_groups(tables.money_table(outcome, layout)))
+    console.print(incomes_text(sellers, tables.nodes_table(outcome, layout)))
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
+    """A table without lines, whose first column is text and whose others are numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", header_style="dim")
@@ -110,7 +123,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _auction(outcome: MarketOutcome, job: dict[str, np.ndarray], layout: Layout) -> Table:
     bids = int(outcome.auction.num_bids)
-    table = _table(f"Auction: {bids} accepted bids", "buyer", "limit", "bid", "")
+    table = new_table(f"Auction: {bids} accepted bids", "buyer", "limit", "bid", "")
     for buyer in range(layout.num_buyers):
         won = "wins" if buyer == job["buyer"] else ""
         limit, last = int(outcome.auction.limits[buyer]), int(outcome.auction.highest[buyer])
@@ -122,7 +135,7 @@ def _sellers(sellers: pd.DataFrame) -> Table:
     import pandas as pd
 
     is_units = bool((sellers["owner"] != sellers["seller"]).any())
-    table = _table(
+    table = new_table(
         "Who trained",
         "unit" if is_units else "seller",
         "role (owner)" if is_units else "role",
@@ -164,7 +177,12 @@ def _sellers(sellers: pd.DataFrame) -> Table:
     return table
 
 
-def _cone(rounds: pd.DataFrame) -> Text:
+def votes_text(rounds: pd.DataFrame) -> Text:
+    """What CONE executed, and what it got wrong.
+
+    Args:
+        rounds: from `tables.rounds_table`, or those of all jobs.
+    """
     wrong = int((rounds["accepted_digest"] > 0).sum())
     void = int((rounds["accepted_digest"] < 0).sum())
     text = Text("\nCONE: ", style="bold")
@@ -223,8 +241,9 @@ def apart(value: float, threshold: float, is_reached: bool) -> tuple[str, str]:
     return f"{value:.2%}", wanted  # the ledger counts in basis points: a threshold between two
 
 
-def _money(money: pd.DataFrame) -> Table:
-    table = _table("Money, in units", "group", "parties", "before", "after", "change")
+def money_of_groups(money: pd.DataFrame) -> Table:
+    """The table of money, `tables.money_table`, as people write it."""
+    table = new_table("Money, in units", "group", "parties", "before", "after", "change")
     for row in money.itertuples():
         is_total = row.group == "total"
         table.add_row(
@@ -238,7 +257,8 @@ def _money(money: pd.DataFrame) -> Table:
     return table
 
 
-def _incomes(sellers: pd.DataFrame, nodes: pd.DataFrame) -> Text:
+def incomes_text(sellers: pd.DataFrame, nodes: pd.DataFrame) -> Text:
+    """Mean incomes of honest and of misbehaving sellers and nodes, from their tables."""
     text = Text("\nIncome per head: ", style="bold")
     parts = []
     for what, table, column, good in (

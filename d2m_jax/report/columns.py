@@ -41,6 +41,8 @@ MONEY = _columns(
     ("change", INTEGER, "money units", "after - before"),
 )
 
+OF_JOBS = Column("job", INTEGER, "index", "which job, from 0; only with several jobs")
+
 ROUNDS = _columns(
     ("round", INTEGER, "rounds", "number of the round, from 1"),
     ("byzantine_mass", MEASURED, "probability", "mass of bad sellers in the next draw"),
@@ -85,6 +87,7 @@ SELLERS = _columns(
     ("found_out", FACT, "", "a unit whose openings look false"),
     ("slashed", FACT, "", "lost its deposit on evidence of harm, or found out"),
     *MONEY,
+    ("paid", INTEGER, "money units", "paid to the seller by the job; only with several jobs"),
     ("epsilon", NUMBER, "nats", "privacy loss if drawn in every round; only with privacy"),
     ("epsilon_ex_post", NUMBER, "nats", "privacy loss of the rounds it was drawn in; no guarantee"),
 )
@@ -184,34 +187,76 @@ RUNS = _columns(
     ("num_refused", INTEGER, "updates", "updates that were not finite or too long, in all rounds"),
     ("num_excluded", INTEGER, "sellers", "sellers excluded by the defence in the end"),
     ("byzantine_mass", MEASURED, "probability", "mass of bad sellers in the draw after the last"),
-    ("num_rounds", INTEGER, "rounds", "rounds of training"),
+    ("num_rounds", INTEGER, "rounds", "rounds of training, of all jobs"),
+    ("num_jobs", INTEGER, "jobs", "of the market; only with several, as the next three"),
+    ("num_delivered", INTEGER, "jobs", "that delivered a good model"),
+    ("num_settled", INTEGER, "jobs", "that ended with the price paid"),
+    ("revenue", INTEGER, "money units", "prices of the jobs that ended so"),
     ("config", WORD, "JSON", "the full configuration"),
 )
 
+JOBS = _columns(
+    ("job", INTEGER, "index", "which job, from 0"),
+    ("tags", INTEGER, "bitmask", "what the data of its sellers must cover"),
+    ("buyer", INTEGER, "index", "who won it; nothing where it was not sold"),
+    ("tau", NUMBER, "0 to 1", "threshold on the metric"),
+    ("metric", MEASURED, "0 to 1", "true metric of the last model on the buyer's verdict examples"),
+    ("test_metric", MEASURED, "0 to 1", "metric of the last model on the test set"),
+    ("phase", WORD, "", "how the job ended: settled, refunded, aborted or idle"),
+    ("delivered", FACT, "", "settled, and the true metric reaches the threshold: a good model"),
+    ("sellers", INTEGER, "sellers", "that served the job"),
+    ("bad_sellers", INTEGER, "sellers", "bad ones among them"),
+    ("value", INTEGER, "money units", "what the delivered model is worth to its buyer, else 0"),
+    ("price", INTEGER, "money units", "what the winner paid into the job"),
+    ("seller_paid", INTEGER, "money units", "paid to sellers"),
+    ("compute_paid", INTEGER, "money units", "paid to nodes"),
+    ("fee_paid", INTEGER, "money units", "paid to the treasury"),
+    ("refunded", INTEGER, "money units", "back to the buyer"),
+    ("executions", INTEGER, "executions", "by nodes in all rounds"),
+    ("wrong_rounds", INTEGER, "rounds", "rounds in which CONE accepted a wrong result"),
+    ("disputed", FACT, "", "somebody disputed"),
+    ("upheld", FACT, "", "the dispute was upheld"),
+)
+
+SERVES = (
+    JOBS[0],
+    *(column for column in SELLERS if column.name in
+      ("seller", "role", "accepted_rounds", "flagged_rounds", "slashed", "paid")),
+)  # fmt: skip
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "runs": RUNS,
-    "rounds": (RUNS[0], *ROUNDS, *EVALUATIONS[1:]),
-    "evaluations": EVALUATIONS,
-    "sellers": (RUNS[0], *SELLERS),
+    "rounds": (RUNS[0], OF_JOBS, *ROUNDS, *EVALUATIONS[1:]),
+    "evaluations": (OF_JOBS, *EVALUATIONS),
+    "sellers": (RUNS[0], OF_JOBS, *SELLERS),
     "nodes": (RUNS[0], *NODES),
     "money": GROUPS,
-    "auction": AUCTION,
-    "work": WORK,
-    "votes": VOTES,
+    "auction": (OF_JOBS, *AUCTION),
+    "work": (OF_JOBS, *WORK),
+    "votes": (OF_JOBS, *VOTES),
+    "jobs": (RUNS[0], *JOBS),
+    "serves": SERVES,
 }
 
 ABOUT = {
     "runs": "One row per run of a sweep. A column named like a field of the configuration "
-    "(`spec.aggregator`) is an axis; it has the type of its values.",
-    "rounds": "One row per round; `key` only in a sweep. Metric and loss only where they were "
+    "(`spec.aggregator`) is an axis; it has the type of its values. Of\nseveral jobs the columns "
+    "are sums, of shares and measures means over the jobs; `latency` waits for the last one,\n"
+    "`phase` counts, `delivered` is of all.",
+    "rounds": "One row per round; with several jobs a run has one per round and job, a sweep one "
+    "per round, over all jobs.\n`key` only in a sweep. Metric and loss only where they were "
     "measured.",
-    "evaluations": "One row per evaluation.",
-    "sellers": "One row per seller; `key` only in a sweep, where `--parties` asks for the table.",
+    "evaluations": "One row per evaluation, with several jobs per evaluation and job.",
+    "sellers": "One row per seller; `key` only in a sweep, where `--parties` asks for the table. "
+    "With several jobs a run has\none per job and seller, a sweep one per seller, over all jobs.",
     "nodes": "One row per compute node; `key` as for sellers.",
     "money": "One row per group of parties.",
-    "auction": "One row per buyer.",
+    "auction": "One row per buyer, with several jobs per job and buyer.",
     "work": "One row per update that arrived (`work.parquet`).",
     "votes": "One row per round and node that was drawn (`votes.parquet`).",
+    "jobs": "With several jobs: one row per job; `key` only in a sweep, where `--jobs` asks for "
+    "the table.",
+    "serves": "With several jobs: one row per job and seller that served it.",
 }
 
 

@@ -38,8 +38,9 @@ LEFT_FILES = (
     ),
     *(f"{name}.png" for name in ("quality", "sampling_mass", "income", "execution_sets")),
     *("ledger.json", "payments.json", "closing.json", "visibility.txt", "model.safetensors"),
-    *("work.parquet", "votes.parquet"),
+    *("work.parquet", "votes.parquet", "jobs.csv", "serves.csv", "jobs.png"),
 )
+LEFT_OF_JOBS = "model-job*.safetensors"
 LEFT_FOLDERS = (CHECKPOINTS, "tensorboard", "report")
 
 
@@ -185,6 +186,8 @@ def clear(folder: pathlib.Path) -> None:
     """Removes what a run leaves; other files stay."""
     for name in LEFT_FILES:
         (folder / name).unlink(missing_ok=True)
+    for path in folder.glob(LEFT_OF_JOBS):
+        path.unlink()
     for name in LEFT_FOLDERS:
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)

@@ -13,14 +13,14 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from d2m_jax.core.files import RESUME, StorageError, given_path, make_folder, write_whole
 from d2m_jax.market.collect import Chunk, joined
-from d2m_jax.report.columns import typed
-from d2m_jax.report.tables import round_columns
+from d2m_jax.report.job_tables import evaluation_frame, round_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +36,12 @@ def new_rows(chunk: Chunk, written: int) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     info, measured = joined(chunk.pieces)  # gas depends on all rounds so far
-    facts = round_columns(info, measured, chunk.state.roles, chunk.state.ledger)
-    quality = {name: np.asarray(value) for name, value in measured._asdict().items()}
-    told = sum(len(rounds.round) for rounds, _ in chunk.pieces[:written])
+    roles, ledger = jax.device_get((chunk.state.roles, chunk.state.ledger))
+    told = sum(rounds.round.size for rounds, _ in chunk.pieces[:written])
+    seen = sum(quality.round.size for _, quality in chunk.pieces[:written])
     return {
-        "rounds": typed(pd.DataFrame(facts).iloc[told:], "rounds"),
-        "evaluations": typed(pd.DataFrame(quality).iloc[written:], "evaluations"),
+        "rounds": round_frame(info, measured, roles, ledger).iloc[told:],
+        "evaluations": evaluation_frame(measured).iloc[seen:],
     }
 
 
@@ -96,17 +96,18 @@ def scalars(rows: Mapping[str, pd.DataFrame]) -> Iterator[tuple[int, dict[str, f
 
     for name, table in rows.items():
         for row in table.to_dict("records"):
+            where = f"job {row['job']}/{name}" if "job" in row else name
             facts = {
-                f"{name}/{column}": float(value)
+                f"{where}/{column}": float(value)
                 for column, value in row.items()
-                if column != "round" and not pd.isna(value)
+                if column not in ("round", "job") and not pd.isna(value)
             }
             yield int(row["round"]), facts
 
 
 def _once(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Quality is in both tables; here it stands under `evaluations` only."""
-    double = [name for name in tables["evaluations"] if name != "round"]
+    double = [name for name in tables["evaluations"] if name not in ("round", "job")]
     return {**tables, "rounds": tables["rounds"].drop(columns=double)}
 
 
@@ -217,7 +218,9 @@ def progress_logger(
         task = progress.add_task("", total=total, quality="compiling")
 
         def log(chunk: Chunk) -> None:
-            quality = f"test {metric} {float(chunk.evaluation.test_metric):.1%}"
+            quality = f"test {metric} {np.mean(chunk.evaluation.test_metric):.1%}"
+            if np.ndim(chunk.evaluation.test_metric):
+                quality += f" in the mean of {len(chunk.evaluation.test_metric)} jobs"
             progress.update(task, total=chunk.total, completed=chunk.done, quality=quality)
 
         yield log

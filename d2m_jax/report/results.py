@@ -169,38 +169,61 @@ def write_results(
         StorageError: the disk is full; the files that are there are whole.
     """
     if params is not None:
-        about = {
-            "task": label(config.spec.model),
-            "data": label(config.data.name),
-            "seed": config.seed,
-        }
-        about["metric"] = float(outcome.closing.metric)
-        save_model(folder / MODEL, params, about)
+        save_model(folder / MODEL, params, about_model(config, outcome))
     write_json(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
     write_json(folder / "payments.json", payments_dict(config, outcome, layout))
     write_json(folder / "closing.json", events.closing_dict(config, outcome, layout, metric))
     found = {
         "rounds": tables.rounds_table(outcome),
         "evaluations": tables.evaluations_table(outcome),
-        "sellers": tables.sellers_table(outcome, layout),
+        "sellers": with_epsilons(config, outcome, tables.sellers_table(outcome, layout), sizes),
         "nodes": tables.nodes_table(outcome, layout),
         "money": tables.money_table(outcome, layout),
         "auction": events.auction_table(outcome, layout),
     }
-    if config.spec.privacy != "none":
-        there = found["sellers"]["seller"].to_numpy(int)
-        losses = seller_epsilons(config, outcome, sizes)
-        of_each = {name: np.asarray(values)[there] for name, values in losses.items()}
-        found["sellers"] = typed(found["sellers"].assign(**of_each), "sellers")
+    large = {"work": events.work_table(outcome), "votes": events.votes_table(outcome)}
+    write_tables(folder, found, large)
+    return found
+
+
+def about_model(config: Config, outcome: MarketOutcome) -> dict[str, Any]:
+    """What the head of a model's file says of it."""
+    return {
+        "task": label(config.spec.model),
+        "data": label(config.data.name),
+        "seed": config.seed,
+        "metric": float(outcome.closing.metric),
+    }
+
+
+def with_epsilons(
+    config: Config,
+    outcome: MarketOutcome,
+    sellers: pd.DataFrame,
+    sizes: np.ndarray | jax.Array,
+) -> pd.DataFrame:
+    """The table of sellers with their privacy losses, where there is privacy."""
+    if config.spec.privacy == "none":
+        return sellers
+    there = sellers["seller"].to_numpy(int)
+    losses = seller_epsilons(config, outcome, sizes)
+    of_each = {name: np.asarray(values)[there] for name, values in losses.items()}
+    return typed(sellers.assign(**of_each), "sellers")
+
+
+def write_tables(
+    folder: pathlib.Path, found: dict[str, pd.DataFrame], large: dict[str, pd.DataFrame]
+) -> None:
+    """Writes tables as CSV and large ones as Parquet, and who may see what.
+
+    Raises:
+        StorageError: the disk is full or the folder is gone.
+    """
     for name, table in found.items():
         write_table(folder / f"{name}.csv", table)
-    for name, table in (
-        ("work", events.work_table(outcome)),
-        ("votes", events.votes_table(outcome)),
-    ):
+    for name, table in large.items():
         write_parquet(folder / f"{name}.parquet", table)
     write_whole(folder / "visibility.txt", (privacy.table() + "\n").encode())
-    return found
 
 
 def write_table(path: pathlib.Path, table: pd.DataFrame) -> None:

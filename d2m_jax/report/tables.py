@@ -100,18 +100,13 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     flagged = np.asarray(info.flagged) & counted
     roles, is_account = outcome.roles, outcome.roles.owners is None
     owners = np.arange(num_sellers) if is_account else np.asarray(roles.owners)
-    role = np.select(
-        [np.asarray(roles.byzantine), np.asarray(roles.tag_liar), np.asarray(roles.stranger)],
-        ["Byzantine", "tag liar", "not matched"],
-        "honest",
-    )
     ends = outcome.opening, outcome.ledger
     before, after = (np.asarray(wealth(books))[layout.sellers] for books in ends)
     table = pd.DataFrame(
         {
             "seller": np.arange(num_sellers),
             "owner": owners,
-            "role": role,
+            "role": seller_roles(roles),
             "samples": np.asarray(outcome.ledger.sizes),
             "accepted_rounds": np.bincount(sampled[accepted], minlength=num_sellers),
             "flagged_rounds": np.bincount(sampled[flagged], minlength=num_sellers),
@@ -128,6 +123,15 @@ def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
         }
     )
     return typed(table[table["owner"] >= 0], "sellers")
+
+
+def seller_roles(roles: Roles) -> np.ndarray:
+    """[N] words: what every seller, or the owner of every unit, is."""
+    return np.select(
+        [np.asarray(roles.byzantine), np.asarray(roles.tag_liar), np.asarray(roles.stranger)],
+        ["Byzantine", "tag liar", "not matched"],
+        "honest",
+    )
 
 
 def nodes_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
@@ -153,21 +157,22 @@ def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     """Money before and after by group of parties; the last row is the constant total."""
     import pandas as pd
 
-    sellers, nodes = sellers_table(outcome, layout), nodes_table(outcome, layout)
+    nodes = nodes_table(outcome, layout)
     old, new = np.asarray(wealth(outcome.opening)), np.asarray(wealth(outcome.ledger))
-    winner = int(outcome.ledger.jobs.buyer[0])
-    buyers = np.arange(layout.num_buyers)
+    won = np.isin(np.arange(layout.num_buyers), np.asarray(outcome.ledger.jobs.buyer))
+    role, is_there = seller_roles(outcome.roles), filled(outcome.roles, layout)
+    winners = "winning buyer" if won.sum() < 2 else "winning buyers"
     groups: list[tuple[str, int, int, int]] = []
 
     def add(name: str, before: np.ndarray, after: np.ndarray) -> None:
         if len(before):
             groups.append((name, len(before), int(before.sum()), int(after.sum())))
 
-    add("winning buyer", old[buyers[buyers == winner]], new[buyers[buyers == winner]])
-    add("other buyers", old[buyers[buyers != winner]], new[buyers[buyers != winner]])
-    for role in ("honest", "Byzantine", "tag liar", "not matched"):
-        rows = sellers[sellers["role"] == role]
-        add(f"sellers, {role}", rows["before"].to_numpy(int), rows["after"].to_numpy(int))
+    add(winners, old[layout.buyers][won], new[layout.buyers][won])
+    add("other buyers", old[layout.buyers][~won], new[layout.buyers][~won])
+    for kind in ("honest", "Byzantine", "tag liar", "not matched"):
+        who = (role == kind) & is_there
+        add(f"sellers, {kind}", old[layout.sellers][who], new[layout.sellers][who])
     for behaviour, rows in nodes.groupby("behaviour", sort=False):
         add(f"nodes, {behaviour}", rows["before"].to_numpy(int), rows["after"].to_numpy(int))
     treasury = [layout.treasury]
@@ -181,6 +186,13 @@ def money_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
     table = pd.DataFrame(groups, columns=["group", "parties", "before", "after"])
     table["change"] = table["after"] - table["before"]
     return typed(table, "money")
+
+
+def filled(roles: Roles, layout: Layout) -> np.ndarray:
+    """[N] bool: all accounts, and the slots of units that somebody has filled."""
+    if roles.owners is None:
+        return np.ones(layout.num_sellers, bool)
+    return np.asarray(roles.owners) >= 0
 
 
 def _held(ledger: Ledger) -> int:

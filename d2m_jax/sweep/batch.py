@@ -17,6 +17,7 @@ from d2m_jax.config.parsing import Config
 from d2m_jax.core.types import PyTree
 from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market.choices import CHOICES, part_numbers
+from d2m_jax.market.job_data import serving
 from d2m_jax.market.world import deal
 from d2m_jax.sweep.plan import Assault, Picks, Rule, pick_of
 
@@ -82,7 +83,9 @@ class Dealer:
             ValueError: an impossible partition.
         """
         data_spec, spec = config.data, config.spec
-        key = data_spec, spec.num_sellers, spec.unit_slots
+        serves = serving(spec, config.hparams, config.seed) if data_spec.job_classes else None
+        who = None if serves is None else serves.tobytes()
+        key = data_spec, spec.num_sellers, spec.unit_slots, who
         if key not in self._dealt:
             data = deal(
                 self.dataset,
@@ -90,6 +93,7 @@ class Dealer:
                 spec.num_sellers,
                 unit_slots=spec.unit_slots,
                 whole_pool=True,
+                serves=serves,
             )
             if not self._shared:
                 self._shared = {name: getattr(data, name) for name in SHARED}

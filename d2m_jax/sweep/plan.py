@@ -401,17 +401,22 @@ def _program_key(config: Config) -> Any:
     hparams = config.hparams
     switched = ("attack", "aggregator", "stop_rule", "payment")
     names = [tuple(sorted(getattr(hparams, part))) for part in PARTS if part not in switched]
-    numbers = (len(hparams.money.buyer_values), *names)
+    money, asked = hparams.money, hparams.requests
+    given = (money.buyer_values, money.buyer_conduct, asked.tags, asked.tau, asked.wants)
+    numbers = (*map(len, given), *names)
     return (_without_choices(config.spec), inputs, shapes, numbers)
 
 
 def _dealt_shape(config: Config) -> tuple[Any, ...]:
     """What decides how many rows are dealt, where not all of them are: [R] of `FederatedData`.
 
-    Units cut by a given size are [num_units, unit_size] whatever is held; one's own partition may
+    Of jobs with classes of their own everything follows from the classes and the split. Units cut
+    by a given size are [num_units, unit_size] whatever is held; one's own partition may
     leave rows out, as many as its numbers say.
     """
     data = config.data
+    if data.job_classes:  # how many examples of its classes a buyer gets is a matter of the split
+        return data.job_classes, data.seed
     size = data.unit_size if config.spec.unit_slots else 0
     if size or not is_own(data.partition):
         return (size,)

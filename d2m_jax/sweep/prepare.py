@@ -15,6 +15,7 @@ from d2m_jax import tasks
 from d2m_jax.config.spec import Spec
 from d2m_jax.data import Dataset
 from d2m_jax.ledger import Layout
+from d2m_jax.market.parts import layout_of
 from d2m_jax.market.validation import check_market
 from d2m_jax.sweep.batch import Dealer, stack_hparams
 from d2m_jax.sweep.chunks import first_width
@@ -42,8 +43,7 @@ class Ready(NamedTuple):
     @property
     def layout(self) -> Layout:
         """Accounts of the group's ledgers."""
-        spec = self.group.spec
-        return Layout(spec.num_buyers, spec.num_listings, spec.num_nodes)
+        return layout_of(self.group.spec)
 
     def shape(self, width: int) -> Shape:
         """What the program of the group is compiled for."""

@@ -15,14 +15,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pyarrow as pa
 from absl import logging
 from jax.sharding import Mesh
 
 import d2m_jax
 from d2m_jax.core.backend import choices
 from d2m_jax.data import Dataset
+from d2m_jax.ledger import Layout
+from d2m_jax.market.state import MarketOutcome
 from d2m_jax.market.world import load_dataset
-from d2m_jax.sweep import lock, store, tables
+from d2m_jax.sweep import job_tables, lock, store, tables
 from d2m_jax.sweep.chunks import Chunk, make_chunks, padded
 from d2m_jax.sweep.plan import Group, Plan, Run
 from d2m_jax.sweep.prepare import (
@@ -50,6 +53,7 @@ class Options(NamedTuple):
     process: int = 0  # number of this process; runs are shared out by key, see `is_mine`
     num_processes: int = 1
     parties: bool = False  # tables of sellers and nodes, too
+    jobs: bool = False  # of several jobs, a table of each, too
 
 
 class Session(NamedTuple):
@@ -354,14 +358,37 @@ def run_batch(session: Session, ready: Ready, program: Program, batch: Sequence[
         span = slice(place * width, (place + 1) * width)
         one = jax.tree.map(lambda leaf, span=span: leaf[span], outcome)
         values = np.array([r.config.hparams.money.buyer_values for r in padded(chunk, width)])
-        columns = tables.runs_columns(one, ready.layout, values)
-        parties = session.options.parties
         store.write_part(
-            session.folder,
-            tables.runs_table(chunk.runs, columns),
-            tables.rounds_table(chunk.runs, one),
-            tables.party_tables(chunk.runs, one, ready.layout) if parties else {},
+            session.folder, *rows_of(chunk.runs, one, ready.layout, values, session.options)
         )
         new = {run.key for run in chunk.runs} - session.done
         session.done.update(new)
         session.progress(len(new), "running")
+
+
+def rows_of(
+    runs: Sequence[Run],
+    outcome: MarketOutcome,
+    layout: Layout,
+    values: np.ndarray,
+    options: Options,
+) -> tuple[pa.Table, pa.Table, dict[str, pa.Table]]:
+    """The rows of finished worlds for `store.write_part`: runs, rounds, and what else is asked for.
+
+    Args:
+        runs: V of them.
+        outcome: every leaf [W, ...], W at least V.
+        layout: accounts.
+        values: [W, U] what a good model is worth to each buyer, money units.
+        options: how to run.
+    """
+    if layout.num_jobs > 1:
+        columns = job_tables.runs_columns(outcome, layout, values)
+        rounds = job_tables.rounds_table(runs, outcome, layout)
+        asked = {"parties": options.parties, "jobs": options.jobs}
+        more = job_tables.more_tables(runs, outcome, layout, values, **asked)
+    else:
+        columns = tables.runs_columns(outcome, layout, values)
+        rounds = tables.rounds_table(runs, outcome)
+        more = tables.party_tables(runs, outcome, layout) if options.parties else {}
+    return tables.runs_table(runs, columns), rounds, more

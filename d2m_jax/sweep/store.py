@@ -5,6 +5,7 @@
     runs/part-....parquet   one row per run
     rounds/part-....parquet one row per run and round, written before the part of `runs`
     sellers/, nodes/        on request: one row per run and seller, and per run and node
+    jobs/                   on request, of several jobs: one row per run and job
 
 A part is written under another name, flushed to disk, and renamed. So whatever kills the process,
 the folder holds whole parts only, and a run counts as done when its row in `runs` is there and the
@@ -29,7 +30,7 @@ from d2m_jax.core.files import StorageError, given_path, make_folder, write_whol
 from d2m_jax.report import columns
 
 TABLES = ("runs", "rounds")
-PARTIES = ("sellers", "nodes")  # on request
+PARTIES = ("sellers", "nodes", "jobs")  # on request
 
 
 class Results(NamedTuple):
@@ -215,14 +216,14 @@ def load(path: str | os.PathLike[str]) -> Results:
 
 
 def load_parties(path: str | os.PathLike[str], table: str) -> pd.DataFrame:
-    """The rows of all sellers or nodes of a sweep that was run with `--parties`.
+    """The rows of all sellers or nodes of a sweep with `--parties`, or of all jobs with `--jobs`.
 
     Args:
         path: the results folder.
-        table: "sellers" or "nodes".
+        table: "sellers", "nodes" or "jobs".
 
     Returns:
-        One row per run and party, sorted by key; empty where the sweep kept none.
+        One row per run and party or job, sorted by key; empty where the sweep kept none.
 
     Raises:
         StorageError: a part cannot be read.

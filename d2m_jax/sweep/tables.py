@@ -212,8 +212,13 @@ def rounds_table(runs: Sequence[Run], outcome: MarketOutcome) -> pa.Table:
         runs: V of them.
         outcome: every leaf [W, ...], W at least V.
     """
-    count = len(runs)
     facts = round_columns(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
+    return round_rows(runs, facts)
+
+
+def round_rows(runs: Sequence[Run], facts: dict[str, np.ndarray]) -> pa.Table:
+    """Columns [W, R] of the rounds of W worlds as one row per run and round, of the first V."""
+    count = len(runs)
     table = {"key": np.repeat([run.key for run in runs], facts["round"].shape[1])}
     return pa.table({**table, **{name: v[:count].reshape(-1) for name, v in facts.items()}})
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from d2m_jax.core.dataset import num_examples
 from d2m_jax.core.types import Batch, PyTree
@@ -70,12 +71,18 @@ def evaluate(
 
 
 def check_unit(metric: Metric, value: Any) -> None:
-    """Raises a ValueError for a metric outside [0, 1]; NaN is that of a broken model."""
-    found = float(value)
-    if found < -_ROUNDING or found > 1 + _ROUNDING:
-        raise ValueError(
-            f"metric {metric.name!r} must lie in [0, 1], more is better, and is {found:g}: scale it"
-        )
+    """Raises a ValueError for a metric outside [0, 1]; NaN is that of a broken model.
+
+    Args:
+        metric: what it is.
+        value: [] of one model, or [J] of several.
+    """
+    for found in np.ravel(value).tolist():
+        if found < -_ROUNDING or found > 1 + _ROUNDING:
+            raise ValueError(
+                f"metric {metric.name!r} must lie in [0, 1], more is better, and is {found:g}: "
+                "scale it"
+            )
 
 
 def losses_of_candidates(

@@ -243,6 +243,7 @@ CHANGES = {
     "classes_per_seller": 3,  # of shards, as the next two of theirs
     "gamma": 0.1,
     "sigma": 0.3,
+    "job_classes": ((0, 1, 2), (3, 4, 5)),
 }
 PARTITION = {
     "classes_per_seller": "shards",
@@ -260,7 +261,8 @@ def test_every_field_of_the_data_changes_who_holds_what():
         usual = DataSpec(partition=PARTITION.get(name, "dirichlet"))
         changed = dataclasses.replace(usual, **{name: value})
         slots = 80 if name == "unit_size" else 0
-        both = (deal(digits, spec, 8, unit_slots=slots) for spec in (usual, changed))
+        who = np.ones((8, 2), bool)
+        both = (deal(digits, spec, 8, unit_slots=slots, serves=who) for spec in (usual, changed))
         one, other = map(jax.tree.leaves, both)
         same = [a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, other)]
         assert not all(same), name

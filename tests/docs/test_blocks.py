@@ -48,6 +48,15 @@ def test_bonded_units(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.split()[-2:] == ["64", "0.91"]
 
 
+@pytest.mark.long  # 40 s
+def test_a_queue_of_jobs(tmp_path, monkeypatch, capsys):
+    (code,) = [code for code in blocks(DOCS / "jobs.md", "python") if "serve(" in code]
+    names = {"__name__": "a_page"}
+    exec(compile(code, "docs/jobs.md", "exec"), names)
+    served = np.asarray(names["epochs"].buyer) >= 0
+    assert served.any(axis=1).all() and "Figures(revenue=" in capsys.readouterr().out
+
+
 def test_the_names_on_the_door(tmp_path, monkeypatch):
     assert run(DOCS / "api/index.md", tmp_path, monkeypatch)["make_market"]
 

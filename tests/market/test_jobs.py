@@ -9,12 +9,14 @@ import pytest
 
 from d2m_jax import ledger as books
 from d2m_jax.audit.literal import literal_round
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.ledger import Phase, wealth
 from d2m_jax.market import draw_roles, job_of, validate
 from d2m_jax.market.jobs import SHARED
 from d2m_jax.market.requests import asked_tags, asked_taus, money_for, wanted_jobs
 from d2m_jax.market.roles import REQUEST_TAGS
 from d2m_jax.market.state import MarketState
+from d2m_jax.market.validation import check_one_job, supply_warnings
 from d2m_jax.report.tables import money_table, rounds_table, sellers_table
 from tests.market.several import JOBS, LAYOUT, SPEC, numbers_of_jobs, play_jobs
 from tests.worlds import digits, market
@@ -158,9 +160,39 @@ def test_what_is_not_said_follows_from_the_spec():
     assert money_for(one, silent, 0) is silent.money
 
 
+def test_too_few_stakes_or_sellers_are_warned_of():
+    assert supply_warnings(SPEC, numbers_of_jobs()) == []
+    poor = numbers_of_jobs(money={"node_stake": 20_000})
+    assert "pledged to 1 of the 3 jobs" in supply_warnings(SPEC, poor)[0]
+    by_stake = dataclasses.replace(SPEC, sortition="stake")
+    assert "to the job that closes first" in supply_warnings(by_stake, numbers_of_jobs())[0]
+    few = numbers_of_jobs(population={"breadth": 1}, rules={"min_sellers": 3})
+    assert supply_warnings(SPEC, few) == ["Only 2 sellers fit each job, so jobs will be aborted."]
+
+
+CLASSES = ((0, 1, 2, 3), (4, 5, 6), (7, 8, 9))
+BAD_CLASSES = {
+    "one job": ({"num_jobs": 1}, {}, "spec.num_jobs is 1"),
+    "too few": ({}, {"job_classes": CLASSES[:2]}, "the classes of 2 jobs, and spec.num_jobs is 3"),
+    "none": ({}, {"job_classes": ((0,), (1,), ())}, "must hold the classes of every job"),
+    "a word": ({}, {"job_classes": ((0,), (1,), "ab")}, "must hold the classes of every job"),
+    "a partition": ({}, {"partition": "iid"}, "data.partition does nothing with data.job_classes"),
+    "units": ({"selling": "units"}, {}, "set spec.selling to accounts"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CLASSES)
+def test_classes_of_jobs_that_make_no_sense_are_refused(case):
+    spec, data, sentence = BAD_CLASSES[case]
+    asked = DataSpec(**{"job_classes": CLASSES, **data})
+    with pytest.raises(ValueError) as caught:
+        validate(dataclasses.replace(SPEC, **spec), numbers_of_jobs(), asked)
+    assert sentence in str(caught.value)
+
+
 def test_what_runs_one_job_says_so():
-    with pytest.raises(ValueError, match="scripts and sweeps run one job"):
-        validate(SPEC, numbers_of_jobs())
+    with pytest.raises(ValueError, match="the audit plays markets of one job"):
+        check_one_job(SPEC, "the audit")
     with pytest.raises(ValueError, match="literal rounds are of one job"):
         literal_round(market(SPEC))
 

@@ -29,8 +29,8 @@ OWN_WORDS = {  # columns that the page adds to the tables of a run
     "no_result": ("rounds", "in which nothing was accepted: neither paid nor slashed"),
 }
 SHOWN = {
-    "sellers": ("seller", "role", "change", "why", "share", "accepted_rounds", "flagged_rounds",
-                "samples", "reputation", "slashed", "excluded"),
+    "sellers": ("seller", "role", "paid", "change", "why", "share", "accepted_rounds",
+                "flagged_rounds", "samples", "reputation", "slashed", "excluded"),
     "nodes": ("node", "behaviour", "change", "why", "drawn", "accepted", "another", "silent",
               "no_result"),
     "rounds": ("round", "test_metric", "num_accepted", "num_flagged", "bad_sampled", "bad_accepted",

@@ -36,20 +36,61 @@ class Run(NamedTuple):
 
 
 def read_run(folder: pathlib.Path) -> Run:
-    """Reads a finished run.
+    """Reads a finished run of one job.
 
     Raises:
         StorageError: a file is missing or damaged; the sentence says which.
     """
-    tables = {name: _read(folder / f"{name}.csv", name) for name in CSV}
-    tables |= {name: _read(folder / f"{name}.parquet", name) for name in PARQUET}
-    closing, ledger = (_json(folder / f"{name}.json") for name in ("closing", "ledger"))
-    tables["sellers"] = with_reasons(tables["sellers"], closing, ledger)
-    tables["nodes"] = with_votes(tables["nodes"], tables["votes"])
-    return Run(folder.name, read_config(folder), closing, **tables)
+    tables = read_tables(folder)
+    return run_of(folder.name, read_config(folder), read_json(folder / "closing.json"), tables)
 
 
-def _read(path: pathlib.Path, table: str) -> pd.DataFrame:
+def read_jobs(folder: pathlib.Path) -> list[Run]:
+    """Reads a finished run of several jobs: each as a run of its own, `job 0` and so on.
+
+    What the nodes and all groups of parties have is that over all jobs.
+
+    Raises:
+        StorageError: a file is missing or damaged; the sentence says which.
+    """
+    tables, config = read_tables(folder), read_config(folder)
+    return [
+        run_of(f"{folder.name}: job {job}", config, closing, rows_of_job(tables, job))
+        for job, closing in enumerate(read_json(folder / "closing.json")["jobs"])
+    ]
+
+
+def read_tables(folder: pathlib.Path) -> dict[str, pd.DataFrame]:
+    """All tables of a run that its page shows."""
+    tables = {name: read_table(folder / f"{name}.csv", name) for name in CSV}
+    return tables | {name: read_table(folder / f"{name}.parquet", name) for name in PARQUET}
+
+
+def rows_of_job(tables: dict[str, pd.DataFrame], job: int) -> dict[str, pd.DataFrame]:
+    """The rows of one job, of tables that have a column for it; all rows of the others."""
+    return {
+        name: table[table["job"] == job].drop(columns="job").reset_index(drop=True)
+        if "job" in table
+        else table
+        for name, table in tables.items()
+    }
+
+
+def run_of(
+    name: str, config: dict[str, Any], closing: dict[str, Any], tables: dict[str, pd.DataFrame]
+) -> Run:
+    """A run with what its page says of every seller and node."""
+    sellers = with_reasons(tables["sellers"], closing)
+    nodes = with_votes(tables["nodes"], tables["votes"])
+    return Run(name, config, closing, **{**tables, "sellers": sellers, "nodes": nodes})
+
+
+def read_table(path: pathlib.Path, table: str) -> pd.DataFrame:
+    """A table of a finished run, typed.
+
+    Raises:
+        StorageError: it is missing or damaged.
+    """
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except FileNotFoundError as error:
@@ -62,7 +103,12 @@ def _read(path: pathlib.Path, table: str) -> pd.DataFrame:
     return typed(frame[known], table)
 
 
-def _json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A file of a finished run.
+
+    Raises:
+        StorageError: it is missing or damaged.
+    """
     try:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError as error:
@@ -73,18 +119,16 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
         raise StorageError(f"{path} cannot be read: {error}") from error
 
 
-def with_reasons(
-    sellers: pd.DataFrame, closing: dict[str, Any], ledger: dict[str, Any]
-) -> pd.DataFrame:
+def with_reasons(sellers: pd.DataFrame, closing: dict[str, Any]) -> pd.DataFrame:
     """The sellers with their weight of the pay, what they got, what they lost, and why.
 
     A seller's wealth changes by its pay less what is slashed of its deposit; who is slashed is paid
-    nothing.
+    nothing. With several jobs `paid` is what this one paid, and what was lost is lost over all.
     """
     weights = pd.Series(closing["weights"], index=sellers.index, dtype="Int64")
     weights = weights.where(~sellers["slashed"], 0)
     share = weights / max(int(weights.sum()), 1)
-    pay = sellers["change"].where(sellers["change"] > 0, 0)
+    pay = sellers["paid"] if "paid" in sellers else sellers["change"].clip(lower=0)
     lost = (-sellers["change"]).where(sellers["change"] < 0, 0)
     settled = closing["phase"] == "settled"
     matched = set(closing["matched"])

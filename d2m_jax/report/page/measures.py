@@ -42,6 +42,7 @@ class Measure(NamedTuple):
 KNOWN = {
     "test_metric": ("Quality", MORE, SHARE),
     "delivered": ("Quality", MORE, SHARE),
+    "num_delivered": ("Quality", MORE, DECIMAL),
     "best_metric": ("Quality", MORE, SHARE),
     "metric": ("Quality", MORE, SHARE),
     "test_loss": ("Quality", LESS, DECIMAL),
@@ -67,6 +68,7 @@ KNOWN = {
     "bad_node_income": ("Money", LESS, SIGNED),
     "buyer_change": ("Money", NEITHER, SIGNED),
     "price": ("Money", NEITHER, WHOLE),
+    "revenue": ("Money", MORE, WHOLE),
     "seller_paid": ("Money", NEITHER, WHOLE),
     "treasury_change": ("Money", NEITHER, SIGNED),
     "burned": ("Money", LESS, WHOLE),
@@ -77,6 +79,7 @@ KNOWN = {
     "upheld": ("Consensus", NEITHER, SHARE),
     "welfare": ("Efficiency", MORE, WHOLE),
     "settled": ("Efficiency", NEITHER, SHARE),
+    "num_settled": ("Efficiency", NEITHER, DECIMAL),
     "sets_a_round": ("Efficiency", LESS, DECIMAL),
     "executions_a_round": ("Cost", LESS, DECIMAL),
     "seconds_a_round": ("Cost", LESS, DECIMAL),

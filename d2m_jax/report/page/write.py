@@ -2,13 +2,13 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from d2m_jax.core.files import StorageError, given_path, make_folder, write_whole
 from d2m_jax.report.folder import CONFIG, is_unfinished
-from d2m_jax.report.page import figures, market, sweep
-from d2m_jax.report.page.market_data import Run, read_run
+from d2m_jax.report.page import figures, jobs, market, sweep
+from d2m_jax.report.page.market_data import read_jobs, read_run, read_table
 
 PLACES = ("x", "y", "by", "panel", "worst")
 
@@ -46,19 +46,39 @@ def write_report(
     target = given_path(out) if out else folder / "report"
     if (folder / "runs").is_dir():
         made = sweep.read_sweep(folder, wanted, "heat" if heat else "auto")
-        text, said = sweep.render(made), sweep.in_short(made)
-        drawn = sweep.figures(made, every)
-    else:
-        run = read_market(folder, wanted)
-        text, said, drawn = market.render(run), market.in_short(run), market.figures(run)
+        return write(target, sweep.render(made), sweep.figures(made, every), sweep.in_short(made))
+    check_market(folder, wanted)
+    if (folder / "jobs.csv").exists():
+        return write_jobs(folder, target)
+    run = read_run(folder)
+    return write(target, market.render(run), market.figures(run), market.in_short(run))
+
+
+def write(
+    target: pathlib.Path,
+    text: str,
+    drawn: Iterable[figures.Figure],
+    said: list[tuple[str, str]],
+) -> Report:
+    """Writes a page and its figures into a folder."""
     make_folder(target / "figures")
     paths = figures.save(drawn, target / "figures")
     write_whole(target / "index.html", text.encode())
     return Report(target / "index.html", paths, said)
 
 
-def read_market(folder: pathlib.Path, wanted: Mapping[str, str | None]) -> Run:
-    """A finished market.
+def write_jobs(folder: pathlib.Path, target: pathlib.Path) -> Report:
+    """Writes the page of a market of several jobs, and one of every job in a folder of its own."""
+    runs = read_jobs(folder)
+    tables = (read_table(folder / f"{name}.csv", name) for name in ("jobs", "serves"))
+    made = jobs.Jobs(folder.name, runs, *tables)
+    for job, run in enumerate(runs):
+        write(target / f"job{job}", market.render(run), market.figures(run), [])
+    return write(target, jobs.render(made), jobs.figures(made), jobs.in_short(made))
+
+
+def check_market(folder: pathlib.Path, wanted: Mapping[str, str | None]) -> None:
+    """Refuses a folder without a market that has ended.
 
     Raises:
         StorageError: there is none.
@@ -71,4 +91,3 @@ def read_market(folder: pathlib.Path, wanted: Mapping[str, str | None]) -> Run:
     named = [place for place, name in wanted.items() if name is not None]
     if named:
         raise ValueError(f"{folder} holds one market, which has no axes: leave out {named[0]}")
-    return read_run(folder)

@@ -1,0 +1,171 @@
+"""The tables of a market of several jobs: those of one job with a column `job`, and two more.
+
+    of_jobs(rounds_table, outcome)    any table of one job, job after job
+    jobs_table(outcome, values)       one row per job: who bought it at which price, how it ended
+    serves_table(sellers, outcome)    one row per job and seller that served it
+
+Host only. Money of a party is what it has over all jobs; what one job paid stands in `paid`. Read
+first: `tables.py`, `market/jobs.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from d2m_jax.core.money import BPS
+from d2m_jax.ledger import Layout, Ledger, Phase
+from d2m_jax.market.jobs import job_of
+from d2m_jax.market.roles import Roles
+from d2m_jax.market.state import Evaluation, MarketOutcome, RoundInfo
+from d2m_jax.report import tables
+from d2m_jax.report.columns import typed
+
+
+def count_jobs(ledger: Ledger) -> int:
+    """J, also of the ledgers of several worlds."""
+    return int(np.shape(ledger.jobs.phase)[-1])
+
+
+def of_jobs(
+    make: Callable[..., pd.DataFrame], outcome: MarketOutcome, *args: Any, table: str
+) -> pd.DataFrame:
+    """A table of one job, `make(outcome, *args)`, of every job, with the column `job`.
+
+    Args:
+        make: of `tables.py` or `events.py`.
+        outcome: of several jobs.
+        *args: passed on.
+        table: its name among `columns.TABLES`.
+    """
+    frames = [
+        make(job_of(outcome, job), *args).assign(job=job)
+        for job in range(count_jobs(outcome.ledger))
+    ]
+    return typed(pd.concat(frames, ignore_index=True), table)
+
+
+def round_frame(
+    info: RoundInfo, evaluations: Evaluation, roles: Roles, ledger: Ledger
+) -> pd.DataFrame:
+    """The rows of some rounds, `tables.round_columns`, of one job or of all by round and job."""
+    if count_jobs(ledger) == 1:
+        facts = tables.round_columns(info, evaluations, roles, ledger)
+        return typed(pd.DataFrame(facts), "rounds")
+    frames = []
+    for job in range(count_jobs(ledger)):
+        own, slot = one_of(job, info, evaluations), slot_of(ledger, job)
+        frames.append(pd.DataFrame(tables.round_columns(*own, roles, slot)).assign(job=job))
+    rows = pd.concat(frames).sort_values(["round", "job"], ignore_index=True)
+    return typed(rows, "rounds")
+
+
+def evaluation_frame(evaluations: Evaluation) -> pd.DataFrame:
+    """The rows of some evaluations, of one job or of all by round and job."""
+    facts = {name: np.asarray(value) for name, value in evaluations._asdict().items()}
+    if facts["round"].ndim > 1:
+        jobs = np.broadcast_to(np.arange(facts["round"].shape[1]), facts["round"].shape)
+        facts = {name: value.ravel() for name, value in {"job": jobs, **facts}.items()}
+    return typed(pd.DataFrame(facts), "evaluations")
+
+
+def one_of(job: int, info: RoundInfo, evaluations: Evaluation) -> tuple[RoundInfo, Evaluation]:
+    """The rounds and evaluations of one job, without the axis of jobs."""
+    own = RoundInfo._make(np.asarray(leaf)[:, job] for leaf in info)
+    return own, Evaluation._make(np.asarray(leaf)[:, job] for leaf in evaluations)
+
+
+def slot_of(ledger: Ledger, job: int) -> Any:
+    """The ledger with the slot of this job alone."""
+    fields = {name: np.asarray(value)[job : job + 1] for name, value in vars(ledger.jobs).items()}
+    return ledger.replace(jobs=ledger.jobs.replace(**fields))  # type: ignore[attr-defined]
+
+
+def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
+    """One row per job and seller: its work in the job, what the job paid it, its wealth in all."""
+    rows = of_jobs(tables.sellers_table, outcome, layout, table="sellers")
+    at = rows["job"].to_numpy(int), rows["seller"].to_numpy(int)
+    return typed(rows.assign(paid=paid_by_job(outcome)[at]), "sellers")
+
+
+def whole_sellers(sellers: pd.DataFrame) -> pd.DataFrame:
+    """One row per seller over all jobs: rounds and pay in sum, its mass in the mean, its wealth.
+
+    Args:
+        sellers: from `sellers_table`.
+    """
+    rules = {
+        **dict.fromkeys(("owner", "role", "samples", "reputation"), "first"),
+        **dict.fromkeys(("before", "after", "change"), "first"),
+        **dict.fromkeys(("accepted_rounds", "flagged_rounds", "paid"), "sum"),
+        **dict.fromkeys(("excluded", "found_out", "slashed"), "any"),
+        "mass": "mean",
+    }
+    return typed(sellers.groupby("seller", as_index=False).agg(rules), "sellers")
+
+
+def paid_by_job(outcome: MarketOutcome) -> np.ndarray:
+    """[J, N] units: what each job paid to each seller, as the ledger splits its pool."""
+    jobs = outcome.ledger.jobs
+    took_part = np.asarray(jobs.matched) & ~np.asarray(jobs.excluded)
+    weights = np.where(took_part, np.asarray(jobs.weights), 0)
+    return np.stack([split(int(pot), own) for pot, own in zip(jobs.seller_paid, weights)])
+
+
+def split(pot: int, weights: np.ndarray) -> np.ndarray:
+    """`core.money.split_pot` in whole numbers of any size."""
+    so_far = np.cumsum(weights.astype(object))
+    cut = [pot * int(part) // max(int(so_far[-1]), 1) for part in so_far]
+    return np.diff(np.array([0, *cut], object)).astype(np.int64)
+
+
+def jobs_table(outcome: MarketOutcome, values: Sequence[int]) -> pd.DataFrame:
+    """One row per job: what was asked for, who bought it at which price, how it ended.
+
+    Args:
+        outcome: of several jobs, on the host.
+        values: [U] what a good model is worth to each buyer.
+    """
+    jobs, closing, rounds = outcome.ledger.jobs, outcome.closing, outcome.rounds
+    matched, phase = np.asarray(jobs.matched), np.asarray(jobs.phase)
+    buyer, tau = np.asarray(jobs.buyer), np.asarray(jobs.tau_bps)
+    reached = np.floor(np.asarray(closing.metric, np.float64) * BPS + 0.5) >= tau
+    delivered = (phase == Phase.SETTLED) & reached
+    sold = np.asarray(jobs.price) > 0
+    worth = np.where(delivered, np.asarray(values, np.int64)[np.maximum(buyer, 0)], 0)
+    money = ("price", "seller_paid", "compute_paid", "fee_paid", "refunded")
+    facts = {
+        "job": np.arange(len(phase)),
+        "tags": np.asarray(jobs.tags),
+        "buyer": pd.array(np.where(sold, buyer, -1), dtype="Int64"),
+        "tau": tau / BPS,
+        "metric": closing.metric,
+        "test_metric": np.asarray(outcome.test_metric),
+        "phase": [Phase(int(one)).name.lower() for one in phase],
+        "delivered": delivered,
+        "sellers": matched.sum(1),
+        "bad_sellers": (matched & np.asarray(outcome.roles.bad_seller)).sum(1),
+        "value": worth,
+        **{name: np.asarray(getattr(jobs, name)) for name in money},
+        "executions": np.asarray(rounds.executions).sum(0),
+        "wrong_rounds": (np.asarray(rounds.accepted_digest) > 0).sum(0),
+        "disputed": np.asarray(closing.disputed),
+        "upheld": np.asarray(closing.upheld),
+    }
+    table = typed(pd.DataFrame(facts), "jobs")
+    table["buyer"] = table["buyer"].mask(~sold)
+    return table
+
+
+def serves_table(sellers: pd.DataFrame, outcome: MarketOutcome) -> pd.DataFrame:
+    """One row per job and seller that served it.
+
+    Args:
+        sellers: from `sellers_table`.
+        outcome: of several jobs.
+    """
+    matched = np.asarray(outcome.ledger.jobs.matched)
+    there = matched[sellers["job"].to_numpy(int), sellers["seller"].to_numpy(int)]
+    names = ["job", "seller", "role", "accepted_rounds", "flagged_rounds", "slashed", "paid"]
+    return typed(sellers.loc[there, names].reset_index(drop=True), "serves")

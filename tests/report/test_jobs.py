@@ -1,0 +1,135 @@
+"""Tables, account and columns of a market of several jobs, against its parts."""
+
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from d2m_jax.config.parsing import Config
+from d2m_jax.config.spec import DataSpec
+from d2m_jax.core.money import split_pot
+from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
+from d2m_jax.ledger import Phase
+from d2m_jax.market import job_of
+from d2m_jax.report import columns, events, job_tables, print_jobs, tables
+from d2m_jax.report.job_account import most_welfare
+from d2m_jax.report.job_tables import whole_sellers
+from d2m_jax.sweep import job_tables as sweep_jobs
+from d2m_jax.sweep import tables as sweep_tables
+from tests.market.several import JOBS, LAYOUT, SPEC, numbers_of_jobs, play_jobs
+
+VALUES = (900_000, 880_000, 860_000, 600_000, 580_000, 560_000)
+HPARAMS = numbers_of_jobs(
+    population={"num_byzantine": 2, "num_colluding": 5}, requests={"tau": (0.3, 0.3, 0.99)}
+)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    """Three jobs with liars among sellers and nodes, one of which asks for too much."""
+    return play_jobs(HPARAMS)
+
+
+def test_what_a_job_paid_is_how_the_ledger_splits_its_pool(outcome):
+    jobs, paid = outcome.ledger.jobs, job_tables.paid_by_job(outcome)
+    assert (paid.sum(1) == jobs.seller_paid).all() and (paid[~jobs.matched] == 0).all()
+    weights = jnp.where(jobs.matched & ~jobs.excluded, jobs.weights, 0)
+    np.testing.assert_array_equal(paid, jax.vmap(split_pot)(jobs.seller_paid, weights))
+    gained = whole_sellers(job_tables.sellers_table(outcome, LAYOUT))
+    never = ~gained["slashed"].to_numpy(bool)
+    assert (gained["change"] == gained["paid"])[never].all()
+    assert gained["paid"].sum() == jobs.seller_paid.sum()
+
+
+def test_one_row_per_job_and_one_per_job_and_seller(outcome):
+    found = job_tables.jobs_table(outcome, VALUES)
+    for job, row in enumerate(found.itertuples()):
+        own = job_of(outcome, job)
+        assert row.phase == tables.phase_name(own) and row.test_metric == own.test_metric
+        assert row.delivered == (own.phase == Phase.SETTLED)
+        assert row.value == (VALUES[row.buyer] if row.delivered else 0)
+        assert row.executions == own.rounds.executions.sum()
+    assert found["phase"].tolist() == ["settled", "settled", "refunded"]
+    serves = job_tables.serves_table(job_tables.sellers_table(outcome, LAYOUT), outcome)
+    assert serves.groupby("job").size().tolist() == found["sellers"].tolist()
+    for name, table in (("jobs", found), ("serves", serves)):
+        wanted = [c.name for c in columns.TABLES[name] if c.name != "key"]
+        assert table.columns.tolist() == wanted
+        kinds = {c.name: c.dtype for c in columns.TABLES[name]}
+        assert {k: str(v) for k, v in table.dtypes.items()} == {k: kinds[k] for k in wanted}
+
+
+def test_tables_of_all_jobs_are_those_of_each(outcome):
+    rounds = job_tables.round_frame(
+        outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
+    )
+    measured = job_tables.evaluation_frame(outcome.evaluations)
+    auction = job_tables.of_jobs(events.auction_table, outcome, LAYOUT, table="auction")
+    for job in range(JOBS):
+        own = job_of(outcome, job)
+        for found, one in (
+            (rounds, tables.rounds_table(own)),
+            (measured, tables.evaluations_table(own)),
+            (auction, events.auction_table(own, LAYOUT)),
+        ):
+            mine = found[found["job"] == job].drop(columns="job").reset_index(drop=True)
+            pd.testing.assert_frame_equal(mine, one)
+
+
+def test_the_money_of_all_is_kept(outcome):
+    money = tables.money_table(outcome, LAYOUT).set_index("group")
+    assert money.loc["total", "change"] == 0
+    assert money.loc["winning buyers", "parties"] == 3
+    prices = outcome.ledger.jobs.price.sum() - outcome.ledger.jobs.refunded.sum()
+    assert money.loc["winning buyers", "change"] == -prices
+
+
+def test_the_account_by_hand(outcome):
+    sellers = job_tables.sellers_table(outcome, LAYOUT)
+    found = {
+        "jobs": job_tables.jobs_table(outcome, VALUES),
+        "sellers": sellers,
+        "rounds": job_tables.round_frame(
+            outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
+        ),
+        "money": tables.money_table(outcome, LAYOUT),
+    }
+    console, config = Console(file=io.StringIO(), width=120), Config(DataSpec(), SPEC, HPARAMS, 0)
+    print_jobs(console, config, outcome, LAYOUT, found)
+    said = console.file.getvalue()
+    assert "2 of 3 jobs deliver a good model (2 settled, 1 refunded)" in said
+    revenue = int(outcome.ledger.jobs.price[:2].sum())
+    assert f"Revenue {revenue:,}" in said and "serves jobs" in said
+    assert most_welfare(config) == sum(VALUES[:3])
+
+
+def stacked(outcome):
+    """Two worlds: the outcome twice, without what a sweep leaves out."""
+    bare = outcome._replace(theta=(), defence=outcome.defence._replace(memory=()))
+    return jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * 2), bare)
+
+
+def test_a_sweep_adds_up_the_jobs(outcome):
+    worlds, values = stacked(outcome), np.array([VALUES] * 2)
+    found = sweep_jobs.runs_columns(worlds, LAYOUT, values)
+    rounds, jobs = outcome.rounds, outcome.ledger.jobs
+    assert found["price"].tolist() == [jobs.price.sum()] * 2
+    assert found["num_delivered"].tolist() == [2, 2] and found["num_jobs"].tolist() == [3, 3]
+    assert found["revenue"].tolist() == [jobs.price[:2].sum()] * 2
+    assert found["delivered"].tolist() == [False] * 2
+    assert found["phase"].tolist() == ["1 refunded, 2 settled"] * 2
+    work = TRAINING_COST * rounds.present.sum() + EXECUTION_COST * rounds.executions.sum()
+    assert found["welfare"].tolist() == [VALUES[0] + VALUES[1] - work] * 2
+    np.testing.assert_allclose(found["test_metric"], [outcome.test_metric.mean()] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found["latency"], [rounds.latency.max(1).sum()] * 2, rtol=1e-6)
+    known = {column.name for column in columns.RUNS}
+    assert set(found) == known - {"key", "status", "reason", "version", "config"}
+    paid = np.asarray(jobs.seller_paid, np.float64)
+    one = [sweep_tables.runs_columns(job_of(worlds, job, worlds=True), LAYOUT, values)
+           for job in range(JOBS)]  # fmt: skip
+    shares = np.array([own["bad_pay_share"][0] for own in one])
+    assert found["bad_pay_share"][0] == pytest.approx((shares * paid).sum() / paid.sum())
