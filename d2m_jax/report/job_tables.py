@@ -8,11 +8,12 @@ Host only. Money of a party is what it has over all jobs; what one job paid stan
 first: `tables.py`, `market/jobs.py`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from d2m_jax.core.money import BPS
 from d2m_jax.ledger import Layout, Ledger, Phase
@@ -21,6 +22,9 @@ from d2m_jax.market.roles import Roles
 from d2m_jax.market.state import Evaluation, MarketOutcome, RoundInfo
 from d2m_jax.report import tables
 from d2m_jax.report.columns import typed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def count_jobs(ledger: Ledger) -> int:
@@ -39,6 +43,8 @@ def of_jobs(
         *args: passed on.
         table: its name among `columns.TABLES`.
     """
+    import pandas as pd
+
     frames = [
         make(job_of(outcome, job), *args).assign(job=job)
         for job in range(count_jobs(outcome.ledger))
@@ -50,6 +56,8 @@ def round_frame(
     info: RoundInfo, evaluations: Evaluation, roles: Roles, ledger: Ledger
 ) -> pd.DataFrame:
     """The rows of some rounds, `tables.round_columns`, of one job or of all by round and job."""
+    import pandas as pd
+
     if count_jobs(ledger) == 1:
         facts = tables.round_columns(info, evaluations, roles, ledger)
         return typed(pd.DataFrame(facts), "rounds")
@@ -63,6 +71,8 @@ def round_frame(
 
 def evaluation_frame(evaluations: Evaluation) -> pd.DataFrame:
     """The rows of some evaluations, of one job or of all by round and job."""
+    import pandas as pd
+
     facts = {name: np.asarray(value) for name, value in evaluations._asdict().items()}
     if facts["round"].ndim > 1:
         jobs = np.broadcast_to(np.arange(facts["round"].shape[1]), facts["round"].shape)
@@ -127,6 +137,8 @@ def jobs_table(outcome: MarketOutcome, values: Sequence[int]) -> pd.DataFrame:
         outcome: of several jobs, on the host.
         values: [U] what a good model is worth to each buyer.
     """
+    import pandas as pd
+
     jobs, closing, rounds = outcome.ledger.jobs, outcome.closing, outcome.rounds
     matched, phase = np.asarray(jobs.matched), np.asarray(jobs.phase)
     buyer, tau = np.asarray(jobs.buyer), np.asarray(jobs.tau_bps)

@@ -33,7 +33,6 @@ def new_rows(chunk: Chunk, written: int) -> dict[str, pd.DataFrame]:
 
     They are those that `tables.rounds_table` and `evaluations_table` give of the whole run.
     """
-    import pandas as pd
 
     info, measured = joined(chunk.pieces)  # gas depends on all rounds so far
     roles, ledger = jax.device_get((chunk.state.roles, chunk.state.ledger))
