@@ -120,7 +120,7 @@ def test_no_attack_does_more_damage_at_the_same_length():
     check(FEW, "distance")
 
 
-@pytest.mark.slow
+@pytest.mark.long  # a minute and a half each
 @pytest.mark.parametrize("objective", ["descent", "distance"])
 @pytest.mark.parametrize("rules", GROUPS)
 def test_no_attack_does_more_damage_at_the_same_length_to_any_rule(rules, objective):
