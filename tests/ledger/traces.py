@@ -99,6 +99,8 @@ def random_action(draw, model, seats=None):
         told = {Kind.BID: 1, Kind.REVEAL: 1, Kind.SEAL: 2}.get(action["kind"], 0)
         name = pick(draw, FIELDS[: len(FIELDS) - told])
         action[name] = wild(draw, name, action[name], model.most)
+    if action["kind"] == Kind.CLOSE_CASE and action["extra"][0]:
+        action["value"] = 0  # a court says one thing: no other content goes with what stood
     return tuple(action[name] for name in FIELDS)
 
 
