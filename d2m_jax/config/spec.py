@@ -26,7 +26,7 @@ class DataSpec:
     unit_size: int = 0  # examples of a unit, with spec.selling units; 0: all held over num_units
     num_root: int = 0  # trusted root examples (FLTrust)
     max_train: int = 0  # use at most so many training examples; 0 takes all
-    job_classes: tuple[tuple[int, ...], ...] = ()  # what each of several jobs is about; (): all
+    job_classes: tuple[tuple[int, ...], ...] = ()  # of each of several jobs; (): one deal for all
     seed: int = 0  # of the split, apart from the seed of the run
 
 
