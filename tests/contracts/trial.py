@@ -240,9 +240,9 @@ class TrialMarket(PuppetMarket):
         return (block - FIRST_BLOCK if block else -1), found.get(root, 0), number_of(root)
 
 
-def new_trial(**rules):
+def new_trial(market=None, **rules):
     """A market beside its court, all sellers and nodes registered."""
-    return registered(market=shared_trial(), bisection=1, **rules)
+    return registered(market=market or shared_trial(), bisection=1, **rules)
 
 
 @functools.cache
@@ -384,6 +384,19 @@ class Case:
         self.market.know(unit)
         self.both("BOOK_CASE", actor, job=self.job, payload=unit.content, expect=expect)
         return was
+
+
+def wait_for_court(market):
+    """A case that nobody argues: until it is closed and booked nothing else decides the unit."""
+    both = agreed(market=market)
+    for unit in fair_units():
+        book(both, unit)
+    case = dispute(both, 0)
+    assert market.read("wanted", 0) == [0, 0, 0]  # nothing is voted on
+    case.wait(max(RULES["timeout"], TERMS.window + 1))
+    both("TIME_OUT", expect=L.Reason.TOO_EARLY)
+    case.book(case.accused, expect=L.Reason.TOO_EARLY)
+    case.close().book(case.accused)
 
 
 def win(both, unit, truth, actor, by=RIVAL):

@@ -17,13 +17,13 @@ from d2m_jax.ledger import (
     settlement,
     verification,
 )
-from d2m_jax.ledger.codes import Kind
+from d2m_jax.ledger.codes import Kind, Phase
 from tests.ledger.replay import imagine, run
-from tests.ledger.traces import batch, genesis, laws_of, seeded_draw
+from tests.ledger.traces import FIELDS, batch, genesis, laws_of, random_action, seeded_draw
 
 pytestmark = pytest.mark.slow
 
-NUM_TRACES, NUM_STEPS = 480, 160
+NUM_TRACES, NUM_STEPS = 240, 160
 
 FAULTS = {
     "who voted for what is void is paid": (
@@ -136,6 +136,11 @@ FAULTS = {
         "ruled=integer(NOBODY)",
         "ruled=row.ruled",
     ),
+    "the time-out does not wait for the court": (
+        Kind.TIME_OUT,
+        "            (Reason.TOO_EARLY, in_court & ~is_heard),\n",
+        "",
+    ),
     "every reveal makes the offers anew": (
         Kind.REVEAL,
         "jnp.where(row.frozen, row.offered, offers(ledger, rules, row.since))",
@@ -215,11 +220,28 @@ def seeded():
     return jax.jit(jax.vmap(play, in_axes=(None, 0, 0, 0)))
 
 
+def hurried(draw, model):
+    """A random action; but in a case that is open too long somebody tries to end the job."""
+    action = dict(zip(FIELDS, random_action(draw, model)))
+    open_cases = [i for i, job in enumerate(model.jobs) if is_tried(model, job)]
+    if not open_cases or draw(0, 3):
+        return tuple(action.values())
+    rest = model.jobs[open_cases[0]].since + model.rules["timeout"] - model.block
+    kind = Kind.WAIT if rest > 0 else Kind.TIME_OUT
+    action |= {"kind": kind, "actor": 0, "job": open_cases[0], "amount": max(rest, 0)}
+    return tuple(action.values())
+
+
+def is_tried(model, job):
+    """Whether a case of the job is open before the court."""
+    return bool(model.rules["bisection"]) and job.phase == Phase.DISPUTED and job.ruled < 0
+
+
 @functools.cache
 def games():
     """What the machine needs to play the traces, and what the slow model did."""
     draws = [seeded_draw(seed) for seed in range(NUM_TRACES)]
-    played = [imagine([draw] * NUM_STEPS, draw) for draw in draws]
+    played = [imagine([draw] * NUM_STEPS, draw, next_action=hurried) for draw in draws]
     models, funds, rows, receipts, states = zip(*played)
     chains = jax.jit(jax.vmap(genesis))(np.asarray(funds, np.int32))
     return (chains, laws_of(models), batch(rows)), (np.asarray(receipts), np.stack(states))
