@@ -30,7 +30,7 @@ from tests.contracts.machines import (
 )
 from tests.contracts.mutants import FAULTS, mutant
 from tests.contracts.puppet import PuppetMarket
-from tests.contracts.trial import TrialMarket, wait_for_court
+from tests.contracts.trial import TrialMarket, sleep_through, wait_for_court
 from tests.ledger.traces import LAYOUT
 
 pytestmark = pytest.mark.slow
@@ -133,7 +133,7 @@ def falls_otherwise(codes):
     """
     try:
         fallen(market=PuppetMarket(LAYOUT, RULES, [0] * LAYOUT.num_accounts, codes.market))
-        wait_for_court(TrialMarket({**RULES, "bisection": 1}, codes.market))
+        sleep_through(wait_for_court(TrialMarket({**RULES, "bisection": 1}, codes.market)))
     except (AssertionError, ValueError):
         return True
     return False

@@ -83,8 +83,28 @@ FAULTS = {
     ),
     "the guilty are not banned": (
         (disputes, "overturn"),
-        "set(banned | sides.guilty)",
+        "set(banned | (sides.guilty & is_proven))",
         "set(banned)",
+    ),
+    "who was only not answered for is banned": (
+        (disputes, "overturn"),
+        "(sides.guilty & is_proven)",
+        "sides.guilty",
+    ),
+    "the prize is that of who opened the case": (
+        (disputes, "overturn"),
+        "jnp.where(row.finder >= 0, row.finder, row.disputer)",
+        "row.disputer",
+    ),
+    "what has fallen is ended by the time-out": (
+        Kind.TIME_OUT,
+        "(ledger.block - row.ruled >= rules.content_window) & row.stood",
+        "(ledger.block - row.ruled >= rules.content_window)",
+    ),
+    "what has fallen is booked without a content at once": (
+        Kind.BOOK_CASE,
+        "(Reason.TOO_EARLY, waits)",
+        "(Reason.TOO_EARLY, waits & False)",
     ),
     "the guilty are also slashed for executing again": (
         (disputes, "overturn"),
@@ -93,7 +113,7 @@ FAULTS = {
     ),
     "a model that is spoilt is sold": (
         (disputes, "overturn"),
-        "spoilt=row.spoilt | is_round",
+        "spoilt=row.spoilt | spoils",
         "spoilt=row.spoilt",
     ),
     "of a lost bond the wrong part is burned": (
@@ -103,8 +123,8 @@ FAULTS = {
     ),
     "a second dispute finds the first papers": (
         (disputes, "book_found"),
-        "where, judged, decision)",
-        "where, judged, replace(decision, papers=read(row.papers, row.disputed_unit)))",
+        "where, written, decision)",
+        "where, written, replace(decision, papers=read(row.papers, row.disputed_unit)))",
     ),
     "what the guilty lost is never burned": (
         (settlement, "finish"),
@@ -221,20 +241,21 @@ def seeded():
 
 
 def hurried(draw, model):
-    """A random action; but in a case that is open too long somebody tries to end the job."""
+    """A random action; but where a dispute takes too long somebody tries to end the job."""
     action = dict(zip(FIELDS, random_action(draw, model)))
-    open_cases = [i for i, job in enumerate(model.jobs) if is_tried(model, job)]
-    if not open_cases or draw(0, 3):
+    disputed = [i for i, job in enumerate(model.jobs) if is_endless(model, job)]
+    if not disputed or draw(0, 3):
         return tuple(action.values())
-    rest = model.jobs[open_cases[0]].since + model.rules["timeout"] - model.block
+    rest = model.jobs[disputed[0]].since + model.rules["timeout"] - model.block
     kind = Kind.WAIT if rest > 0 else Kind.TIME_OUT
-    action |= {"kind": kind, "actor": 0, "job": open_cases[0], "amount": max(rest, 0)}
+    action |= {"kind": kind, "actor": 0, "job": disputed[0], "amount": max(rest, 0)}
     return tuple(action.values())
 
 
-def is_tried(model, job):
-    """Whether a case of the job is open before the court."""
-    return bool(model.rules["bisection"]) and job.phase == Phase.DISPUTED and job.ruled < 0
+def is_endless(model, job):
+    """Whether a case of the job is open before the court, or its spoilt model is voted on again."""
+    in_court = bool(model.rules["bisection"])
+    return job.phase == Phase.DISPUTED and (job.ruled < 0 if in_court else job.spoilt)
 
 
 @functools.cache
