@@ -7,17 +7,20 @@
 @title D2M court
 @notice Disputes by bisection (package d2m_jax.court) as a contract: claims are Merkle roots of the
         checkpoints of a unit of work, two that differ are halved until one step is left, and a step
-        that is exact in whole numbers is computed here. The same checks in the same order as the
-        pure game: a refusal reverts with the name of its receipt (`Reason`).
+        that is exact in whole numbers is computed here. Every claim has a duel of its own with the
+        one that stands by right; those that have beaten it meet in a tournament. The same checks
+        in the same order as the pure game: a refusal reverts with the name of its receipt.
 @dev Nobody has a role. A claim's nodes have no other preimage, so anybody may move for any claim,
      and nobody can move wrongly. Amounts are wei; ether leaves at `pay_out`, to the caller only.
-     A word of numbers holds eight "lanes" of 32 bits, the first one lowest.
+     A word of numbers holds eight "lanes" of 32 bits, the first one lowest; the last one of a case
+     has two bits on top for what has become of the claim that stands by right.
 """
 
 BPS: constant(uint256) = 10_000
 LANE: constant(uint256) = 2**32 - 1
 MAX_DEPTH: constant(uint256) = 32  # of a claim's tree
 MAX_MEMORY: constant(uint256) = 20  # of the memory's tree
+NUM_FEES: constant(uint256) = 2 * (MAX_DEPTH + 2)  # messages that a bond must pay
 MAX_READS: constant(uint256) = 64
 MAX_FACTOR: constant(int256) = 2**40
 ONE: constant(int256) = 2**16  # of the fixed point
@@ -29,6 +32,10 @@ PLAY: constant(uint256) = 1
 JUDGE: constant(uint256) = 2
 OVER: constant(uint256) = 3
 
+# What has become of the claim that stands by right: beaten by a clock, or by a step.
+SILENT: constant(uint256) = 1
+WRONG: constant(uint256) = 2
+
 # What a step does, numbered as `Op`.
 HALT: constant(uint256) = 0
 DRAW: constant(uint256) = 1
@@ -37,10 +44,6 @@ TRIMMED_MEAN: constant(uint256) = 3
 AXPY: constant(uint256) = 4
 COUNT: constant(uint256) = 5
 POOL: constant(uint256) = 6
-
-
-interface Pool:
-    def accepted(question: bytes32) -> bytes32: view
 
 
 struct Terms:
@@ -62,6 +65,8 @@ struct Case:
     waiting: uint256
     winner: uint256
     closed: uint256  # block, 0: it is open
+    standing: uint256  # number of the claim that stands by right, 0: none does
+    fallen: uint256  # what has become of it, 0: it stands
 
 
 struct Claim:
@@ -84,6 +89,15 @@ struct Duel:
     since: uint256
     height: uint256
     state: uint256  # turn (0: A, 1: B) plus twice the stage
+
+
+struct Ruling:
+    closed: uint256  # block, 0: not yet
+    root: bytes32  # that has won; nothing: no claim was left, or the case is open
+    owner: address  # of the claim that has won
+    proven: bool  # a step was judged by which what stood by right is wrong
+    depth: uint256  # of a claim's tree
+    size: uint256  # depth of the memory's tree
 
 
 struct Step:
@@ -145,7 +159,6 @@ event Closed:
 
 
 T: public(immutable(Terms))
-POOL_OF: public(immutable(address))  # who is asked about steps that are not exact
 
 burned: public(uint256)
 claims_made: public(uint256)
@@ -159,17 +172,16 @@ duels: HashMap[uint256, KeptDuel]
 
 
 @deploy
-def __init__(terms: Terms, pool: address):
+def __init__(terms: Terms):
     """
-    @notice Fixes the terms for good.
-    @param terms A bond must pay all messages of a duel.
-    @param pool Whose `accepted` answers for steps that are not exact; nobody: they time out.
+    @notice Fixes the terms for good: they are part of the running code, and so of its hash.
+    @param terms A bond must pay all messages of two duels; a claim takes two blocks.
     """
     assert terms.bond < 2**96 and terms.prize_bps <= BPS, "BAD_VALUE"
-    assert terms.bond // (MAX_DEPTH + 2) >= terms.fee, "BAD_VALUE"
+    assert terms.fee >= 1 and terms.bond // NUM_FEES >= terms.fee, "BAD_VALUE"
+    assert terms.window >= 2 and terms.judging >= 1, "BAD_VALUE"
     assert max(max(terms.window, terms.budget), terms.judging) < 2**31, "BAD_VALUE"
     T = terms
-    POOL_OF = pool
 
 
 @external
@@ -178,14 +190,14 @@ def open_case(start: bytes32, program: bytes32, depth: uint256, size: uint256, l
     @notice Opens the case of a unit of work. Its name is the hash of all that is fixed about it.
     @param start Checkpoint before the unit.
     @param program Root of the tree of its steps.
-    @param depth Of a claim's tree, which has 2**depth checkpoints.
+    @param depth Of a claim's tree, of 2**depth checkpoints; a side has a block for each answer.
     @param size Depth of the memory's tree.
     @param label Any word that tells units apart.
     """
     name: bytes32 = sha256(
         concat(start, program, convert(depth, bytes32), convert(size, bytes32), label)
     )
-    assert 1 <= depth and depth <= MAX_DEPTH, "BAD_VALUE"
+    assert 1 <= depth and depth <= min(MAX_DEPTH, 2 * T.budget), "BAD_VALUE"
     assert 1 <= size and size <= MAX_MEMORY, "BAD_VALUE"
     assert self.cases[name].lanes == 0, "ALREADY_DONE"
     self.cases[name] = Kept(start=start, program=program, lanes=depth | (size << 32))
@@ -218,7 +230,7 @@ def open_for(
             convert(convert(msg.sender, uint256), bytes32),
         )
     )
-    assert 1 <= depth and depth <= MAX_DEPTH, "BAD_VALUE"
+    assert 1 <= depth and depth <= min(MAX_DEPTH, 2 * T.budget), "BAD_VALUE"
     assert 1 <= size and size <= MAX_MEMORY and root != empty(bytes32), "BAD_VALUE"
     assert self.cases[name].lanes == 0, "ALREADY_DONE"
     number: uint256 = self.claims_made + 1
@@ -231,8 +243,9 @@ def open_for(
     self.cases[name] = Kept(start=start, program=program, lanes=depth | (size << 32))
     case: Case = self._case(name)
     case.since = block.number
+    case.standing = number
+    self._put_case(name, case)
     log Opened(case=name)
-    self._match(name, case, number)
     return name
 
 
@@ -257,7 +270,8 @@ def claim(
     last: DynArray[bytes32, MAX_DEPTH],
 ):
     """
-    @notice Makes a claim with its bond; it meets the claim that waits, or waits.
+    @notice Makes a claim with its bond; it meets the claim that stands by right. Where none does it
+            meets the one that waits, or waits.
     @param left Node below the root.
     @param right The other one.
     @param result The last leaf.
@@ -287,14 +301,18 @@ def claim(
     if case.since == 0:
         case.since = block.number
     log Claimed(case=name, claim=number, owner=msg.sender, result=result)
-    self._match(name, case, number)
+    if case.standing != 0:
+        self._put_case(name, self._meet(name, case, number, case.standing))
+    else:
+        self._match(name, case, number)
 
 
 @external
 def play(number: uint256, left: bytes32, right: bytes32, low: bytes32, high: bytes32):
     """
     @notice Shows, for the side whose turn it is, the nodes below its node and below the first of
-            those that differs. Anybody may; the fee comes out of the bond of the claim.
+            those that differs. Anybody may; the fee comes out of the bond of the claim, for one that
+            stands by right, which has none, out of that of its opponent.
     """
     duel: Duel = self._duel(number)
     turn: uint256 = duel.state & 1
@@ -324,7 +342,7 @@ def play(number: uint256, left: bytes32, right: bytes32, low: bytes32, high: byt
         duel.state = 1 - turn + 2 * PLAY
     duel.height -= 1
     self._put_duel(number, duel)
-    self._pay_fee(duel.a if turn == 0 else duel.b)
+    self._pay_fee(duel.a if turn == 0 or self._is_nobodys(duel.b) else duel.b)
     log Played(duel=number, left=left, right=right, low=low, high=high)
 
 
@@ -339,7 +357,9 @@ def judge(
     proofs: DynArray[bytes32, 1300],
 ):
     """
-    @notice Computes the step about which two claims differ. Who is wrong is out, perhaps both.
+    @notice Computes the step about which two claims differ. Who is wrong is out, perhaps both. A
+            step for the pool is what the vote has said: there the claim that stands by right is
+            right, and between two others nothing is.
     @param checkpoint The last one on which both agree.
     @param step Of the program.
     @param proof Siblings of the checkpoint in the tree of either side.
@@ -352,7 +372,7 @@ def judge(
     assert block.number - duel.since <= T.judging, "TOO_LATE"
     case: Case = self._case(self.claims[duel.a].case)
     if duel.index == 0:  # a claim that stands by right has not shown where it begins
-        self._end(number, duel, duel.left == case.start, duel.right == case.start)
+        self._end(number, duel, duel.left == case.start, duel.right == case.start, WRONG)
         return
     at: uint256 = duel.index - 1
     assert len(proof) == case.depth and len(step_proof) == case.depth, "BAD_VALUE"
@@ -376,20 +396,19 @@ def judge(
     assert self._fold(digest, at, step_proof) == case.program, "BAD_VALUE"
     right: bytes32 = checkpoint
     if step.op == POOL:
-        right = empty(bytes32)
-        if POOL_OF != empty(address):
-            right = staticcall Pool(POOL_OF).accepted(sha256(concat(checkpoint, digest)))
-        assert right != empty(bytes32), "TOO_EARLY"
+        assert self._is_nobodys(duel.b), "BAD_VALUE"
+        right = duel.right
     elif step.op != HALT:
         right = self._next(checkpoint, step, values, proofs, case.memory)
-    self._end(number, duel, duel.left == right, duel.right == right)
+    self._end(number, duel, duel.left == right, duel.right == right, WRONG)
 
 
 @external
 def time_out(number: uint256):
     """
     @notice Ends a duel that stands still: the side whose clock is out loses; at the last step,
-            where anybody could have shown the witness, both do.
+            where anybody could have shown the witness, both do, but for a claim that stands by
+            right: who has not shown what is wrong with it has lost.
     """
     duel: Duel = self._duel(number)
     stage: uint256 = duel.state >> 1
@@ -399,14 +418,18 @@ def time_out(number: uint256):
     if stage == JUDGE:
         limit = T.judging
     assert block.number - duel.since > limit, "TOO_EARLY"
-    plays: bool = stage == PLAY
-    self._end(number, duel, plays and turn == 1, plays and turn == 0)
+    a_stays: bool = stage == PLAY and turn == 1
+    b_stays: bool = turn == 0
+    if stage == JUDGE:
+        b_stays = self._is_nobodys(duel.b)
+    self._end(number, duel, a_stays, b_stays, SILENT)
 
 
 @external
 def close(name: bytes32):
     """
-    @notice The window is over and no duel runs: the claim that is left, if any, has won.
+    @notice The window is over and no duel runs: the claim that is left, if any, has won; that is the
+            one that stands by right, unless somebody has beaten it.
     """
     case: Case = self._case(name)
     assert case.closed == 0 and case.running == 0, "WRONG_PHASE"
@@ -416,7 +439,7 @@ def close(name: bytes32):
         owner: uint256 = purse & convert(max_value(uint160), uint256)
         self.balances[convert(convert(owner, uint160), address)] += purse >> 160
         self.claims[case.waiting].purse = owner
-    case.winner = case.waiting
+    case.winner = case.standing if case.fallen == 0 and case.standing != 0 else case.waiting
     case.closed = block.number
     self._put_case(name, case)
     log Closed(case=name, winner=case.winner)
@@ -445,17 +468,22 @@ def result_of(name: bytes32) -> bytes32:
 
 @external
 @view
-def ruling(name: bytes32) -> (uint256, bytes32, uint256, uint256):
+def ruling(name: bytes32) -> Ruling:
     """
-    @return What a market asks: the block in which a case was closed, 0 not yet, the root that won,
-            or nothing, and the depths of a claim's tree and of the memory's.
+    @notice What a market asks about a case.
     """
     lanes: uint256 = self.cases[name].lanes
+    found: Ruling = empty(Ruling)
+    found.closed = (lanes >> 192) & LANE
+    found.depth = lanes & LANE
+    found.size = (lanes >> 32) & LANE
+    found.proven = found.closed != 0 and lanes >> 254 == WRONG
     winner: uint256 = (lanes >> 160) & LANE
-    root: bytes32 = empty(bytes32)
     if winner != 0:
-        root = self._root(winner)
-    return (lanes >> 192) & LANE, root, lanes & LANE, (lanes >> 32) & LANE
+        found.root = self._root(winner)
+        owner: uint256 = self.claims[winner].purse & convert(max_value(uint160), uint256)
+        found.owner = convert(convert(owner, uint160), address)
+    return found
 
 
 @external
@@ -673,40 +701,48 @@ def _match(name: bytes32, before: Case, number: uint256):
     if case.waiting == 0:
         case.waiting = number
     else:
-        duel: uint256 = self.duels_met + 1
-        self.duels_met = duel
         a: uint256 = case.waiting
-        b: uint256 = number
-        if self._is_nobodys(a):  # whose children nobody has shown moves first
-            a = number
-            b = case.waiting
-        self._put_duel(
-            duel,
-            Duel(
-                mine=self._root(b),
-                left=self.claims[a].left,
-                right=self.claims[a].right,
-                a=a,
-                b=b,
-                clock_a=T.budget,
-                clock_b=T.budget,
-                index=0,
-                since=block.number,
-                height=case.depth,
-                state=1 + 2 * PLAY,
-            ),
-        )
-        log Met(case=name, duel=duel, a=a, b=b)
         case.waiting = 0
-        case.running += 1
+        case = self._meet(name, case, a, number)
     self._put_case(name, case)
 
 
 @internal
-def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool):
+def _meet(name: bytes32, before: Case, a: uint256, b: uint256) -> Case:
+    """
+    @dev A duel begins. A's children are known from its claim: B, of which only the root may be
+         known, moves first. The caller writes the case.
+    """
+    case: Case = before
+    duel: uint256 = self.duels_met + 1
+    self.duels_met = duel
+    self._put_duel(
+        duel,
+        Duel(
+            mine=self._root(b),
+            left=self.claims[a].left,
+            right=self.claims[a].right,
+            a=a,
+            b=b,
+            clock_a=T.budget,
+            clock_b=T.budget,
+            index=0,
+            since=block.number,
+            height=case.depth,
+            state=1 + 2 * PLAY,
+        ),
+    )
+    log Met(case=name, duel=duel, a=a, b=b)
+    case.running += 1
+    return case
+
+
+@internal
+def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool, how: uint256):
     """
     @dev Who is wrong is out; the winner's bond is filled up from the loser's and it is free again.
-         A claim that stands by right has no bond to fill up and nobody to pay a prize to.
+         A claim that stands by right is never out, it has fallen (`how`: SILENT or WRONG): it has
+         no bond to fill up another one from, and nobody to pay a prize to.
          Of the rest the sender gets the fee, the winner's owner its prize; what remains is burned.
     """
     duel: Duel = before
@@ -715,28 +751,29 @@ def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool):
     name: bytes32 = self.claims[duel.a].case
     case: Case = self._case(name)
     case.running -= 1
-    self._pay_fee(duel.b if a_stays else duel.a)
+    is_accused: bool = self._is_nobodys(duel.b)
+    if is_accused and not b_stays:
+        case.fallen = max(case.fallen, how)
+    self._pay_fee(duel.b if a_stays and not is_accused else duel.a)
     pot: uint256 = 0
     if not a_stays:
         pot += self._drop(name, duel.a)
-    if not b_stays:
+    if not b_stays and not is_accused:
         pot += self._drop(name, duel.b)
     winner: uint256 = duel.a if a_stays else (duel.b if b_stays else 0)
     log Ended(duel=number, winner=winner)
-    if winner == 0:
+    if winner == 0 or self._is_nobodys(winner):
         self.burned += pot
         self._put_case(name, case)
         return
     purse: uint256 = self.claims[winner].purse
     owner: uint256 = purse & convert(max_value(uint160), uint256)
-    if owner != 0:
-        fill: uint256 = min(T.bond - (purse >> 160), pot)
-        pot -= fill
-        prize: uint256 = pot * T.prize_bps // BPS
-        pot -= prize
-        self.claims[winner].purse = purse + (fill << 160)
-        self.balances[convert(convert(owner, uint160), address)] += prize
-    self.burned += pot
+    fill: uint256 = min(T.bond - (purse >> 160), pot)
+    pot -= fill
+    prize: uint256 = pot * T.prize_bps // BPS
+    self.claims[winner].purse = purse + (fill << 160)
+    self.balances[convert(convert(owner, uint160), address)] += prize
+    self.burned += pot - prize
     self._match(name, case, winner)
 
 
@@ -776,6 +813,8 @@ def _case(name: bytes32) -> Case:
         waiting=(kept.lanes >> 128) & LANE,
         winner=(kept.lanes >> 160) & LANE,
         closed=(kept.lanes >> 192) & LANE,
+        standing=(kept.lanes >> 224) & (2**30 - 1),
+        fallen=kept.lanes >> 254,
     )
 
 
@@ -789,6 +828,8 @@ def _put_case(name: bytes32, case: Case):
         | (case.waiting << 128)
         | (case.winner << 160)
         | (case.closed << 192)
+        | (case.standing << 224)
+        | (case.fallen << 254)
     )
 
 

@@ -50,12 +50,27 @@ struct Paper:
     digest: bytes32
 
 
+struct Sides:  # of a vote whose result is disputed
+    guilty: uint256[store.NODE_BITS]  # revealed it
+    right: uint256[store.NODE_BITS]  # revealed what was found since
+    hashed: bytes32  # all papers so far
+
+
 struct Plan:  # what a buyer's model is the SHA-256 of; without the start, the market's programs
     start: bytes32  # root of the memory before the first unit
     programs: bytes32  # root of the programs of all units, by rising unit
     depth: uint256  # of a claim's tree
     size: uint256  # depth of the memory's tree
     height: uint256  # of the tree of programs; 0: all units have the same
+
+
+struct Ruling:  # as in D2MCourt
+    closed: uint256  # block, 0: not yet
+    root: bytes32  # that has won; nothing: no claim was left, or the case is open
+    owner: address  # of the claim that has won
+    proven: bool  # a step was judged by which what stood by right is wrong
+    depth: uint256  # of a claim's tree
+    size: uint256  # depth of the memory's tree
 
 
 interface ICourt:
@@ -67,7 +82,7 @@ interface ICourt:
         label: bytes32,
         root: bytes32,
     ) -> bytes32: nonpayable
-    def ruling(name: bytes32) -> (uint256, bytes32, uint256, uint256): view
+    def ruling(name: bytes32) -> Ruling: view
 
 
 interface IVotes:
@@ -330,7 +345,12 @@ def book_dispute(job: int256, papers: DynArray[Paper, store.MAX_NODES]):
     d: Decision = empty(Decision)
     content: Bytes[MAX_CONTENT] = b""
     d, content = self._judge(slot, j, j.disputed - 1 == store.R.num_rounds)
-    self._book_found(slot, j, d, content, papers)
+    # Here, where they need no memory: it is dear by the square.
+    before: bytes32 = store.results[slot][j.disputed - 1]
+    sides: Sides = empty(Sides)
+    for paper: Paper in papers:
+        sides = self._sided(sides, paper, before, d.accepted)
+    self._book_found(slot, j, d, content, sides, True, j.disputer)
 
 
 @external
@@ -344,7 +364,8 @@ def book_case(
     """
     @notice Anybody books what the court has found about a disputed unit, by showing the content
             that goes with the claim that has won: it is what the first words of the memory after
-            the last step say.
+            the last step say. What has fallen, and of which nobody has shown another content for
+            `content_window` blocks, is booked with none.
     @param papers As of `book_dispute`.
     @param content Of the unit.
     @param siblings Of these words, taken together, in the tree of the memory.
@@ -354,21 +375,29 @@ def book_case(
     j: store.Job = empty(store.Job)
     slot, j = store._enter(job, 1 << store.DISPUTED)
     store._check(store.R.bisection == 1, store.WRONG_FORMAT)
-    closed: uint256 = 0
-    root: bytes32 = empty(bytes32)
-    depth: uint256 = 0
-    size: uint256 = 0
-    closed, root, depth, size = staticcall ICourt(store.L.court).ruling(store.cases[slot])
-    store._check(closed != 0, store.TOO_EARLY)
-    verifies: bool = j.disputed - 1 == store.R.num_rounds
-    store._check(self._names(slot, j, content, root, verifies), store.BAD_VALUE)
-    store._check(len(last) == depth and len(siblings) <= size, store.BAD_VALUE)
-    words: bytes32 = self._root_of(content, size - len(siblings), verifies)
-    leaf: bytes32 = self._fold(words, 0, siblings)
-    store._check(self._fold(leaf, (1 << depth) - 1, last) == root, store.BAD_VALUE)
+    f: Ruling = staticcall ICourt(store.L.court).ruling(store.cases[slot])
+    store._check(f.closed != 0, store.TOO_EARLY)
+    has_fallen: bool = f.root != store.roots[slot]
     d: Decision = empty(Decision)
-    d.accepted = keccak256(content)
-    self._book_found(slot, j, d, content, papers)
+    is_bare: bool = len(content) == 0
+    store._check(not is_bare or has_fallen, store.BAD_VALUE)
+    is_late: bool = block.number - f.closed >= store.R.content_window
+    store._check(not is_bare or is_late, store.TOO_EARLY)
+    if not is_bare:
+        verifies: bool = j.disputed - 1 == store.R.num_rounds
+        store._check(self._names(slot, j, content, f.root, verifies), store.BAD_VALUE)
+        store._check(len(last) == f.depth and len(siblings) <= f.size, store.BAD_VALUE)
+        words: bytes32 = self._root_of(content, f.size - len(siblings), verifies)
+        leaf: bytes32 = self._fold(words, 0, siblings)
+        store._check(self._fold(leaf, (1 << f.depth) - 1, last) == f.root, store.BAD_VALUE)
+        d.accepted = keccak256(content)
+    seat: uint256 = store.seat_of[f.owner]
+    finder: uint256 = seat if seat != 0 and has_fallen else j.disputer
+    before: bytes32 = store.results[slot][j.disputed - 1]
+    sides: Sides = empty(Sides)
+    for paper: Paper in papers:
+        sides = self._sided(sides, paper, before, d.accepted)
+    self._book_found(slot, j, d, content, sides, f.proven or not has_fallen, finder)
 
 
 @view
@@ -453,50 +482,62 @@ def _fold(leaf: bytes32, index: uint256, proof: DynArray[bytes32, MAX_DEPTH]) ->
     return node
 
 
+@pure
+@internal
+def _sided(before: Sides, paper: Paper, fell: bytes32, found: bytes32) -> Sides:
+    """
+    @dev The next paper of a list.
+    """
+    s: Sides = before
+    s.hashed = keccak256(abi_encode(s.hashed, paper.node, paper.digest))
+    if paper.digest == fell:
+        s.guilty[paper.node // 256] |= 1 << paper.node % 256
+    elif paper.digest == found:  # and so not nothing
+        s.right[paper.node // 256] |= 1 << paper.node % 256
+    return s
+
+
 @internal
 def _book_found(
     slot: uint256,
     before_it: store.Job,
     d: Decision,
     content: Bytes[MAX_CONTENT],
-    papers: DynArray[Paper, store.MAX_NODES],
+    sides: Sides,
+    proven: bool,
+    finder: uint256,
 ):
     """
-    @dev What was found about the disputed unit is booked, by a fresh set or by the court.
+    @dev What was found about the disputed unit is booked, by a fresh set or by the court. A vote may
+         find nothing, and is asked again; the court finds at least that a result falls: whether that
+         is proven, and on which seat who found it has its prize.
     """
     j: store.Job = before_it
     unit: uint256 = j.disputed - 1
     before: bytes32 = store.results[slot][unit]
-    guilty: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
-    right: uint256[store.NODE_BITS] = empty(uint256[store.NODE_BITS])
-    hashed: bytes32 = empty(bytes32)
-    for paper: Paper in papers:
-        hashed = keccak256(abi_encode(hashed, paper.node, paper.digest))
-        if paper.digest == before:
-            guilty[paper.node // 256] |= 1 << paper.node % 256
-        elif paper.digest == d.accepted:
-            right[paper.node // 256] |= 1 << paper.node % 256
-    store._check(hashed == store.papers[slot][unit], store.BAD_VALUE)
+    store._check(sides.hashed == store.papers[slot][unit], store.BAD_VALUE)
     j.serial += 1
-    if d.accepted == empty(bytes32):
+    is_found: bool = d.accepted != empty(bytes32)
+    if not is_found and store.R.bisection == 0:
         self._slash(slot, d)
     else:
         if d.accepted == before:
             self._reject(slot, d)
             log Rejected(job=slot, unit=unit)
         else:
-            self._overturn(slot, j, d, guilty, right)
-            if store.R.bisection == 1:
+            self._overturn(slot, j, d, sides.guilty, sides.right, proven, finder)
+            if store.R.bisection == 1 and is_found:
                 origin: bytes32 = store.origins[self._origin(slot, unit, before)]
                 if origin == empty(bytes32):
                     origin = before
                 store.origins[self._origin(slot, unit, d.accepted)] = origin
-            store.results[slot][unit] = d.accepted
+            if is_found:
+                store.results[slot][unit] = d.accepted
             store.papers[slot][unit] = d.papers
-            if unit < store.R.num_rounds:
-                j.spoilt = True
-            else:
-                j = self._report(slot, j, content)
+            j.spoilt = j.spoilt or unit < store.R.num_rounds or not is_found
+            if unit == store.R.num_rounds:  # without a content nothing of the old one is left
+                zeros: Bytes[MAX_CONTENT] = abi_encode(empty(uint256[MAX_CONTENT // 32]))
+                j = self._report(slot, j, content if is_found else zeros)
         j = self._undisputed(j)
     store._set_job(slot, j)
 
@@ -600,11 +641,14 @@ def _overturn(
     decision: Decision,
     guilty: uint256[store.NODE_BITS],
     right: uint256[store.NODE_BITS],
+    proven: bool,
+    finder: uint256,
 ):
     """
     @dev From what the guilty had pledged and earned, and what earlier disputes have left of it: who
-         was right gets the rewards that it missed, who executed again is paid, the disputer gets a
-         prize of at most its bond; the rest waits for the sellers of a spoilt model and the buyer.
+         was right gets the rewards that it missed, who executed again is paid, who found it gets a
+         prize of at most the bond; the rest waits for the sellers of a spoilt model and the buyer.
+         The guilty are banned, unless nobody has proven anything.
     """
     d: Decision = decision
     for w: uint256 in range(store.NODE_BITS):
@@ -647,7 +691,8 @@ def _overturn(
     left -= reward * num_workers
     for n: uint256 in range(store.L.nodes, bound=store.MAX_NODES):
         if self._has(guilty, n):
-            store.accounts[store.NODES_AFTER + 1 + n] |= 1 << 225
+            if proven:
+                store.accounts[store.NODES_AFTER + 1 + n] |= 1 << 225
             continue
         units: uint256 = 0
         if self._has(right, n) and not self._is_banned(n):
@@ -659,7 +704,8 @@ def _overturn(
         if units > 0:
             store.posts[slot][n] += units << 128
     prize: uint256 = min(left, p.bond)
-    store._credit(j.disputer, p.bond + prize)
+    store._credit(j.disputer, p.bond)
+    store._credit(finder, prize)
     p.bond = 0
     p.compute_paid += prize
     p.compensation += lost
@@ -791,7 +837,8 @@ def time_out(job: int256):
     """
     @notice Anybody ends a job that made no progress for long: the buyer is refunded, unless all
             rounds are done and it has not opened its metric: then it pays as if tau were reached.
-            Before the court what nobody has disproved stands, and the disputer's bond is burned.
+            Before the court what nobody has disproved stands, and the disputer's bond is burned;
+            what has fallen there is booked.
     """
     slot: uint256 = 0
     j: store.Job = empty(store.Job)
@@ -799,19 +846,14 @@ def time_out(job: int256):
     slot, j = store._enter(job, waiting | 1 << store.DISPUTED)
     store._check(block.number - j.since >= store.R.timeout, store.TOO_EARLY)
     if j.phase == store.DISPUTED and store.R.bisection == 1:
-        closed: uint256 = 0
-        root: bytes32 = empty(bytes32)
-        depth: uint256 = 0
-        size: uint256 = 0
-        closed, root, depth, size = staticcall ICourt(store.L.court).ruling(store.cases[slot])
-        is_heard: bool = closed != 0 and block.number - closed >= store.R.content_window
-        store._check(is_heard, store.TOO_EARLY)
-        if root == store.roots[slot]:
-            self._reject(slot, empty(Decision))
-            log Rejected(job=slot, unit=j.disputed - 1)
-            j.serial += 1
-            store._set_job(slot, self._undisputed(j))
-            return
+        f: Ruling = staticcall ICourt(store.L.court).ruling(store.cases[slot])
+        is_heard: bool = f.closed != 0 and block.number - f.closed >= store.R.content_window
+        store._check(is_heard and f.root == store.roots[slot], store.TOO_EARLY)
+        self._reject(slot, empty(Decision))
+        log Rejected(job=slot, unit=j.disputed - 1)
+        j.serial += 1
+        store._set_job(slot, self._undisputed(j))
+        return
     p: store.Purse = store._purse(slot)
     if j.phase == store.VERIFY and not j.opened:
         paid: uint256 = self._pay_sellers(slot, p.seller_pool, EQUALLY)

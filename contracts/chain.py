@@ -14,7 +14,6 @@ from contracts.compiler import Artifact
 from contracts.court import compile_court, court_start
 from contracts.evm import Sent
 from contracts.market import (
-    COURT,
     MARKET,
     VOTES,
     Code,
@@ -77,15 +76,14 @@ class EvmChain(Market):
         funds: Sequence[int],
         court: CourtTerms | bytes | None = None,
     ):
-        super().__init__(codes.market, layout, rules, funds)
+        if not isinstance(court, bytes):
+            court = codes.court.code + court_start(court or CourtTerms())
+        super().__init__(codes.market, layout, rules, funds, court)
         sizes = {name: getattr(layout, name) for name in ("num_jobs", "num_nodes", "num_sellers")}
         self.votes = VotesContract(codes.votes, self.evm, **sizes)
         self.deploy(VOTES, self.votes.creation(number_of(MARKET), terms))
         self.models: dict[tuple[int, int], int] = {}  # of a slot and a buyer
         self.voted: dict[tuple[int, int], list[int]] = {}  # contents that the court has overturned
-        if not isinstance(court, bytes):
-            court = codes.court.code + court_start(court or CourtTerms())
-        self.deploy(COURT, court)
 
     def begin(self, rules: Mapping[str, int], terms: Terms, funds: Sequence[int]) -> None:
         """As if created anew."""
@@ -112,7 +110,7 @@ class EvmChain(Market):
         if is_booking:
             self.voted.pop((job, unit), None)
             self.remember(job, unit, new)
-        if was and self.content_in(job, unit) != was:  # the court has found another
+        if was and not self.hash_of_papers(job, unit):  # it has fallen before the court
             self.voted.setdefault((job, unit), was)
             self.papers[job, unit] = []
         return sent
@@ -168,6 +166,8 @@ class EvmChain(Market):
     def found(self, job: int, payload: Sequence[int]) -> list[Any]:
         """A content, and what shows that it goes with the claim that has won."""
         content = [int(x) for x in payload[: 2 * self.layout.num_sellers + HEAD]]
+        if not any(content):
+            return super().found(job, payload)
         row = reading.lanes_of(self.job_word(job), reading.JOB)
         verifies = row["disputed_unit"] == reading.num_rounds(self)
         claim = claim_of(content, verifies)
@@ -183,10 +183,13 @@ class EvmChain(Market):
 
     def remember(self, job: int, unit: int, new: list[Paper]) -> None:
         """Keeps the list of a unit that has just been booked, unless the contract did not."""
-        slot = self.artifact.slots["papers"] + reading.MAX_UNITS * job + unit
-        kept = self.evm.state.get_storage(MARKET, slot).to_bytes(32, "big")
-        if hash_papers(new) == kept:
+        if number_of(hash_papers(new)) == self.hash_of_papers(job, unit):
             self.papers[job, unit] = new
+
+    def hash_of_papers(self, job: int, unit: int) -> int:
+        """What the contract keeps of the list of a unit."""
+        slot = self.artifact.slots["papers"] + reading.MAX_UNITS * job + unit
+        return int(self.evm.state.get_storage(MARKET, slot))
 
     def state(self) -> dict[str, np.ndarray]:
         """Ledger and votes by name; the fields of the votes as `votes.<name>`."""

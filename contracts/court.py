@@ -26,9 +26,9 @@ def compile_court() -> Artifact:
     return compile_contract("D2MCourt")
 
 
-def court_start(terms: game.Terms, pool: int = 0) -> bytes:
+def court_start(terms: game.Terms) -> bytes:
     """The arguments of the constructor."""
-    return encode(*terms, pool)
+    return encode(*terms)
 
 
 def numbers(*values: Any) -> list[Any]:
@@ -53,7 +53,6 @@ class CourtContract:
         artifact: the compiled contract.
         terms: of the court.
         evm: a chain to live on, by default a new one.
-        pool: address of who answers for steps that are not exact.
         address: where it lives.
     """
 
@@ -62,7 +61,6 @@ class CourtContract:
         artifact: Artifact,
         terms: game.Terms,
         evm: Evm | None = None,
-        pool: int = 0,
         address: bytes = b"COURT".rjust(20, b"\0"),
     ):
         self.artifact, self.terms = artifact, terms
@@ -70,7 +68,7 @@ class CourtContract:
         self.evm.block = FIRST_BLOCK
         self.address = address
         self.last: Sent | None = None
-        code = artifact.code + court_start(terms, pool)
+        code = artifact.code + court_start(terms)
         self.birth = self.evm.create(b"\x01" * 20, self.address, code)
         if not self.birth.ok:
             raise ValueError(f"the contract refused to start: {reason_text(self.birth.output)}")
@@ -111,7 +109,7 @@ class CourtContract:
         self, actor: int, duel: int, checkpoint: Word, proof: Sequence[Word], step: Step,
         step_proof: Sequence[Word], witness: Witness,
     ) -> Reason:  # fmt: skip
-        """As `game.judge`; the pool is the contract's."""
+        """As `game.judge`."""
         rest = (list(proof), list(step_proof), list(witness.values), list(witness.proofs))
         return self.call(actor, "judge", duel, checkpoint, step, *rest)
 
@@ -156,9 +154,9 @@ class CourtContract:
 
     def _case(self, name: Word) -> game.Case:
         start, program, packed = self._words("cases", _key(name), 3)
-        depth, memory, since, running, waiting, winner, closed, _ = _lanes(packed)
-        since = since - FIRST_BLOCK if since else -1
-        rest = (since, running, waiting, winner, closed - FIRST_BLOCK if closed else -1)
+        depth, memory, since, running, waiting, winner, closed, last = _lanes(packed)
+        since, closed = (block - FIRST_BLOCK if block else -1 for block in (since, closed))
+        rest = (since, running, waiting, winner, closed, last % 2**30, last >> 30)
         return game.Case(start, program, depth, memory, *rest)
 
     def _claim(self, number: int) -> game.Claim:

@@ -66,6 +66,16 @@ class Code(NamedTuple):
     jobs: Artifact
 
 
+class Ruling(NamedTuple):
+    """What a court has found in a case, as the functional ledger says it."""
+
+    block: int = -1  # in which it was closed, -1 not yet
+    digest: int = 0  # of the one content that goes with what has won
+    root: int = 0  # that has won
+    is_proven: bool = False  # a step was judged by which what was accepted is wrong
+    finder: int = -1  # account that made the claim that has won
+
+
 def compile_market(texts: Mapping[str, str] | None = None) -> Code:
     """Compiles both pieces, with changed texts by name if there are any."""
     return Code(compile_contract("D2MMarket", texts), compile_contract("D2MJobs", texts))
@@ -173,9 +183,17 @@ class Market:
         layout: how many of each role.
         rules: numbers, by the names of `DEFAULT_RULES`.
         funds: units of each account.
+        court: the code that creates the court, which is there before the market; none without it.
     """
 
-    def __init__(self, code: Code, layout: Layout, rules: Mapping[str, int], funds: Sequence[int]):
+    def __init__(
+        self,
+        code: Code,
+        layout: Layout,
+        rules: Mapping[str, int],
+        funds: Sequence[int],
+        court: bytes = b"",
+    ):
         self.code, self.layout = code, layout
         self.artifact = code.market
         self.selectors = {**code.jobs.selectors, **code.market.selectors}
@@ -187,6 +205,8 @@ class Market:
         self.papers: dict[tuple[int, int], list[Paper]] = {}  # by slot and unit, as booked
         self.in_court = bool(rules["bisection"])
         self.programs = plan_of(0, layout.num_sellers).trained  # all models have the same
+        if court:
+            self.deploy(COURT, court)
         start = self.terms(rules)
         self.deploy(JOBS, code.jobs.code + start)
         self.birth = self.deploy(MARKET, code.market.code + start + words_of(number_of(JOBS)))
@@ -203,7 +223,8 @@ class Market:
 
     def layout_words(self) -> bytes:
         """The layout in the order of the contract."""
-        others = map(number_of, (self.treasury, VOTES, COURT, self.programs))
+        code = keccak(self.evm.state.get_code(COURT))  # the terms of the court are part of it
+        others = map(number_of, (self.treasury, VOTES, COURT, code, self.programs))
         return words_of(*self.layout[:4], UNIT, *others)
 
     def rules_of(self, rules: Mapping[str, int]) -> bytes:
@@ -314,10 +335,29 @@ class Market:
         del job, unit
         return [*[0] * 6, [], b"", b"", 0, []]
 
-    def ruling(self, case: int) -> tuple[int, int, int]:
-        """Block, functional digest and root that the court has found in a case; here never any."""
+    def ruling(self, case: int) -> Ruling:
+        """What the court has found in a case; here never anything."""
         del case
-        return -1, 0, 0
+        return Ruling()
+
+    def read_ruling(self, selector: bytes, case: int, digests: Mapping[bytes, int]) -> Ruling:
+        """What the court's contract says of a case.
+
+        Args:
+            selector: of `ruling`.
+            case: its name.
+            digests: functional digest of the content that goes with a root.
+        """
+        said = self.evm.call(address_of(0), COURT, selector + words_of(case)).output
+        block, root, owner, proven = (said[i : i + 32] for i in range(0, 128, 32))
+        account = number_of(owner) - number_of(address_of(0))
+        return Ruling(
+            number_of(block) - FIRST_BLOCK if any(block) else -1,
+            digests.get(root, 0),
+            number_of(root),
+            any(proven),
+            account if 0 <= account < self.layout.num_accounts else -1,
+        )
 
     def found(self, job: int, payload: Sequence[int]) -> list[Any]:
         """A content, and what has to be shown with it; here nothing."""

@@ -111,8 +111,11 @@ def _row(market: Market, words: Callable[..., list[int]], job: int, number: Numb
     for name in ("model", "metric"):
         row[name] = row[f"{name}s"][row["buyer"]] if won else 0
     row["released"] = row["phase"] == Phase.SETTLED
-    row["ruled"], row["ruling"], root = market.ruling(words("cases", job, 1)[0])
-    row["stood"] = root != 0 and root == words("roots", job, 1)[0]
+    found = market.ruling(words("cases", job, 1)[0])
+    row["ruled"], row["ruling"] = found.block, found.digest
+    row["stood"] = found.root != 0 and found.root == words("roots", job, 1)[0]
+    row["proven"] = found.is_proven and not row["stood"]
+    row["finder"] = -1 if row["stood"] else found.finder
     booked = [u for u in range(layout.num_units) if u < row["round"]]
     booked += [num_rounds(market)] * verified
     return row | _units(market, words, job, booked, number)

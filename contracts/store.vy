@@ -109,6 +109,7 @@ struct Layout:
     treasury: address  # gets the fees, on the last seat
     votes: address  # whose decisions are booked
     court: address  # and whose rulings
+    court_code: bytes32  # hash of its code, of which its terms are part
     programs: bytes32  # all that is trained here, where the court decides: see `Plan` of D2MJobs
 
 
@@ -225,8 +226,9 @@ def __init__(layout: Layout, rules: Rules):
     # From 2**27 wei on there is not as much ether as the supply may grow to.
     assert layout.unit >= 2**27 and layout.unit <= 2**128, "LAYOUT"
     assert layout.treasury != empty(address) and layout.votes != empty(address), "LAYOUT"
-    is_tried: bool = layout.court != empty(address) and layout.programs != empty(bytes32)
-    assert rules.bisection == 0 or is_tried, "LAYOUT"
+    if rules.bisection == 1:
+        assert layout.court.is_contract and layout.programs != empty(bytes32), "LAYOUT"
+        assert layout.court.codehash == layout.court_code, "LAYOUT"
     assert rules.reserve >= 1 and rules.num_rounds >= 1 and rules.node_stake >= 1, "RULES"
     assert rules.min_nodes >= 1 and rules.num_rounds < MAX_UNITS, "RULES"
     for money: uint256 in [

@@ -3,11 +3,13 @@
 Every action is `(court, ...) -> (court, Reason)`; a refused one changes nothing. The contract
 `contracts/D2MCourt.vy` does the same with the same hashes. Nobody has a role: a claim is a Merkle
 root, its nodes have no other preimage, so *anybody* may move for any claim and nobody can move
-wrongly. Time is in blocks, money in units. Read first: `tree.py`, `steps.py`; next: `players.py`.
+wrongly. Every claim has a duel of its own with the one that stands by right, so no other claim can
+be in its way there; those that have beaten it meet in a tournament. Time is in blocks, money in
+units. Read first: `tree.py`, `steps.py`; next: `players.py`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from d2m_jax.core.money import BPS
@@ -17,8 +19,10 @@ from d2m_jax.ledger.codes import Reason
 
 EMPTY = bytes(32)
 NOBODY = 0  # owner of the claim that stands by right
+NUM_FEES = 2 * (MAX_DEPTH + 2)  # messages that a bond must pay
 PLAY, JUDGE, OVER = 1, 2, 3  # stages of a duel
-A, B = 0, 1  # its sides
+A, B = 0, 1  # its sides; a claim that stands by right is always B
+STANDS, SILENT, WRONG = 0, 1, 2  # what has become of that one: beaten by a clock, or by a step
 
 
 class Terms(NamedTuple):
@@ -29,7 +33,7 @@ class Terms(NamedTuple):
     prize_bps: int = 5_000  # share of what is left of a loser's bond for the winner; rest burned
     window: int = 50  # blocks after the first claim of a case in which others may be made
     budget: int = 40  # blocks on the clock of each side of a duel
-    judging: int = 60  # blocks for the last step: time for a vote of the pool
+    judging: int = 60  # blocks for the last step
 
 
 class Case(NamedTuple):
@@ -44,6 +48,8 @@ class Case(NamedTuple):
     waiting: int = 0  # number of the claim without an opponent, 0: none
     winner: int = 0  # number of the claim that won
     closed: int = -1  # block in which it was closed
+    standing: int = 0  # number of the claim that stands by right, 0: none does
+    fallen: int = STANDS  # what has become of it
 
 
 class Claim(NamedTuple):
@@ -80,6 +86,15 @@ class Duel(NamedTuple):
     stage: int = PLAY
 
 
+class Ruling(NamedTuple):
+    """What a market asks about a case."""
+
+    block: int  # in which it was closed, -1 not yet
+    root: Word = EMPTY  # that has won; EMPTY: none was left, or the case is open
+    owner: int = NOBODY  # of the claim that has won
+    is_proven: bool = False  # a step was judged by which what stood by right is wrong
+
+
 class Court(NamedTuple):
     """All there is. Claims and duels are numbered from 1."""
 
@@ -104,15 +119,20 @@ class Court(NamedTuple):
 
 
 Result: TypeAlias = tuple[Court, Reason]
-Pool: TypeAlias = Callable[[Word], Word]  # question -> accepted checkpoint, EMPTY: undecided
 
 
 def check_terms(terms: Terms) -> None:
-    """Raises a ValueError for terms under which a loser's bond could not pay all messages."""
+    """Raises a ValueError for terms under which a case is free, or cannot be answered in.
+
+    A bond pays all messages of two duels: those of the one against the claim that stands by right
+    come out of it alone. A claim takes two blocks, so the window has at least as many.
+    """
     if min(terms) < 0 or terms.prize_bps > BPS:
         raise ValueError(f"no number of the terms may be negative, nor a share above 1: {terms}")
-    if terms.bond < (MAX_DEPTH + 2) * terms.fee:
-        raise ValueError(f"a bond must pay {MAX_DEPTH + 2} messages: {terms}")
+    if terms.fee < 1 or terms.bond < NUM_FEES * terms.fee:
+        raise ValueError(f"a fee must be paid, and a bond must pay {NUM_FEES} messages: {terms}")
+    if terms.window < 2 or terms.judging < 1:
+        raise ValueError(f"a window has 2 blocks or more, the last step 1 or more: {terms}")
 
 
 def case_id(start: Word, program: Word, depth: int, memory: int, label: Word) -> Word:
@@ -142,14 +162,14 @@ def address(owner: int) -> Word:
     return word(owner)
 
 
-def question(checkpoint: Word, step: Step) -> Word:
-    """What the pool is asked about a step that is not exact."""
-    return pair(checkpoint, step.digest)
-
-
 def wait(court: Court, blocks: int) -> Court:
     """Blocks pass."""
     return court._replace(block=court.block + blocks)
+
+
+def is_open_to(terms: Terms, depth: int, memory: int) -> bool:
+    """Whether trees of these depths can be argued about: a side has a block for each answer."""
+    return 1 <= depth <= min(MAX_DEPTH, 2 * terms.budget) and 1 <= memory <= MAX_MEMORY
 
 
 def open_case(
@@ -157,10 +177,11 @@ def open_case(
 ) -> Result:
     """Anybody opens the case of a unit; a market knows the name of the one that it asks about.
 
-    Checks, in order: BAD_VALUE (a tree that is too deep), ALREADY_DONE.
+    Checks, in order: BAD_VALUE (a tree that is too deep, or deeper than there are blocks to answer
+    in), ALREADY_DONE.
     """
     name = case_id(start, program, depth, memory, label)
-    if not (1 <= depth <= MAX_DEPTH and 1 <= memory <= MAX_MEMORY):
+    if not is_open_to(court.terms, depth, memory):
         return court, Reason.BAD_VALUE
     if name in court.cases:
         return court, Reason.ALREADY_DONE
@@ -183,20 +204,21 @@ def open_for(
     It costs no bond, and earns none. Its window runs from now; nobody has shown that it begins with
     the start, so a duel may end at the first leaf. Anybody may open cases, each in its own name.
 
-    Checks, in order: BAD_VALUE (a tree that is too deep, no root), ALREADY_DONE.
+    Checks, in order: BAD_VALUE (as of `open_case`, or no root), ALREADY_DONE.
     """
     name = case_for(start, program, depth, memory, label, root, opener)
-    if not (1 <= depth <= MAX_DEPTH and 1 <= memory <= MAX_MEMORY) or root == EMPTY:
+    if not is_open_to(court.terms, depth, memory) or root == EMPTY:
         return court, Reason.BAD_VALUE
     if name in court.cases:
         return court, Reason.ALREADY_DONE
-    standing = Claim(name, NOBODY, root, EMPTY, EMPTY, 0)
+    standing, number = Claim(name, NOBODY, root, EMPTY, EMPTY, 0), len(court.claims) + 1
+    case = Case(start, program, depth, memory, since=court.block, standing=number)
     court = court._replace(
         claims=(*court.claims, standing),
-        cases={**court.cases, name: Case(start, program, depth, memory, since=court.block)},
+        cases={**court.cases, name: case},
         roots=court.roots | {(name, root)},
     )
-    return _match(court, len(court.claims)), Reason.OK
+    return court, Reason.OK
 
 
 def commit(court: Court, digest: Word) -> Result:
@@ -218,7 +240,7 @@ def claim(
     salt: Word,
     value: int,
 ) -> Result:
-    """Makes a claim, which is paired at once with the one that waits.
+    """Makes a claim, which meets at once the one that stands by right, or else the one that waits.
 
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (closed), TOO_LATE (the window is over), BAD_VALUE
     (the first leaf is not the start, or the last not the result), ALREADY_DONE (this root stands;
@@ -257,13 +279,16 @@ def claim(
     made = Claim(case, actor, left, right, result, value)
     if about.since < 0:
         about = about._replace(since=court.block)
+    number = len(court.claims) + 1
     court = court._replace(
         claims=(*court.claims, made),
         cases={**court.cases, case: about},
         roots=court.roots | {(case, root)},
         held=court.held + value,
     )
-    return _match(court, len(court.claims)), Reason.OK
+    if about.standing:
+        return _meet(court, number, about.standing), Reason.OK
+    return _match(court, number), Reason.OK
 
 
 def play(
@@ -273,7 +298,8 @@ def play(
 
     With `left`, `right` the nodes below its node: the first that differs from the other side's is
     gone into. Above the leaves `low`, `high` are the nodes below that one. Who sends the message
-    earns the fee out of the bond of the claim for which it is.
+    earns the fee out of the bond of the claim for which it is; for a claim that stands by right,
+    which has none, out of that of its opponent.
 
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (not PLAY), TOO_LATE (the clock is out), BAD_VALUE
     (not the nodes below).
@@ -305,8 +331,8 @@ def play(
     if now.height == 1:  # leaves: A's on the left
         leaves = (mine, theirs) if now.turn == A else (theirs, mine)
         after = after._replace(stage=JUDGE, left=leaves[A], right=leaves[B], mine=EMPTY)
-    court = _pay_fee(_set_duel(court, duel, after), now.claims[now.turn], actor)
-    return court, Reason.OK
+    payer = A if _is_accused(court, now) else now.turn
+    return _pay_fee(_set_duel(court, duel, after), now.claims[payer], actor), Reason.OK
 
 
 def judge(
@@ -318,14 +344,16 @@ def judge(
     step: Step,
     step_proof: Sequence[Word],
     witness: Witness,
-    pool: Pool,
 ) -> Result:
     """Computes the step about which two claims differ; whoever is wrong is out, perhaps both.
 
+    A step for the pool is what the vote has said: there the claim that stands by right is right,
+    and nothing can be judged between two others.
+
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (not JUDGE), TOO_LATE, BAD_VALUE (not the checkpoint
     before the step, not the step of the program, a witness that does not belong to it, a step that
-    makes no sense), TOO_EARLY (the pool has not decided). Where the first leaf is in question it is
-    the start, and nothing needs to be shown.
+    makes no sense, or one for the pool between two others). Where the first leaf is in question it
+    is the start, and nothing needs to be shown.
 
     Args:
         court: before.
@@ -336,7 +364,6 @@ def judge(
         step: of the program.
         step_proof: its siblings in the program's tree.
         witness: of what the step reads; empty for HALT and POOL.
-        pool: its answers, for steps that are not exact.
     """
     now = court.duel(duel)
     if now is None:
@@ -348,7 +375,7 @@ def judge(
     case, at = court.case_of(now), now.place - 1
     if now.place == 0:
         right = case.start
-        return _end(court, duel, (now.left == right, now.right == right), actor), Reason.OK
+        return _judged(court, duel, right, actor), Reason.OK
     sides = [court.claims[number - 1] for number in now.claims]
     if not (
         len(proof) == len(step_proof) == case.depth
@@ -357,15 +384,18 @@ def judge(
     ):
         return court, Reason.BAD_VALUE
     if step.op == Op.POOL:
-        right = pool(question(checkpoint, step))
-        if right == EMPTY:
-            return court, Reason.TOO_EARLY
+        computed = now.right if _is_accused(court, now) else None
     else:
         computed = next_checkpoint(checkpoint, step, witness, case.memory)
-        if computed is None:
-            return court, Reason.BAD_VALUE
-        right = computed
-    return _end(court, duel, (now.left == right, now.right == right), actor), Reason.OK
+    if computed is None:
+        return court, Reason.BAD_VALUE
+    return _judged(court, duel, computed, actor), Reason.OK
+
+
+def _judged(court: Court, duel: int, right: Word, actor: int) -> Court:
+    """Whoever has not this checkpoint is out."""
+    now = court.duels[duel - 1]
+    return _end(court, duel, (now.left == right, now.right == right), actor, WRONG)
 
 
 def next_checkpoint(checkpoint: Word, step: Step, witness: Witness, memory: int) -> Word | None:
@@ -389,7 +419,8 @@ def next_checkpoint(checkpoint: Word, step: Step, witness: Witness, memory: int)
 
 def time_out(court: Court, actor: int, duel: int) -> Result:
     """Anybody ends a duel that stands still: the side whose clock is out loses; at the last step,
-    where anybody could have shown the witness, both do.
+    where anybody could have shown the witness, both do, but for a claim that stands by right: who
+    has not shown what is wrong with it has lost.
 
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (over), TOO_EARLY.
     """
@@ -401,12 +432,15 @@ def time_out(court: Court, actor: int, duel: int) -> Result:
     limit = now.clocks[now.turn] if now.stage == PLAY else court.terms.judging
     if court.block - now.since <= limit:
         return court, Reason.TOO_EARLY
-    stays = (False, False) if now.stage == JUDGE else (now.turn == B, now.turn == A)
-    return _end(court, duel, stays, actor), Reason.OK
+    stays = now.turn == B, now.turn == A
+    if now.stage == JUDGE:
+        stays = False, _is_accused(court, now)
+    return _end(court, duel, stays, actor, SILENT), Reason.OK
 
 
 def close(court: Court, case: Word) -> Result:
-    """The window is over and no duel runs: the claim that is left, if any, has won.
+    """The window is over and no duel runs: the claim that is left, if any, has won; that is the one
+    that stands by right, unless somebody has beaten it.
 
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (closed, or duels run), TOO_EARLY.
     """
@@ -421,7 +455,8 @@ def close(court: Court, case: Word) -> Result:
         won = court.claims[about.waiting - 1]
         court = _credit(court, won.owner, won.bond)
         court = _set_claim(court, about.waiting, won._replace(bond=0))
-    done = about._replace(closed=court.block, winner=about.waiting)
+    winner = about.waiting if about.fallen or not about.standing else about.standing
+    done = about._replace(closed=court.block, winner=winner)
     return court._replace(cases={**court.cases, case: done}), Reason.OK
 
 
@@ -439,15 +474,21 @@ def result_of(court: Court, case: Word) -> Word:
     return court.claims[about.winner - 1].result if about.winner else EMPTY
 
 
-def ruling(court: Court, case: Word) -> tuple[int, Word]:
-    """What a market asks: the block in which a case was closed, -1 not yet, and the root that won.
-
-    The root is EMPTY where no claim was left, and while the case is open.
-    """
+def ruling(court: Court, case: Word) -> Ruling:
+    """What a market asks about a case."""
     about = court.cases.get(case)
     if about is None:
-        return -1, EMPTY
-    return about.closed, court.claims[about.winner - 1].root if about.winner else EMPTY
+        return Ruling(-1)
+    is_proven = about.closed >= 0 and about.fallen == WRONG
+    if not about.winner:
+        return Ruling(about.closed, is_proven=is_proven)
+    won = court.claims[about.winner - 1]
+    return Ruling(about.closed, won.root, won.owner, is_proven)
+
+
+def _is_accused(court: Court, duel: Duel) -> bool:
+    """Whether a duel is about the claim that stands by right."""
+    return court.claims[duel.claims[B] - 1].owner == NOBODY
 
 
 def _match(court: Court, number: int) -> Court:
@@ -457,53 +498,58 @@ def _match(court: Court, number: int) -> Court:
     if not case.waiting:
         cases = {**court.cases, name: case._replace(waiting=number)}
         return court._replace(cases=cases)
-    first, second = case.waiting, number
-    if court.claims[first - 1].owner == NOBODY:  # whose children nobody has shown moves first
-        first, second = second, first
+    cases = {**court.cases, name: case._replace(waiting=0)}
+    return _meet(court._replace(cases=cases), case.waiting, number)
+
+
+def _meet(court: Court, first: int, second: int) -> Court:
+    """A duel begins. A's children are known from its claim: B, of which only the root may be known,
+    moves first."""
     a, b = (court.claims[i - 1] for i in (first, second))
-    clocks = court.terms.budget, court.terms.budget
+    case = court.cases[a.case]
     duel = Duel(
         claims=(first, second),
-        turn=B,  # A's children are known from its claim
+        turn=B,
         height=case.depth,
         place=0,
         mine=b.root,
         left=a.left,
         right=a.right,
-        clocks=clocks,
+        clocks=(court.terms.budget, court.terms.budget),
         since=court.block,
     )
-    case = case._replace(waiting=0, running=case.running + 1)
-    return court._replace(duels=(*court.duels, duel), cases={**court.cases, name: case})
+    case = case._replace(running=case.running + 1)
+    return court._replace(duels=(*court.duels, duel), cases={**court.cases, a.case: case})
 
 
-def _end(court: Court, number: int, stays: tuple[bool, bool], actor: int) -> Court:
+def _end(court: Court, number: int, stays: tuple[bool, bool], actor: int, how: int) -> Court:
     """Who is wrong is out; the winner's bond is filled up from the loser's and it is free again.
 
     Of the rest of a loser's bond the sender gets the fee, the winner's owner prize_bps of what is
-    left then, and the remainder is burned: challenger and liar who are one lose by it. Who beats a
-    claim without a bond wins nothing here, and its own is not filled up.
+    left then, and the remainder is burned: challenger and liar who are one lose by it. A claim that
+    stands by right is never out, it has fallen (`how`: SILENT or WRONG); who beats it wins nothing
+    here, and its own bond is not filled up.
     """
     duel = court.duels[number - 1]
     court = _set_duel(court, number, duel._replace(stage=OVER))
     name = court.claims[duel.claims[A] - 1].case
-    case = court.cases[name]
-    case = case._replace(running=case.running - 1)
+    case, accused = court.cases[name], _is_accused(court, duel)
+    fallen = max(case.fallen, how) if accused and not stays[B] else case.fallen
+    case = case._replace(running=case.running - 1, fallen=fallen)
     court = court._replace(cases={**court.cases, name: case})
     losers = [duel.claims[side] for side in (A, B) if not stays[side]]
     if losers:  # none only where both have the same leaf, which cannot be
-        court = _pay_fee(court, losers[0], actor)
+        court = _pay_fee(court, duel.claims[A] if accused else losers[0], actor)
+    losers = [loser for loser in losers if loser != case.standing]
     pot = sum(court.claims[loser - 1].bond for loser in losers)
     for loser in losers:
         lost = court.claims[loser - 1]
         court = _set_claim(court, loser, lost._replace(bond=0))
         court = court._replace(roots=court.roots - {(name, lost.root)})
-    if len(losers) == 2:
+    if not any(stays) or (accused and not stays[A]):
         return court._replace(burned=court.burned + pot)
-    winner = duel.claims[B if stays[B] else A]
+    winner = duel.claims[A if stays[A] else B]
     won = court.claims[winner - 1]
-    if won.owner == NOBODY:
-        return _match(court._replace(burned=court.burned + pot), winner)
     fill = min(court.terms.bond - won.bond, pot)
     prize = (pot - fill) * court.terms.prize_bps // BPS
     court = _set_claim(court, winner, won._replace(bond=won.bond + fill))

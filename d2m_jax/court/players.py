@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from d2m_jax.court import game
-from d2m_jax.court.game import Court, Duel, Pool
+from d2m_jax.court.game import Court, Duel
 from d2m_jax.court.steps import Op, Run, Witness, Work, before
 from d2m_jax.court.tree import Tree, Word, pair
 from d2m_jax.ledger.codes import Reason
 
+OPENER = 1  # who opens the cases in which a claim stands by right
 Answers: TypeAlias = Callable[[Court, Duel], bool]
 
 
@@ -32,12 +33,6 @@ def never(court: Court, duel: Duel) -> bool:
 def at_the_last(court: Court, duel: Duel) -> bool:
     """Uses up its whole clock with the last answer that it owes, none before."""
     return duel.height > 2 or court.block - duel.since >= duel.clocks[duel.turn]
-
-
-def undecided(question: Word) -> Word:
-    """A pool that never decides."""
-    del question
-    return game.EMPTY
 
 
 class Player(NamedTuple):
@@ -78,7 +73,7 @@ def play_case(
     players: Sequence[Player],
     *,
     label: Word = bytes(32),
-    pool: Pool = undecided,
+    accused: Word | None = None,
     max_blocks: int = 100_000,
 ) -> Played:
     """Opens the case of a unit and lets everybody play until it is closed.
@@ -86,15 +81,28 @@ def play_case(
     In every block each player in turn sends all messages that it can: its commitment, a block later
     its claim, answers for every claim whose tree it knows, judgements, time-outs.
 
+    Args:
+        court: before.
+        work: of the unit.
+        players: in the order in which they are heard.
+        label: of the case.
+        accused: root of the claim that stands there by right; None: no claim does.
+        max_blocks: after which it should long be over.
+
     Raises:
         RuntimeError: the case does not end.
     """
     start = players[0].run.tree.leaves[0]
     memory = before(work, 0).tree.depth
     tree = work.program_tree
-    name = game.case_id(start, tree.root, work.depth, memory, label)
-    court, _ = game.open_case(court, start, tree.root, work.depth, memory, label)
-    table, first = _Table(court, name, work, pool), court.block
+    opening = start, tree.root, work.depth, memory, label
+    if accused is None:
+        name = game.case_id(*opening)
+        court, _ = game.open_case(court, *opening)
+    else:
+        name = game.case_for(*opening, accused, OPENER)
+        court, _ = game.open_for(court, OPENER, *opening, accused)
+    table, first = _Table(court, name, work), court.block
     for _ in range(max_blocks):
         block = table.court.block - first
         for player in players:
@@ -109,8 +117,8 @@ def play_case(
 class _Table:
     """The court while a case is played, and how much was said."""
 
-    def __init__(self, court: Court, case: Word, work: Work, pool: Pool):
-        self.court, self.case, self.work, self.pool = court, case, work, pool
+    def __init__(self, court: Court, case: Word, work: Work):
+        self.court, self.case, self.work = court, case, work
         self.messages = self.honest = 0
         self.program = work.program_tree
 
@@ -157,7 +165,7 @@ class _Table:
         """An answer for the claim whose turn it is, if the player knows its tree and wants to."""
         row = self.court.claims[duel.claims[duel.turn] - 1]
         tree = player.run.tree
-        if pair(row.left, row.right) != tree.root or not player.answers(self.court, duel):
+        if row.root != tree.root or not player.answers(self.court, duel):
             return False
         left, right = tree.children(duel.height, duel.place)
         low = high = game.EMPTY
@@ -181,7 +189,6 @@ class _Table:
                 step,
                 self.program.proof(at),
                 witness,
-                self.pool,
             )
         )
 

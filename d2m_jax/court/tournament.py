@@ -32,12 +32,14 @@ def depth_of(steps: Number) -> jax.Array:
 
 
 def rounds_of(sybils: Number) -> jax.Array:
-    """[] int32: most duels of the true claim against so many wrong ones: ceil(log2(k + 1)).
+    """[] int32: most duels of the true claim against so many wrong ones: 1 + ceil(log2 k).
 
-    All claims but one are in a duel at any time and none lasts longer than T = 2 budget + judging,
-    so after T blocks at most half of them (rounded up) are left.
+    One wrong claim is what was accepted, which every other meets first, all at the same time. The
+    k - 1 others pass if nobody answers for it. Then all claims but one are in a duel at any time
+    and none lasts longer than T = 2 budget + judging, so after T blocks at most half of them
+    (rounded up) are left.
     """
-    return 32 - jax.lax.clz(jnp.maximum(_whole(sybils), 1))
+    return 33 - jax.lax.clz(jnp.maximum(_whole(sybils) - 1, 0))
 
 
 def hold_trial(
@@ -53,7 +55,7 @@ def hold_trial(
     """One true claim against `sybils` wrong ones that use up their clocks in every duel.
 
     Every message of the truth waits for a block that does not censor it, one block at least:
-    commitment and claim within the window, then in each of ceil(log2(k + 1)) duels ceil(d / 2)
+    commitment and claim within the window, then in each of 1 + ceil(log2 k) duels ceil(d / 2)
     answers on its clock and one judgement. It holds if no clock runs out. The delay is the sum over
     duels of a liar's clock and of what the truth's messages waited.
 
@@ -92,13 +94,13 @@ def probability_heard(
 ) -> float:
     """P(the truth is heard in time), exactly.
 
-        P(B(window) >= 2) [P(B(budget) >= ceil(d / 2)) (1 - c^judging)]^ceil(log2(k + 1))
+        P(B(window) >= 2) [P(B(budget) >= ceil(d / 2)) (1 - c^judging)]^(1 + ceil(log2 k))
 
     with B(n) the number of the n blocks that do not censor, Binomial(n, 1 - c).
     """
     from scipy.stats import binom  # takes long to load
 
-    rounds, answers = int(sybils).bit_length(), (int(steps).bit_length() + 1) // 2
+    rounds, answers = 1 + (int(sybils) - 1).bit_length(), (int(steps).bit_length() + 1) // 2
     let = 1 - censorship
     duel = binom.sf(answers - 1, budget, let) * (1 - censorship**judging)
     return float(binom.sf(1, window, let) * duel**rounds)
@@ -110,8 +112,8 @@ def survival(watching: float, watchers: float, heard: float = 1.0) -> float:
 
 
 def longest(sybils: int, budget: int, judging: int) -> int:
-    """Blocks that no case outlasts after its window: ceil(log2(k + 1)) (2 budget + judging + 3)."""
-    return int(np.ceil(np.log2(sybils + 1))) * (2 * budget + judging + 3)
+    """Blocks that no case outlasts after its window: (1 + ceil(log2 k)) T, T of them per duel."""
+    return (1 + int(np.ceil(np.log2(sybils)))) * (2 * budget + judging + 3)
 
 
 def _whole(number: Number) -> jax.Array:

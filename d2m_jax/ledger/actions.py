@@ -64,8 +64,9 @@ def make_action(
     | BOOK_ROUND, BOOK_VERIFICATION, BOOK_DISPUTE | actor, job |
     | OPEN_DISPUTE | actor, job, value = unit |
     | CLOSE_CASE | actor, job, value = digest of the content that has won, 0 nobody's, \
-    extra = 1 if the claim of what was accepted has won |
-    | BOOK_CASE | actor, job, payload[:L] = content |
+    target = account that made the claim, extra = 1 if the claim of what was accepted has won, \
+    1 if a step was judged by which it is wrong |
+    | BOOK_CASE | actor, job, payload[:L] = content, all 0: none is shown |
     | OPEN_METRIC | actor, job, value = content, extra = salt |
     | OPEN_UNIT, TALLY | actor, job |
     | DRAW | actor, job, payload[:C] = seats |

@@ -26,7 +26,7 @@ from d2m_jax.ledger.disputes import book_found
 from d2m_jax.ledger.judgement import judge
 from d2m_jax.ledger.mixing import mix_all
 from d2m_jax.ledger.rules import Rules
-from d2m_jax.ledger.state import Jobs, Ledger, Result, rounds_of
+from d2m_jax.ledger.state import NOBODY, Jobs, Ledger, Result, rounds_of
 from d2m_jax.ledger.votes_state import content_length
 
 
@@ -38,6 +38,8 @@ def close_case(
     job: int | jax.Array,
     digest: int | jax.Array,
     stood: bool | int | jax.Array = False,
+    proven: bool | int | jax.Array = False,
+    finder: int | jax.Array = NOBODY,
 ) -> Result:
     """The court has closed the case of a job; when it may is its own matter.
 
@@ -53,8 +55,10 @@ def close_case(
             or there is no such content.
         stood: [] bool, the claim of what was accepted, which stands by right, has won; so it has if
             the digest is the accepted one.
+        proven: [] bool, if it has not: a step was judged by which it is wrong.
+        finder: account that made the claim that has won; nobody's where there is no such account.
     """
-    actor, job, digest = integer(actor), integer(job), integer(digest)
+    actor, job, digest, finder = integer(actor), integer(job), integer(digest), integer(finder)
     row = get_job(ledger, job)
     reason = first_failure(
         [
@@ -67,7 +71,16 @@ def close_case(
     )
     stays = (digest != 0) & (digest == read(row.results, row.disputed_unit))
     stays = stays | (integer(stood) != 0)
-    new = edit_job(ledger, job, ruled=ledger.block, ruling=digest, stood=stays)
+    known = (finder >= 0) & (finder < ledger.layout.num_accounts) & ~stays
+    new = edit_job(
+        ledger,
+        job,
+        ruled=ledger.block,
+        ruling=digest,
+        stood=stays,
+        proven=(integer(proven) != 0) & ~stays,
+        finder=jnp.where(known, finder, NOBODY),
+    )
     return commit(reason, new, ledger)
 
 
@@ -83,24 +96,28 @@ def book_case(
 
     The same content as before: the dispute is rejected, its bond burned. Another one: the unit has
     a new result (`overturn`), as if a vote had found it in which nobody sat. Where no claim has
-    won, or nobody shows the content, the job waits for its time-out: if the claim that stood by
-    right has won, the result stands (`escrow.uphold`), else the buyer is refunded.
+    won, or nobody shows the content, content_window blocks pass. Then what has stood by right
+    stands (`escrow.uphold`), and what has fallen is booked without a content (all words 0): who
+    voted for it loses, and the job is spoilt.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE (not DISPUTED),
     WRONG_FORMAT (no court decides), TOO_EARLY (the case is open), BAD_VALUE (not the content that
     has won, one that names no work, a field out of its range, or a verification of something else
-    than was asked for).
+    than was asked for; none, though what was accepted stands), TOO_EARLY (none, before its time).
 
     Args:
         ledger: before.
         rules: terms.
         actor: any account.
         job: slot.
-        content: [L] int32, or longer.
+        content: [L] int32, or longer; all 0: none.
     """
     actor, job = integer(actor), integer(job)
     content, are_words = words_of(content[: content_length(ledger.layout.num_sellers)])
     row = get_job(ledger, job)
+    is_bare = ~jnp.any(content != 0) & are_words
+    is_good = jnp.where(is_bare, ~row.stood, is_found(row, rules, content) & are_words)
+    waits = is_bare & (ledger.block - row.ruled < rules.content_window)
     reason = first_failure(
         [
             check_actor(ledger, actor),
@@ -108,10 +125,11 @@ def book_case(
             *check_phase(row, Phase.DISPUTED),
             (Reason.WRONG_FORMAT, rules.bisection == 0),
             (Reason.TOO_EARLY, row.ruled < 0),
-            (Reason.BAD_VALUE, ~(is_found(row, rules, content) & are_words)),
+            (Reason.BAD_VALUE, ~is_good),
+            (Reason.TOO_EARLY, waits),
         ]
     )
-    found = ruling_of(row, content)
+    found = ruling_of(row, content, jnp.where(is_bare, 0, row.ruling))
     judged = judge(found, row, rules, ledger.block, row.disputed_unit)
     return book_found(ledger, rules, job, judged, found, reason)
 
@@ -124,13 +142,13 @@ def is_found(row: Jobs, rules: Rules, content: jax.Array) -> jax.Array:
     return won & is_well_formed(content, verifies) & (asked | ~verifies)
 
 
-def ruling_of(row: Jobs, content: jax.Array) -> Decision:
+def ruling_of(row: Jobs, content: jax.Array, accepted: jax.Array) -> Decision:
     """What the court has found as a decision: of a vote in which nobody sat."""
     nobody = jnp.zeros_like(row.pledged, jnp.int32)
     return Decision(
         serial=row.serial,
         is_over=row.ruled >= 0,
-        accepted=row.ruling,
+        accepted=accepted,
         is_open=jnp.bool_(True),
         since=row.ruled,
         drawn=nobody != 0,

@@ -86,6 +86,8 @@ def open_dispute(
         ruled=integer(NOBODY),
         ruling=integer(0),
         stood=jnp.bool_(False),
+        proven=jnp.bool_(False),
+        finder=integer(NOBODY),
     )
     return commit(reason, new, ledger)
 
@@ -145,6 +147,8 @@ def book_found(
 ) -> Result:
     """What was found about the disputed unit is booked, unless there is a reason against it.
 
+    A vote may find nothing: then it is asked again. The court finds at least that a result falls.
+
     Args:
         ledger: before.
         rules: terms.
@@ -154,15 +158,17 @@ def book_found(
         reason: [] int32 receipt of the checks.
     """
     row = get_job(ledger, job)
-    stands = judged.result == read(row.results, row.disputed_unit)
+    before = read(row.results, row.disputed_unit)
+    stands = judged.result == before
     kept = _kept(ledger, rules, row, judged, stands)
     fallen = overturn(ledger, rules, row, judged, decision)
-    falls = ~stands & (judged.result != 0)
+    falls = ~stands & ((judged.result != 0) | (rules.bisection != 0))
     new, after = choose(falls, fallen, kept)
     after = replace(after, serial=row.serial + 1)
     new, reason = commit(reason, put_job(new, job, after, row), ledger)
     where = falls & (reason == Reason.OK)
-    return record(new, job, row.disputed_unit, where, judged, decision), reason
+    written = judged._replace(result=jnp.where(judged.result != 0, judged.result, before))
+    return record(new, job, row.disputed_unit, where, written, decision), reason
 
 
 def _kept(

@@ -121,8 +121,9 @@ def time_out(
     its examples, it pays as if tau were reached: the seller pool in equal parts to the matched
     sellers, and the fee (SETTLED). Evidence of harm that was not settled is dropped. An auction and
     a challenge window need no time-out: anybody can close and settle them. Before the court the
-    time-out waits for the case, and then content_window blocks for who could book it; if the claim
-    that stood by right has won, the job is not refunded: the dispute is rejected (`uphold`).
+    time-out waits for the case, and then content_window blocks for who could book it; what has won
+    there by right is not refunded: the dispute is rejected (`uphold`). What has fallen there is
+    booked (`cases.book_case`) and never timed out.
 
     Checks, in order: UNKNOWN_PARTY, UNKNOWN_JOB, ALREADY_DONE or WRONG_PHASE, TOO_EARLY.
     """
@@ -130,7 +131,7 @@ def time_out(
     row = get_job(ledger, job)
     waiting = (Phase.MATCHED, Phase.TRAINING, Phase.VERIFY, Phase.DISPUTED)
     in_court = (row.phase == Phase.DISPUTED) & (rules.bisection != 0)
-    is_heard = (row.ruled >= 0) & (ledger.block - row.ruled >= rules.content_window)
+    is_heard = (row.ruled >= 0) & (ledger.block - row.ruled >= rules.content_window) & row.stood
     reason = first_failure(
         [
             check_actor(ledger, actor),
@@ -145,7 +146,7 @@ def time_out(
     pay = jnp.where(hides, equal, jnp.where(row.spoilt, spoilt_pay(row), 0))
     phase = jnp.where(hides, integer(Phase.SETTLED), integer(Phase.REFUNDED))
     over = finish(ledger, rules, job, row, phase, pay, jnp.where(hides, row.fee_pool, 0))
-    new = choose(in_court & row.stood, uphold(ledger, job, row), over)
+    new = choose(in_court, uphold(ledger, job, row), over)
     return commit(reason, new, ledger)
 
 

@@ -72,7 +72,10 @@ LEDGER_MOVES: dict[Kind, tuple[Callable[..., Result], Fields]] = {
     ),
     Kind.CLOSE_CASE: (
         cases.close_case,
-        lambda a: by("actor", "job", digest="value")(a) | {"stood": a.extra[0]},
+        lambda a: (
+            by("actor", "job", digest="value", finder="target")(a)
+            | {"stood": a.extra[0], "proven": a.extra[1]}
+        ),
     ),
     Kind.BOOK_CASE: (cases.book_case, by("actor", "job", content="payload")),
 }

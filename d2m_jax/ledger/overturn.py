@@ -34,24 +34,26 @@ def overturn(
 
     1. Who was right gets back what it was slashed for it.
     2. The guilty lose slash_wrong_bps of their pledges and all that they have earned in the job,
-       and are banned. From that and what is left of earlier falls (`forfeited`), as far as it goes
-       and in this order,
+       and are banned; before the court only if they were proven wrong, not if nobody has answered
+       for them. From that and what is left of earlier falls (`forfeited`), as far as it goes and in
+       this order,
     3. those who were right, and are not banned, get what they would have earned: min(reward_cap,
        money of a unit // #right) each;
     4. the nodes that executed again and agree get min(reward_cap, money of a unit // #them) each;
        wrong and silent ones are slashed as in a round, the guilty only once;
-    5. the disputer gets a prize of at most the size of its bond, with the bond;
+    5. the disputer gets its bond, and a prize of at most the size of it, which before the court is
+       that of the account whose claim has won, if there is one;
     6. the rest waits for the end of the job.
 
-    A round that falls has spoilt the model; a verification that falls is replaced, metric, weights
-    and harm. The challenge window starts again. The caller writes the new result in the place of
-    the old one.
+    A round that falls has spoilt the model, and so has a unit that falls without another result; a
+    verification that falls is replaced, metric, weights and harm, without another result by zeros.
+    The challenge window starts again. The caller writes the new result in the place of the old one.
 
     Args:
         ledger: before.
         rules: terms.
         row: the job, DISPUTED.
-        judged: what the decision means, with a result.
+        judged: what the decision means; before the court there may be no result.
         decision: what the vote on the disputed unit came to.
     """
     nodes = ledger.layout.nodes
@@ -62,17 +64,20 @@ def overturn(
     after, pay = book_outcomes(amended, rules, outcomes, banned, lost)
     left = lost - total(pay)
     prize = jnp.minimum(left, row.bond)
+    is_proven = (rules.bisection == 0) | row.proven | row.stood
+    finder = jnp.where(row.finder >= 0, row.finder, row.disputer)
     new = replace(
-        credit(ledger, row.disputer, row.bond + prize),
-        banned=ledger.banned.at[nodes].set(banned | sides.guilty),
+        credit(credit(ledger, row.disputer, row.bond), finder, prize),
+        banned=ledger.banned.at[nodes].set(banned | (sides.guilty & is_proven)),
     )
     is_round = row.disputed_unit < rounds_of(row, rules)
+    spoils = is_round | (judged.result == 0)
     after = replace(
         without_dispute(after, ledger.block),
         earned=after.earned + pay,
         compute_paid=after.compute_paid + prize,
         forfeited=left - prize,
-        spoilt=row.spoilt | is_round,
+        spoilt=row.spoilt | spoils,
     )
     return new, with_metric(after, decision.content, ~is_round)
 
@@ -81,7 +86,7 @@ def sides_of(row: Jobs, result: jax.Array) -> Sides:
     """Who had revealed the digest of the disputed unit that falls, and who the right one."""
     papers = read(row.papers, row.disputed_unit)
     guilty = (papers != 0) & (papers == read(row.results, row.disputed_unit))
-    return Sides(guilty, (papers == result) & ~guilty)
+    return Sides(guilty, (papers == result) & (papers != 0) & ~guilty)
 
 
 def amend(row: Jobs, rules: Rules, sides: Sides, banned: jax.Array) -> tuple[Jobs, jax.Array]:

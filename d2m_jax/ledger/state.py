@@ -128,6 +128,8 @@ class Jobs:
     ruled: jax.Array  # [J] int32 block in which the court closed the latest case, -1 none
     ruling: jax.Array  # [J] int32 digest of the content that has won it, 0 none
     stood: jax.Array  # [J] bool, the claim that stood there by right has won it
+    proven: jax.Array  # [J] bool, or a step was judged there by which it is wrong
+    finder: jax.Array  # [J] int32 account that made the claim that has won it, -1 nobody
     # the account of the job: price + compensation = paid (three ways) + refunded, in the end
     compensation: jax.Array  # [J] units slashed stake that was not burned
     compute_paid: jax.Array  # [J] units to nodes, rewards and compensation, and to disputers
@@ -189,8 +191,14 @@ PAID = ("compensation", "compute_paid", "seller_paid", "fee_paid", "refunded")  
 UNITS = (*MONEY, *PAID, "bids", "deposits", "offered", "price")  # all fields in units
 BY_SELLER = ("locked", "weights")  # fields [J, N]
 MARKS = ("matched", "excluded")  # fields [J, N] bool
-FLAGS = ("frozen", "opened", "spoilt", "released", "stood")  # fields [J] bool
-NAMES = ("buyer", "disputer", "disputed_unit", "ruled")  # fields [J], -1 where there is none
+FLAGS = ("frozen", "opened", "spoilt", "released", "stood", "proven")  # fields [J] bool
+NAMES = (
+    "buyer",
+    "disputer",
+    "disputed_unit",
+    "ruled",
+    "finder",
+)  # fields [J], -1 where there is none
 
 
 def empty_jobs(layout: Layout, kind: Any = None) -> Jobs:

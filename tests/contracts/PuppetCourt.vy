@@ -8,6 +8,17 @@ struct Case:
     opened: bool
     closed: uint256
     root: bytes32
+    owner: address
+    proven: bool
+    depth: uint256
+    size: uint256
+
+
+struct Ruling:
+    closed: uint256
+    root: bytes32
+    owner: address
+    proven: bool
     depth: uint256
     size: uint256
 
@@ -30,16 +41,25 @@ def open_for(
 
 
 @external
-def close_with(name: bytes32, root: bytes32, deeper: uint256):
+def close_with(name: bytes32, root: bytes32, deeper: uint256, owner: address, proven: bool):
     assert self.cases[name].opened, "UNKNOWN_JOB"
     assert self.cases[name].closed == 0, "ALREADY_DONE"
     self.cases[name].closed = block.number
     self.cases[name].root = root
+    self.cases[name].owner = owner
+    self.cases[name].proven = proven
     self.cases[name].depth += deeper  # then nothing can be shown of it
 
 
 @external
 @view
-def ruling(name: bytes32) -> (uint256, bytes32, uint256, uint256):
+def ruling(name: bytes32) -> Ruling:
     case: Case = self.cases[name]
-    return case.closed, case.root, case.depth, case.size
+    return Ruling(
+        closed=case.closed,
+        root=case.root,
+        owner=case.owner,
+        proven=case.proven,
+        depth=case.depth,
+        size=case.size,
+    )

@@ -133,10 +133,12 @@ class Both:
 
     def both_close(self, job=0, actor=BUYER):
         """The functional ledger hears what the court's contract has found in a case."""
-        block, number, _ = self.market.ruling(self.market.case_of(job))
-        assert block == int(self.ledger.block)
-        action = {"kind": int(L.Kind.CLOSE_CASE), "actor": actor, "job": job, "value": number}
-        action["extra"] = [int(self.market.state()["jobs.stood"][job]), 0, 0]
+        found = self.market.ruling(self.market.case_of(job))
+        assert found.block == int(self.ledger.block)
+        stood = int(self.market.state()["jobs.stood"][job])
+        action = {"kind": int(L.Kind.CLOSE_CASE), "actor": actor, "job": job}
+        action |= {"value": found.digest, "target": found.finder}
+        action["extra"] = [stood, int(found.is_proven), 0]
         assert self.move(L.Kind.CLOSE_CASE, action) == OK
         self.agree()
 

@@ -71,8 +71,8 @@ FAULTS = {  # name: (file, text, changed text)
     ),
     "the guilty stay": (
         "D2MJobs",
-        "            store.accounts[store.NODES_AFTER + 1 + n] |= 1 << 225\n",
-        "",
+        "                store.accounts[store.NODES_AFTER + 1 + n] |= 1 << 225\n",
+        "                pass\n",
     ),
     "the prize may pass the bond": (
         "D2MJobs",
@@ -126,13 +126,28 @@ FAULTS = {  # name: (file, text, changed text)
     ),
     "a ruling is booked while the case is open": (
         "D2MJobs",
-        "    store._check(closed != 0, store.TOO_EARLY)\n",
+        "    store._check(f.closed != 0, store.TOO_EARLY)\n",
         "",
     ),
     "the time-out does not wait for the court": (
         "D2MJobs",
-        "        store._check(is_heard, store.TOO_EARLY)\n",
+        "        store._check(is_heard and f.root == store.roots[slot], store.TOO_EARLY)\n",
         "",
+    ),
+    "who was only not answered for is banned": (
+        "D2MJobs",
+        "            if proven:\n",
+        "            if True:\n",
+    ),
+    "the prize is that of who opened the case": (
+        "D2MJobs",
+        "    store._credit(finder, prize)\n",
+        "    store._credit(j.disputer, prize)\n",
+    ),
+    "what has fallen stands where nobody shows another content": (
+        "D2MJobs",
+        "    if not is_found and store.R.bisection == 0:\n",
+        "    if not is_found:\n",
     ),
     "where the court decides the nodes vote, too": (
         "D2MMarket",

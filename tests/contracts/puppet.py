@@ -42,12 +42,12 @@ class PuppetMarket(Market):
     """A deployed market with a puppet at the address of its votes.
 
     Args:
-        layout, rules, funds: as of `Market`.
+        layout, rules, funds, court: as of `Market`.
         code: the compiled market, by default the sound one.
     """
 
-    def __init__(self, layout, rules, funds, code=None):
-        super().__init__(code or market_code(), layout, rules, funds)
+    def __init__(self, layout, rules, funds, code=None, court=b""):
+        super().__init__(code or market_code(), layout, rules, funds, court)
         self.deploy(VOTES, puppet_code().code)
         self.metrics = {}
 

@@ -10,7 +10,6 @@ from contracts.chain import EvmChain
 from contracts.compiler import compile_text
 from contracts.market import (
     COURT,
-    FIRST_BLOCK,
     address_of,
     encode,
     number_of,
@@ -58,14 +57,14 @@ class TrialChain(EvmChain):
         if row["phase"] != L.Phase.DISPUTED:
             is_over = row["phase"] >= L.Phase.SETTLED
             return L.Reason.ALREADY_DONE if is_over else L.Reason.WRONG_PHASE
-        stood = int(action["extra"][0]) != 0
-        return self.rule(action["job"], row["disputed_unit"], int(action["value"]), stood)
+        return self.rule(action["job"], row["disputed_unit"], action)
 
-    def rule(self, job, unit, number, stood):
+    def rule(self, job, unit, action):
         """The puppet closes the case of a job: the claim of a content has won, or none (0).
 
         Or the root that stood by right has, and there is no content that goes with it.
         """
+        number, stood, proven = int(action["value"]), *(int(x) != 0 for x in action["extra"][:2])
         if not self.in_court:
             return L.Reason.WRONG_FORMAT
         case = self.case_of(job)
@@ -77,7 +76,9 @@ class TrialChain(EvmChain):
             self.votes.numbers[keccak(self.votes.encode(known, verifies))] = number
         if stood:
             root = self.evm.state.get_storage(self.address, self.artifact.slots["roots"] + job)
-        data = self.puppet.selectors["close_with"] + encode(case, root, int(stood))
+        owner = number_of(address_of(int(action["target"])))
+        said = case, root, int(stood), owner, int(proven)
+        data = self.puppet.selectors["close_with"] + encode(*said)
         sent = self.evm.call(address_of(0), COURT, data)
         if not sent.ok:
             return L.Reason[reason_text(sent.output)]
@@ -90,9 +91,7 @@ class TrialChain(EvmChain):
 
     def ruling(self, case):
         """As the contract asks for it; which number is meant only the driver knows."""
-        data = self.puppet.selectors["ruling"] + encode(case)
-        words = self.evm.call(address_of(0), COURT, data).output
-        closed = int.from_bytes(words[:32], "big")
         block, number = self.rulings.get(case, (-1, 0))
-        assert (closed - FIRST_BLOCK if closed else -1) == block
-        return block, number, int.from_bytes(words[32:64], "big")
+        found = self.read_ruling(self.puppet.selectors["ruling"], case, {})
+        assert found.block == block
+        return found._replace(digest=number)

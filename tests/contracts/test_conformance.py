@@ -30,6 +30,7 @@ from tests.contracts.machines import (
 )
 from tests.contracts.mutants import FAULTS, mutant
 from tests.contracts.puppet import PuppetMarket
+from tests.contracts.trial import TrialMarket, sleep_through, wait_for_court
 from tests.ledger.traces import LAYOUT
 
 pytestmark = pytest.mark.slow
@@ -126,13 +127,13 @@ def faulty(chain, trace):
 
 
 def falls_otherwise(codes):
-    """Whether the contracts depart from the ledger where a captured round is overturned.
+    """Whether the contracts depart from the ledger where a captured round is overturned, or tried.
 
     Few random traces get that far with something to lose.
     """
-    market = PuppetMarket(LAYOUT, RULES, [0] * LAYOUT.num_accounts, codes.market)
     try:
-        fallen(market=market)
+        fallen(market=PuppetMarket(LAYOUT, RULES, [0] * LAYOUT.num_accounts, codes.market))
+        sleep_through(wait_for_court(TrialMarket({**RULES, "bisection": 1}, codes.market)))
     except (AssertionError, ValueError):
         return True
     return False

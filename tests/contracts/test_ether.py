@@ -152,17 +152,35 @@ def test_the_lock_holds_also_where_code_is_borrowed():
         assert ok and hits == hit
 
 
+def blank(artifact, name):
+    """Arguments of a function in their right form, all of them zero or empty."""
+    (entry,) = (x for x in artifact.abi if x.get("name") == name and x["type"] == "function")
+    values = []
+    for made in entry["inputs"]:
+        if made["type"].endswith("[]"):
+            values.append([])
+        elif made["type"] == "bytes":
+            values.append(b"")
+        else:
+            values += [0] * len(made.get("components", ["one word"]))
+    return encode(*values)
+
+
 def test_the_second_piece_of_code_alone_holds_nothing_and_does_nothing():
     """Called directly it knows no seats, takes no ether and leaves its storage empty."""
     both = challenged()
     market, who = both.market, address_of(BUYER)
     market.evm.state.set_balance(who, 10 * UNIT)
-    for name, selector in market.code.jobs.selectors.items():
+    jobs = market.code.jobs
+    for name, selector in jobs.selectors.items():
+        data = selector + (b"" if name == "__default__" else blank(jobs, name))
         for value in (0, UNIT):
-            sent = market.evm.call(who, JOBS, selector + encode(0, 64, 0), value)
+            sent = market.evm.call(who, JOBS, data, value)
             assert sent.ok == (name == "terms_hash" and value == 0), name
             if not sent.ok and value == 0:
-                assert reason_text(sent.output) in ("UNKNOWN_PARTY", "UNKNOWN_ACTION")
+                assert reason_text(sent.output) in ("UNKNOWN_PARTY", "UNKNOWN_ACTION"), name
+        # Arguments in no form at all are refused, too, by the decoder without a reason.
+        assert name == "terms_hash" or not market.evm.call(who, JOBS, selector + b"\xff").ok, name
     read = market.evm.state.get_storage
     assert market.evm.state.get_balance(JOBS) == 0
     assert not any(read(JOBS, slot) for slot in range(2_000))

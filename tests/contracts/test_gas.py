@@ -68,7 +68,7 @@ def test_signed_transactions_cost_what_we_say_and_cannot_be_replayed():
     code, sizes = artifacts(), {"num_jobs": 1, "num_nodes": 1, "num_sellers": 1}
     rules = {**L.DEFAULT_RULES, "num_rounds": 2}
     names = code.market.market.names_of("rules")
-    start = words_of(2, 1, 1, 1, UNIT, number_of(address_of(9)), number_of(votes), 0, 0)
+    start = words_of(2, 1, 1, 1, UNIT, number_of(address_of(9)), number_of(votes), 0, 0, 0)
     start += words_of(*(rules[name] for name in names))
     ballot = VotesContract(code.votes, ours, **sizes).creation(number_of(market), one_set(1, 1, 2))
     select, funds = code.market.market.selectors, 500 * UNIT

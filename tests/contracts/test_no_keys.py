@@ -91,7 +91,7 @@ def test_nothing_fixed_can_be_changed():
     """Terms, votes, treasury and the second piece of code are immutables: no storage holds them."""
     for name in CONTRACTS:
         artifact = compile_contract(name)
-        assert not {"R", "L", "T", "JOBS_CODE", "MARKET", "POOL_OF"} & set(artifact.slots)
+        assert not {"R", "L", "T", "JOBS_CODE", "MARKET"} & set(artifact.slots)
     assert {"R", "L", "JOBS_CODE"} <= set(market_code().market.fixed)
 
 
@@ -198,7 +198,6 @@ def test_the_calls_that_leave_a_contract_are_these():
         ("D2MJobs", "staticcall ICourt(store.L.court).ruling"),
         ("D2MJobs", "extcall ICourt(store.L.court).open_for("),
         ("D2MCourt", "raw_call(msg.sender"),
-        ("D2MCourt", "staticcall Pool(POOL_OF).accepted"),
         ("D2MVotes", "staticcall IMarket(market).for_votes"),
         ("D2MVotes", "staticcall IMarket(MARKET).wanted"),
         ("D2MVotes", "staticcall IMarket(MARKET).electorate"),

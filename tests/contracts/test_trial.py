@@ -113,6 +113,18 @@ def lied(unit=0, **rules):
     return both, lies[0]
 
 
+def lied_in_the_end():
+    """A lie of all nodes in the verification stands."""
+    both = agreed()
+    for unit in fair_units()[:ROUNDS]:
+        book(both, unit)
+    memory = fair_units()[ROUNDS].run.work.start
+    at = next(i for i, step in enumerate(JOB.programs[-1]) if step.op == 5)
+    lie = Unit(ROUNDS, memory, told_in_verification(), at=at, number=4)
+    book(both, lie)
+    return both, lie
+
+
 def right(**rules):
     """All units done right, agreed by all; the challenge window has just begun."""
     both = agreed(**rules)
@@ -194,16 +206,9 @@ def test_what_nobody_has_disproved_stands_also_where_no_content_can_be_booked():
     assert both.phase == L.Phase.SETTLED
 
 
-def has_no_case(both, unit=0, **shown):
-    """What is shown with a dispute is refused; the functional ledger knows nothing of it."""
-    both.market.shown = shown
-    opening = {"kind": L.Kind.OPEN_DISPUTE, "actor": RIVAL, "job": 0, "value": unit}
-    sent = both.market.send({**opening, "extra": [0] * 3})
-    assert not sent.ok and reason_text(sent.output) == "BAD_VALUE", shown
-    both.agree()
+def small():
+    """A market whose memory has no room for a content: 4 words, for 2 and 3 sellers."""
 
-
-def test_a_memory_without_room_for_a_content_has_no_case():
     class Small(JobWork):
         @property
         def plan(self):
@@ -214,7 +219,20 @@ def test_a_memory_without_room_for_a_content_has_no_case():
     for unit in fair_units()[:ROUNDS]:
         book(both, unit)
     book(both, Unit(ROUNDS, memory, told_in_verification(), job=job))
-    has_no_case(both)  # 4 words, for 2 and 3 sellers
+    return both
+
+
+def has_no_case(both, unit=0, **shown):
+    """What is shown with a dispute is refused; the functional ledger knows nothing of it."""
+    both.market.shown = shown
+    opening = {"kind": L.Kind.OPEN_DISPUTE, "actor": RIVAL, "job": 0, "value": unit}
+    sent = both.market.send({**opening, "extra": [0] * 3})
+    assert not sent.ok and reason_text(sent.output) == "BAD_VALUE", shown
+    both.agree()
+
+
+def test_a_memory_without_room_for_a_content_has_no_case():
+    has_no_case(small())
 
 
 def test_a_claim_with_another_start_falls_at_its_first_checkpoint():
@@ -311,15 +329,43 @@ def test_the_time_out_waits_for_the_case_and_then_for_who_may_book_it():
     case = dispute(both, 0).claim(HONEST, truth_of(lie)).fight(1, HONEST)
     case.wait(RULES["timeout"])
     both("TIME_OUT", expect=R.TOO_EARLY)  # the case is open
-    case.do("time_out", 1, actor=RIVAL).close()  # nobody has shown the step: both are out
-    assert both.row("ruling") == 0
+    case.do("time_out", 1, actor=RIVAL).close()  # nobody has shown the step: the claim is out
+    assert both.row("stood")
     case.book(truth_of(lie), expect=R.BAD_VALUE)
     case.wait(RULES["content_window"] - 1)
     both("TIME_OUT", expect=R.TOO_EARLY)
     case.wait(1)
     before = both.balances[RIVAL]
     both("TIME_OUT")
-    assert both.phase == L.Phase.REFUNDED and both.balances[RIVAL] == before + 25  # its bond
+    assert both.phase == L.Phase.CHALLENGE and both.balances[RIVAL] == before  # its bond is burned
+
+
+def bare(both, lie):
+    """A lie has fallen, and nobody shows what is right: it is booked without a content."""
+    before, (buyer, rival) = both.row(), (both.balances[x] for x in (BUYER, RIVAL))
+    case = dispute(both, lie.index).claim(HONEST, truth_of(lie)).fight(1, HONEST)
+    case.judge(1, HONEST, truth_of(lie)).wait(TERMS.window + 1)
+    case.close().book(None, expect=R.TOO_EARLY)
+    case.wait(max(RULES["content_window"], RULES["timeout"]))
+    both("TIME_OUT", expect=R.TOO_EARLY)
+    case.book(None)
+    return before, buyer, rival
+
+
+@pytest.mark.parametrize("unit", [0, ROUNDS])
+def test_what_has_fallen_never_stands_also_where_nobody_shows_another_content(unit):
+    both, lie = lied() if unit == 0 else lied_in_the_end()
+    before, buyer, rival = bare(both, lie)
+    row = both.row()
+    assert both.phase == L.Phase.CHALLENGE and row["spoilt"]
+    assert row["results"] == before["results"] and not any(row["papers"][unit])
+    assert all(x < y for x, y in zip(row["pledged"], before["pledged"]))  # all had lied
+    assert np.asarray(both.ledger.banned)[NODES].all()
+    assert both.balances[RIVAL] == rival  # its bond is back
+    if unit == ROUNDS:  # and nobody is paid by what a lie said
+        assert row["metric_bps"] == 0 and not any(row["weights"])
+    both("TAKE", BUYER, expect=R.ALREADY_DONE)("WAIT", amount=RULES["challenge_window"])("SETTLE")
+    assert both.phase == L.Phase.REFUNDED and both.balances[BUYER] > buyer
 
 
 def test_a_dispute_in_the_last_block_of_the_window_has_the_whole_time_of_the_court():
@@ -347,11 +393,17 @@ def test_one_case_at_a_time_and_none_comes_back():
     both("WAIT", amount=0)
 
 
-def test_a_unit_without_a_result_or_that_does_not_exist_has_no_case():
+def silent_round():
+    """Nobody says anything in the second round."""
     both = agreed()
     book(both, fair_units()[0])
-    both.book([0, 0, 0, 0], 0)  # nobody says anything in the second round
+    both.book([0, 0, 0, 0], 0)
     book(both, Unit(ROUNDS, fair_units()[0].run.memory.values, told_in_verification()))
+    return both
+
+
+def test_a_unit_without_a_result_or_that_does_not_exist_has_no_case():
+    both = silent_round()
     cases = len(both.market.game.cases)
     for unit in (1, -1, ROUNDS + 1, 99):
         dispute(both, unit, expect=R.BAD_VALUE)
@@ -431,7 +483,7 @@ def test_what_is_booked_is_the_content_of_the_claim_that_has_won():
         {"content": bytes(stuffed)},
         {"content": bytes(untrue)},
         {"content": truth.data + bytes(32)},
-        {"content": b""},
+        {"content": bytes(64)},
         {"siblings": words[1:]},
         {"siblings": [0, *words]},
         {"siblings": [0, *words[1:]]},
@@ -496,6 +548,9 @@ def test_where_a_court_decides_no_vote_does_and_the_other_way_round():
 
 def refusals():
     """What the market's contract refuses before the court, as sent: (sent, expected reason)."""
+    opening = {"kind": L.Kind.OPEN_DISPUTE, "actor": RIVAL, "job": 0, "value": 0}
+    yield small().market.send({**opening, "extra": [0] * 3}), "BAD_VALUE"
+    yield silent_round().market.send({**opening, "value": 1, "extra": [0] * 3}), "BAD_VALUE"
     both, lie = lied()
     market, who, bad = both.market, address_of(RIVAL), "BAD_VALUE"
     yield market.call(who, "open_dispute", 0, 0), "WRONG_FORMAT"
@@ -515,7 +570,7 @@ def refusals():
     words, root = list(map(number_of, truth.proofs[0])), number_of(truth.root)
     verdicts = pack(truth.words[SELLERS_AT:], 2)[0]
     for shown in (
-        {"content": b""},
+        {"content": bytes(64)},
         {"last": []},
         {"siblings": [0] * JOB.plan.size},
         {"siblings": words[1:]},
@@ -526,7 +581,16 @@ def refusals():
     ):
         market.shown = shown
         yield market.send(booking), bad
+    market.shown = {"content": b""}
+    yield market.send(booking), "TOO_EARLY"
     market.shown = {}
+    stands = right()
+    case = dispute(stands, 0)
+    case.wait(TERMS.window + 1)
+    case.close()
+    stands.market.shown = {"content": b""}
+    yield stands.market.send(booking), bad
+    stands.market.shown = {}
     plain = challenged().market
     nothing = [*[0] * 6, [], b"", b"", 0, []]
     yield plain.call(who, "open_case", 0, 0, *nothing), "WRONG_FORMAT"
@@ -540,10 +604,10 @@ def test_each_refusal_has_its_reason():
 
 
 FAULTS = {  # in D2MJobs: (text, changed text, the test that has to find it)
-    "what stood is refunded": (
-        "        if root == store.roots[slot]:\n",
-        "        if root == empty(bytes32):\n",
-        test_what_nobody_has_disproved_stands_also_where_no_content_can_be_booked,
+    "what has fallen is timed out": (
+        "is_heard and f.root == store.roots[slot]",
+        "is_heard",
+        lambda: test_what_has_fallen_never_stands_also_where_nobody_shows_another_content(0),
     ),
     "a memory may be too small": (
         "store._check(1 << plan.size >= 2 + store.L.sellers, store.BAD_VALUE)",
@@ -581,7 +645,7 @@ FAULTS = {  # in D2MJobs: (text, changed text, the test that has to find it)
         test_a_result_that_names_no_work_comes_to_nothing,
     ),
     "a content need not follow from the work": (
-        "self._fold(leaf, (1 << depth) - 1, last) == root",
+        "self._fold(leaf, (1 << f.depth) - 1, last) == f.root",
         "leaf != empty(bytes32)",
         test_what_is_booked_is_the_content_of_the_claim_that_has_won,
     ),

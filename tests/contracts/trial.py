@@ -12,8 +12,8 @@ from eth_utils import keccak
 
 from contracts import market as m
 from contracts import reading
-from contracts.court import CourtContract
-from contracts.market import COURT, FIRST_BLOCK, MARKET, address_of, number_of, words_of
+from contracts.court import CourtContract, court_start
+from contracts.market import COURT, MARKET, address_of, number_of, words_of
 from contracts.votes import pack
 from d2m_jax import ledger as L
 from d2m_jax.court import game
@@ -31,7 +31,7 @@ from d2m_jax.court.plans import (
     words_of as words_in,
 )
 from d2m_jax.court.steps import ONE, Op, Witness, before
-from tests.contracts.both import BUYER, LAYOUT, OK, RIVAL, RULES, registered
+from tests.contracts.both import BUYER, LAYOUT, OK, RIVAL, RULES, THIRD, registered
 from tests.contracts.court import court_artifact
 from tests.contracts.puppet import PuppetMarket, number_in
 from tests.ledger.model import mix
@@ -137,8 +137,9 @@ class TrialMarket(PuppetMarket):
     """A market whose votes are a puppet's, with the real court."""
 
     def __init__(self, rules, code=None):
-        super().__init__(LAYOUT, rules, [0] * LAYOUT.num_accounts, code)
-        self.court = CourtContract(court_artifact(), TERMS, self.evm, address=COURT)
+        born = court_artifact().code + court_start(TERMS)
+        super().__init__(LAYOUT, rules, [0] * LAYOUT.num_accounts, code, born)
+        self.court = CourtContract.deployed(court_artifact(), TERMS, self.evm, COURT)
         self.game = game.Court(TERMS)
         self.train(JOB)
         self.first = {}  # by slot and unit: what was accepted before the court found another
@@ -219,7 +220,8 @@ class TrialMarket(PuppetMarket):
         was = self.booked(action["job"], unit)
         sent = super().send(action)
         is_booked = action["kind"] == L.Kind.BOOK_CASE and sent.ok
-        if is_booked and self.booked(action["job"], unit) != was:
+        slot = self.artifact.slots["papers"] + 2**16 * action["job"] + max(unit, 0)
+        if is_booked and not self.evm.state.get_storage(MARKET, slot):
             self.first.setdefault((action["job"], unit), was)
             self.papers[action["job"], unit] = []
         return sent
@@ -231,18 +233,15 @@ class TrialMarket(PuppetMarket):
         return list((said | self.shown).values())
 
     def ruling(self, case):
-        """Block, functional digest and root of what was found, from the court's storage."""
-        data = self.court.artifact.selectors["ruling"] + words_of(case)
-        words = self.evm.call(address_of(0), COURT, data).output
-        block, root = int.from_bytes(words[:32], "big"), words[32:64]
-        found = {unit.root: number for number, unit in self.units.items() if unit.is_true}
-        found[bytes(32)] = 0  # no claim has won, or not yet
-        return (block - FIRST_BLOCK if block else -1), found.get(root, 0), number_of(root)
+        """What was found, from the court's storage."""
+        known = {unit.root: number for number, unit in self.units.items() if unit.is_true}
+        known[bytes(32)] = 0  # no claim has won, or not yet
+        return self.read_ruling(self.court.artifact.selectors["ruling"], case, known)
 
 
-def new_trial(**rules):
+def new_trial(market=None, **rules):
     """A market beside its court, all sellers and nodes registered."""
-    return registered(market=shared_trial(), bisection=1, **rules)
+    return registered(market=market or shared_trial(), bisection=1, **rules)
 
 
 @functools.cache
@@ -311,7 +310,7 @@ class Case:
         self.both("WAIT", amount=blocks)
         self.sync()
 
-    def do(self, name, *args, actor=None, expect=OK, extra=()):
+    def do(self, name, *args, actor=None, expect=OK):
         """A move in both; its receipt is the expected one."""
         self.sync()
         who = () if actor is None else (number_of(address_of(actor)),)
@@ -320,7 +319,7 @@ class Case:
             got = getattr(contract, name)(*who, *args)
         else:
             got = contract.call(who[0] if who else 1_000, name, *args)
-        self.market.game, reason = getattr(game, name)(self.court, *who, *args, *extra)
+        self.market.game, reason = getattr(game, name)(self.court, *who, *args)
         assert got == reason == expect, (name, got, reason, expect)
         self.agree()
         return self
@@ -367,9 +366,7 @@ class Case:
         exact = step.op not in (Op.HALT, Op.POOL)
         witness = memory.witness(step) if exact else Witness([], [])
         proofs = run.tree.proof(at), step, run.work.program_tree.proof(at), witness
-        pool = lambda question: game.EMPTY
-        return self.do("judge", number, run.tree.leaves[at], *proofs, actor=actor, extra=(pool,),
-                       **expect)  # fmt: skip
+        return self.do("judge", number, run.tree.leaves[at], *proofs, actor=actor, **expect)
 
     def close(self, expect=OK):
         """The case is closed, in the functional ledger, too."""
@@ -379,11 +376,35 @@ class Case:
         return self
 
     def book(self, unit, expect=OK, actor=BUYER):
-        """Anybody books what the court has found."""
+        """Anybody books what the court has found: a unit, or None, that nobody shows a content."""
         was = self.market.booked(self.job, self.unit)
-        self.market.know(unit)
-        self.both("BOOK_CASE", actor, job=self.job, payload=unit.content, expect=expect)
+        content = self.market.know(unit).content if unit else ()
+        self.both("BOOK_CASE", actor, job=self.job, payload=content, expect=expect)
         return was
+
+
+def wait_for_court(market):
+    """A case that nobody argues: until it is closed and booked nothing else decides the unit."""
+    both = agreed(market=market)
+    for unit in fair_units():
+        book(both, unit)
+    case = dispute(both, 0)
+    assert market.read("wanted", 0) == [0, 0, 0]  # nothing is voted on
+    case.wait(max(RULES["timeout"], TERMS.window + 1))
+    both("TIME_OUT", expect=L.Reason.TOO_EARLY)
+    case.book(case.accused, expect=L.Reason.TOO_EARLY)
+    case.close().book(case.accused)
+    return both
+
+
+def sleep_through(both):
+    """A false claim that nobody answers: what is right falls, and nobody shows another content."""
+    false = Unit(1, fair_units()[1].run.work.start, told_in_round(1), at=11, number=9)
+    case = dispute(both, 1).claim(THIRD, false)
+    case.wait(TERMS.budget + 1)
+    case.do("time_out", 1, actor=THIRD).close()
+    case.wait(RULES["content_window"])
+    case.book(None)
 
 
 def win(both, unit, truth, actor, by=RIVAL):

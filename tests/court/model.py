@@ -51,13 +51,14 @@ def after(step, memory):
 class Slow:
     """One case. Receipts are names; money is in `purse` (claims), `paid` (accounts), `burned`."""
 
-    def __init__(self, terms, steps, pool, start, standing=None):
-        self.terms, self.steps, self.pool, self.start = terms, steps, pool, start
+    def __init__(self, terms, steps, start, standing=None):
+        self.terms, self.steps, self.start = terms, steps, start
         self.block, self.first, self.closed, self.winner = 0, None, False, None
         self.claims, self.purse, self.owner, self.alive = [], [], [], []
         self.duels, self.free, self.paid, self.burned = [], [], {}, 0
-        if standing is not None:  # a claim that is nobody's and has no bond
-            self.first, self.free = 0, [0]
+        self.beaten = []  # how the claim that is nobody's and has no bond has been, each time
+        if standing is not None:
+            self.first = 0
             self.claims, self.purse, self.owner, self.alive = [standing], [0], [None], [True]
 
     def claim(self, actor, memories, bond):
@@ -74,20 +75,25 @@ class Slow:
         self.purse.append(bond)
         self.owner.append(actor)
         self.alive.append(True)
-        self.free.append(len(self.claims) - 1)
-        self.pair_up()
+        if self.owner[0] is None:
+            self.meet(len(self.claims) - 1, 0)
+        else:
+            self.free.append(len(self.claims) - 1)
+            self.pair_up()
         return OK
 
     def pair_up(self):
         if len(self.free) == 2:
-            a, b = sorted(self.free, key=lambda claim: self.owner[claim] is None)
-            parts = [x == y for x, y in zip(self.claims[a], self.claims[b])].index(False)
-            moves = (len(self.steps) + 1).bit_length() - 1
-            self.free = []
-            self.duels.append(
-                {"sides": [a, b], "moves": moves, "turn": 1, "at": parts, "since": self.block,
-                 "clock": [self.terms.budget] * 2, "over": False}
-            )  # fmt: skip
+            both, self.free = self.free, []
+            self.meet(*both)
+
+    def meet(self, a, b):
+        parts = [x == y for x, y in zip(self.claims[a], self.claims[b])].index(False)
+        moves = (len(self.steps) + 1).bit_length() - 1
+        self.duels.append(
+            {"sides": [a, b], "moves": moves, "turn": 1, "at": parts, "since": self.block,
+             "clock": [self.terms.budget] * 2, "over": False, "trial": self.owner[b] is None}
+        )  # fmt: skip
 
     def fee(self, claim, actor):
         fee = min(self.terms.fee, self.purse[claim])
@@ -106,7 +112,7 @@ class Slow:
         if not good:
             return "BAD_VALUE"
         duel["clock"][duel["turn"]] -= spent
-        self.fee(duel["sides"][duel["turn"]], actor)
+        self.fee(duel["sides"][0 if duel["trial"] else duel["turn"]], actor)
         duel["since"], duel["turn"] = self.block, 1 - duel["turn"]
         duel["moves"] -= 1
         return OK
@@ -122,14 +128,15 @@ class Slow:
         if not good:
             return "BAD_VALUE"
         at = duel["at"]
-        if at == 0:
-            self.end(actor, duel, [self.claims[side][0] == self.start for side in duel["sides"]])
-            return OK
-        step, was = self.steps[at - 1], self.claims[duel["sides"][0]][at - 1]
-        right = self.pool(was, step) if step.op == Op.POOL else after(step, was)
-        if right is None:
-            return "TOO_EARLY"
-        self.end(actor, duel, [self.claims[side][at] == right for side in duel["sides"]])
+        sides = [self.claims[side] for side in duel["sides"]]
+        step, right = self.steps[at - 1], self.start
+        if at and step.op == Op.POOL:
+            if not duel["trial"]:
+                return "BAD_VALUE"  # the vote has said nothing
+            right = sides[1][at]
+        elif at:
+            right = after(step, sides[0][at - 1])
+        self.end(actor, duel, [side[at] == right for side in sides], "by a step")
         return OK
 
     def time_out(self, actor, number):
@@ -142,30 +149,35 @@ class Slow:
         if duel["moves"]:
             if stands <= duel["clock"][duel["turn"]]:
                 return "TOO_EARLY"
-            self.end(actor, duel, [duel["turn"] == 1, duel["turn"] == 0])
+            self.end(actor, duel, [duel["turn"] == 1, duel["turn"] == 0], "by a clock")
         else:
             if stands <= self.terms.judging:
                 return "TOO_EARLY"
-            self.end(actor, duel, [False, False])
+            self.end(actor, duel, [False, duel["trial"]], "by a clock")
         return OK
 
-    def end(self, actor, duel, stays):
+    def end(self, actor, duel, stays, how):
         duel["over"] = True
         out = [side for side, stay in zip(duel["sides"], stays) if not stay]
-        self.fee(out[0], actor)
+        self.fee(duel["sides"][0] if duel["trial"] else out[0], actor)
         pot = sum(self.purse[side] for side in out)
+        if duel["trial"]:
+            if not stays[1]:
+                self.beaten.append(how)
+            if stays[0]:
+                self.free.append(duel["sides"][0])
+            out = [side for side in out if self.owner[side] is not None]
         for side in out:
             self.purse[side], self.alive[side] = 0, False
-        if len(out) == 1:
+        if len(out) == 1 and not duel["trial"]:
             (stay,) = set(duel["sides"]) - set(out)
             owner = self.owner[stay]
-            if owner is not None:
-                filled = min(self.terms.bond, self.purse[stay] + pot)
-                pot -= filled - self.purse[stay]
-                self.purse[stay] = filled
-                prize = math.floor(Fraction(pot * self.terms.prize_bps, 10_000))
-                self.paid[owner] = self.paid.get(owner, 0) + prize
-                pot -= prize
+            filled = min(self.terms.bond, self.purse[stay] + pot)
+            pot -= filled - self.purse[stay]
+            self.purse[stay] = filled
+            prize = math.floor(Fraction(pot * self.terms.prize_bps, 10_000))
+            self.paid[owner] = self.paid.get(owner, 0) + prize
+            pot -= prize
             self.free.append(stay)
         self.burned += pot
         self.pair_up()
@@ -179,7 +191,8 @@ class Slow:
         if self.free:
             (self.winner,) = self.free
             owner, bond = self.owner[self.winner], self.purse[self.winner]
-            if owner is not None:
-                self.paid[owner] = self.paid.get(owner, 0) + bond
+            self.paid[owner] = self.paid.get(owner, 0) + bond
             self.purse[self.winner] = 0
+        elif self.claims and self.owner[0] is None and not self.beaten:
+            self.winner = 0
         return OK

@@ -7,11 +7,11 @@ import pytest
 from d2m_jax.court import game
 from d2m_jax.court.players import (
     Player,
+    at_once,
     at_the_last,
     hollow,
     never,
     play_case,
-    undecided,
 )
 from d2m_jax.court.steps import Op, Work, run
 from d2m_jax.court.tree import pair
@@ -22,7 +22,6 @@ from tests.court.worlds import (
     WORK,
     Trace,
     honest,
-    honest_pool,
     lying,
 )
 
@@ -31,6 +30,7 @@ NEW = game.Court(TERMS)
 GOOD, BAD = 1, 2
 PER_DUEL = 2 * TERMS.budget + TERMS.judging + 3  # the longest that a duel can last
 RIGHT = honest().tree.leaves[-1]
+RIGHT_ROOT = honest().tree.root
 
 
 def liar(at=3, number=77, actor=BAD, **how):
@@ -41,10 +41,11 @@ def truth(**how):
     return Player(GOOD, honest(), **how)
 
 
-def play(*players, pool=None, terms=TERMS, work=WORK):
-    played = play_case(game.Court(terms), work, players, pool=pool or honest_pool())
+def play(*players, accused=None, terms=TERMS, work=WORK):
+    played = play_case(game.Court(terms), work, players, accused=accused)
     money = sum(played.court.balances.values()) + played.court.burned
-    assert money == played.court.held == terms.bond * len(played.court.claims)
+    bonds = sum(claim.owner != game.NOBODY for claim in played.court.claims)
+    assert money == played.court.held == terms.bond * bonds
     return played
 
 
@@ -68,7 +69,7 @@ def test_random_games_are_those_of_the_slow_model():
                                        "ALREADY_DONE", "NOT_ENOUGH_MONEY", "UNKNOWN_JOB")),
         *(("play", name) for name in ("OK", "UNKNOWN_JOB", "WRONG_PHASE", "TOO_LATE", "BAD_VALUE")),
         *(("judge", name) for name in ("OK", "UNKNOWN_JOB", "WRONG_PHASE", "TOO_LATE",
-                                       "BAD_VALUE", "TOO_EARLY")),
+                                       "BAD_VALUE")),
         *(("time_out", name) for name in ("OK", "UNKNOWN_JOB", "WRONG_PHASE", "TOO_EARLY")),
         *(("close", name) for name in ("OK", "WRONG_PHASE", "TOO_EARLY")),
         *(("pay_out", name) for name in ("OK", "NOT_ENOUGH_MONEY")),
@@ -76,7 +77,10 @@ def test_random_games_are_those_of_the_slow_model():
     assert (True, True) in ended
 
 
-@pytest.mark.parametrize("at", range(len(WORK.steps)))
+EXACT = [at for at in range(len(WORK.steps)) if at != POOLED]
+
+
+@pytest.mark.parametrize("at", EXACT)
 @pytest.mark.parametrize("liar_first", [False, True])
 def test_a_lie_at_any_step_loses_to_the_truth(at, liar_first):
     players = [liar(at), truth()] if liar_first else [truth(), liar(at)]
@@ -171,15 +175,50 @@ def test_censored_through_the_whole_window_there_is_no_challenge():
     assert play(liar(), truth(since=TERMS.window - 1)).result == RIGHT
 
 
-def test_a_pool_step_is_the_pools_word():
+def test_a_step_for_the_pool_is_what_the_vote_has_said():
+    """What stands by right is right there, whoever claims otherwise; between others nothing is."""
     wrong = lying(POOLED, TRUTH + 1)
-    capture = lambda asked: wrong.tree.leaves[POOLED + 1]
-    assert play(liar(POOLED, TRUTH + 1), truth()).result == RIGHT
-    assert play(liar(POOLED, TRUTH + 1), truth(), pool=capture).result == wrong.tree.leaves[-1]
-    for at in set(range(len(WORK.steps))) - {POOLED}:  # it has no say in any other
-        assert play(liar(at), truth(), pool=capture).result == RIGHT
-    none = play(liar(POOLED, TRUTH + 1), truth(), pool=undecided)
+    for said, other in ((honest(), wrong), (wrong, honest())):
+        players = Player(GOOD, other), Player(BAD, said, claims=False)
+        played = play(*players, accused=said.tree.root)
+        ruling = game.ruling(played.court, played.case)
+        assert ruling.root == said.tree.root and not ruling.is_proven
+        assert paid(played, GOOD) < 0 < paid(played, BAD)  # it has answered for what stands
+    none = play(liar(POOLED, TRUTH + 1), truth())
     assert none.winner == 0 and none.result == game.EMPTY and none.court.burned > TERMS.bond
+
+
+@pytest.mark.parametrize("at", EXACT)
+@pytest.mark.parametrize("answers", [at_once, never])
+def test_no_claim_is_in_the_way_of_the_truth_before_it_has_met_what_stands(at, answers):
+    """Cheap claims come first and differ from both at the pool's step, or fall silent."""
+    lie = lying(at)
+    silent = [Player(100 + i, lying(POOLED, i), answers=never, honest=False) for i in range(3)]
+    loud = [Player(200 + i, lying(POOLED, 50 + i), honest=False) for i in range(3)]
+    guard = Player(BAD, lie, answers=answers, claims=False, honest=False)
+    played = play(*silent, *loud, truth(), guard, accused=lie.tree.root)
+    ruling = game.ruling(played.court, played.case)
+    assert ruling.root != lie.tree.root
+    if answers is at_once:  # else they have beaten it, too: by its silence
+        assert ruling.is_proven and ruling.root == honest().tree.root
+
+
+def test_one_honest_party_keeps_the_truth_standing_against_any_number():
+    """Every claim is answered, and pays for it."""
+    crowd = [Player(100 + i, lying(i % 8, 60 + i), honest=False) for i in range(12)]
+    played = play(*crowd, Player(GOOD, honest(), claims=False), accused=RIGHT_ROOT)
+    ruling = game.ruling(played.court, played.case)
+    assert ruling.root == RIGHT_ROOT and not ruling.is_proven and ruling.owner == game.NOBODY
+    assert paid(played, GOOD) > 12 * TERMS.fee and played.blocks <= TERMS.window + 3
+    silent = play(*crowd, accused=RIGHT_ROOT)  # nobody answers for it
+    assert game.ruling(silent.court, silent.case).root != RIGHT_ROOT
+
+
+def test_what_is_not_shown_at_the_last_step_counts_against_the_claim():
+    """A claim that invents its checkpoints up to there cannot be judged by anybody else."""
+    made_up = Player(BAD, hollow(lying(3), 1), honest=False)
+    played = play(made_up, Player(GOOD, honest(), claims=False, honest=False), accused=RIGHT_ROOT)
+    assert game.ruling(played.court, played.case).root == RIGHT_ROOT
 
 
 def test_who_is_right_but_poor_finds_a_backer_and_earns_by_answering():
@@ -249,9 +288,15 @@ def test_two_lies_that_agree_up_to_a_place_that_nobody_knows_lose_both():
 
 def test_terms_under_which_messages_could_not_be_paid_are_refused():
     game.check_terms(TERMS)
-    for change in ({"fee": 500}, {"prize_bps": 10_001}, {"window": -1}):
-        with pytest.raises(ValueError, match=r"bond must pay|may be negative"):
+    bad = ({"fee": 150}, {"fee": 0}, {"prize_bps": 10_001}, {"window": -1}, {"window": 1},
+           {"judging": 0})  # fmt: skip
+    for change in bad:
+        with pytest.raises(ValueError, match=r"bond must pay|may be negative|a window has"):
             game.check_terms(TERMS._replace(**change))
+    short = game.Court(TERMS._replace(budget=WORK.depth // 2 - 1))
+    opening = RIGHT, RIGHT, WORK.depth, 5, bytes(32)
+    assert game.open_case(short, *opening) == (short, Reason.BAD_VALUE)
+    assert game.open_for(short, GOOD, *opening, RIGHT) == (short, Reason.BAD_VALUE)
 
 
 def test_a_case_that_is_closed_stays_so():

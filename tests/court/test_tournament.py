@@ -18,7 +18,7 @@ from d2m_jax.court.tournament import (
     rounds_of,
     survival,
 )
-from tests.court.worlds import WORK, honest, honest_pool, lying
+from tests.court.worlds import WORK, honest, lying
 
 WORLDS = 4_000
 STEPS = len(WORK.steps)
@@ -70,7 +70,7 @@ def test_two_sides_of_a_duel_with_hashes_and_censorship_end_as_the_closed_form_s
         quiet = [draw.random() < out for _ in range(500)]
         truth = Player(1, honest(), reaches=lambda block, quiet=quiet: not quiet[block])
         players = [Player(2, lying(3), honest=False), truth]  # the truth comes second, moves first
-        played = play_case(game.Court(terms), WORK, players, pool=honest_pool())
+        played = play_case(game.Court(terms), WORK, players)
         wins += played.result == honest().tree.leaves[-1]
     # In the game an answer may go into the block of what it answers, the first into the claim's,
     # and the window begins with the liar's claim, in block 1.
@@ -89,9 +89,7 @@ def test_messages_and_delay_bound_those_of_the_game(sybils):
         Player(100 + i, lying(i % 5, 500 + i), answers=at_the_last, honest=False)
         for i in range(sybils)
     ]
-    played = play_case(
-        game.Court(game.Terms()), WORK, [*crowd, Player(1, honest())], pool=honest_pool()
-    )
+    played = play_case(game.Court(game.Terms()), WORK, [*crowd, Player(1, honest())])
     trial = trials()(sybils=sybils)
     assert trial.holds.all()
     assert played.messages <= trial.messages[0] == 2 * (sybils + 1) + sybils * (WORK.depth + 1) + 2
@@ -115,5 +113,5 @@ def test_depths_and_rounds_are_those_of_the_game():
     for steps in (1, 2, 3, 4, 15, 16, 2**20):
         assert int(depth_of(float(steps))) == steps.bit_length()
     assert WORK.depth == int(depth_of(float(STEPS)))
-    assert [int(rounds_of(float(k))) for k in (1, 2, 3, 4, 7, 8)] == [1, 2, 2, 3, 3, 4]
+    assert [int(rounds_of(float(k))) for k in (1, 2, 3, 4, 7, 8)] == [1, 2, 3, 3, 4, 4]
     assert survival(0.3, 4) == pytest.approx(0.7**4) and survival(1.0, 1, 0.25) == 0.75

@@ -3,7 +3,6 @@
 import random
 
 from d2m_jax.court import game
-from d2m_jax.court.game import EMPTY
 from d2m_jax.court.steps import ONE, Op, Step, Witness, Work, before, memories, run
 from d2m_jax.ledger import Reason
 from tests.court.model import Slow
@@ -37,21 +36,6 @@ def lying(at, number=77, work=WORK):
     return run(work, {**dict(honest(work).given), at: number})
 
 
-def answers(work=WORK):
-    """What an honest pool says to all questions about honest checkpoints."""
-    leaves = honest(work).tree.leaves
-    return {
-        game.question(leaves[i], step): leaves[i + 1]
-        for i, step in enumerate(work.steps)
-        if step.op == Op.POOL
-    }
-
-
-def honest_pool(work=WORK):
-    known = answers(work)
-    return lambda asked: known.get(asked, EMPTY)
-
-
 def listed(ran):
     """All memories of a run."""
     return [tuple(memory.values) for memory in memories(ran.work, ran.given)]
@@ -66,16 +50,14 @@ class Trace:
     ACTORS = (1_011, 1_012, 1_013, 1_014)  # no precompiled contracts
 
     def __init__(self, seed, make_contract=None):
-        self.draw, self.pool = random.Random(seed), honest_pool()
+        self.draw = random.Random(seed)
         self.terms = random_terms(self.draw)
-        self.contract = make_contract and make_contract(self.terms, answers())
+        self.contract = make_contract and make_contract(self.terms)
         right = listed(honest())
-        step = WORK.steps[POOLED]
-        slow_pool = lambda was, _: right[POOLED + 1] if was == right[POOLED] else None
-        assert step.op == Op.POOL
+        assert WORK.steps[POOLED].op == Op.POOL
         stands = self.standing()
         lists = stands and listed(stands)
-        self.slow = Slow(self.terms, WORK.steps, slow_pool, right[0], lists)
+        self.slow = Slow(self.terms, WORK.steps, right[0], lists)
         self.court = game.Court(self.terms)
         self.tree = WORK.program_tree
         start = honest().tree.leaves[0]
@@ -100,10 +82,10 @@ class Trace:
             return honest(Work((9, *START[1:]), PROGRAM))
         return honest() if kind == 3 else lying(self.draw.randrange(len(WORK.steps)))
 
-    def do(self, name, *args, actor=None, same=None, extra=()):
+    def do(self, name, *args, actor=None, same=None):
         """The action in game and contract; `same` is what the slow model said."""
         who = () if actor is None else (actor,)
-        self.court, reason = getattr(game, name)(self.court, *who, *args, *extra)
+        self.court, reason = getattr(game, name)(self.court, *who, *args)
         if self.contract is not None:
             if name in ("claim", "judge"):
                 receipt = getattr(self.contract, name)(actor, *args)
@@ -216,7 +198,7 @@ class Trace:
             if not good and duel.place:
                 args = self.spoil(args, exact)
             expected = self.slow.judge(actor, number, good or duel.place == 0)
-        self.do("judge", number, *args, actor=actor, same=expected, extra=(self.pool,))
+        self.do("judge", number, *args, actor=actor, same=expected)
 
     def spoil(self, args, exact):
         checkpoint, proof, step, step_proof, witness = args
@@ -263,7 +245,9 @@ class Trace:
             k: v for k, v in slow.paid.items() if v
         }
         assert court.burned == slow.burned
-        assert game.ruling(court, self.case)[0] >= 0 or not slow.closed
+        ruling = game.ruling(court, self.case)
+        assert (ruling.block >= 0) == slow.closed
+        assert ruling.is_proven == (slow.closed and "by a step" in slow.beaten)
         assert court.held == sum(slow.purse) + sum(slow.paid.values()) + slow.burned
         case = court.cases[self.case]
         assert case.winner == (0 if slow.winner is None else slow.winner + 1)
@@ -287,10 +271,10 @@ OK = "OK"
 
 def random_terms(draw):
     return game.Terms(
-        bond=draw.choice([340, 1_000, 12_345]),
-        fee=draw.choice([0, 1, 10]),
+        bond=draw.choice([680, 1_000, 12_345]),
+        fee=draw.choice([1, 10]),
         prize_bps=draw.choice([0, 3_333, 10_000]),
         window=draw.choice([3, 20, 60]),
-        budget=draw.choice([0, 8, 20]),
-        judging=draw.choice([0, 5, 20]),
+        budget=draw.choice([4, 8, 20]),
+        judging=draw.choice([1, 5, 20]),
     )

@@ -54,12 +54,14 @@ def trial(draw, model, slot):
     if job.ruled < 0:
         digest = pick(draw, (first, first, first, second if split else first, 0))
         stood = int(not digest and draw(0, 1))  # and its memory is no content
-        return {"kind": Kind.CLOSE_CASE, "value": digest, "extra": [stood, 0, 0]}
+        return {"kind": Kind.CLOSE_CASE, "value": digest, "extra": [stood, draw(0, 1), 0]}
     content = model.notes.get(job.ruling)
     if draw(0, 3) == 0 or content is None:
         rest = job.ruled + model.rules["content_window"] - model.block
-        waits = job.ruled >= 0 and rest > 0 and draw(0, 2)
-        return {"kind": Kind.WAIT, "amount": rest} if waits else {"kind": Kind.TIME_OUT}
+        if job.ruled >= 0 and rest > 0 and draw(0, 2):
+            return {"kind": Kind.WAIT, "amount": rest}
+        ends = job.stood if draw(0, 7) else not job.stood
+        return {"kind": Kind.TIME_OUT} if ends else {"kind": Kind.BOOK_CASE}  # with no content
     return {"kind": Kind.BOOK_CASE, "payload": content}
 
 

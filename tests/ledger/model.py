@@ -90,6 +90,8 @@ class Job:
     ruled: int = -1  # block in which the court closed the latest case
     ruling: int = 0
     stood: bool = False  # the accepted root has won it
+    proven: bool = False  # it has been shown to be wrong
+    finder: int = -1  # whose claim has won
     joined: int = 0
     to_nodes: int = 0
     to_sellers: int = 0
@@ -167,6 +169,8 @@ class Model:
             return Reason.WRONG_PHASE
         if kind == Kind.BOOK_CASE:
             return self.book_case(j, payload)
+        if kind == Kind.CLOSE_CASE:
+            return self.close_case(j, target, value, extra)
         return getattr(self, name)(j, actor, amount, tags, value, extra)
 
     # votes
@@ -494,10 +498,9 @@ class Model:
     def time_out(self, j, actor, amount, tags, value, extra):
         if self.block < j.since + self.rules["timeout"]:
             return Reason.TOO_EARLY
-        heard = j.ruled >= 0 and self.block >= j.ruled + self.rules["content_window"]
-        if j.phase == Phase.DISPUTED and self.rules["bisection"] and not heard:
-            return Reason.TOO_EARLY
-        if j.phase == Phase.DISPUTED and self.rules["bisection"] and j.stood:
+        if j.phase == Phase.DISPUTED and self.rules["bisection"]:
+            if not j.stood or j.ruled < 0 or not self._is_late(j):
+                return Reason.TOO_EARLY
             self.burned += j.pot["bond"]  # nobody has disproved what is accepted
             j.serial += 1
             return self._undisputed(j)
@@ -505,6 +508,10 @@ class Model:
             pay = self._share(j.pot["seller"], {s: 1 for s in j.locked if s not in j.out})
             return self._close(j, Phase.SETTLED, pay, j.pot["fee"])
         return self._close(j, Phase.REFUNDED, self._for_spoilt_work(j), 0)
+
+    def _is_late(self, j):
+        """Nobody has shown a content since the case was closed."""
+        return self.block >= j.ruled + self.rules["content_window"]
 
     def _for_spoilt_work(self, j):
         """What the sellers get of a job of which a round was overturned: money of the guilty."""
@@ -671,17 +678,20 @@ class Model:
         j.pot["bond"] = bond
         j.disputer, j.disputed_unit = actor, value
         j.phase, j.since = Phase.DISPUTED, self.block
-        j.ruled, j.ruling, j.stood = -1, 0, False
+        j.ruled, j.ruling, j.stood, j.proven, j.finder = -1, 0, False, False, -1
         j.serial += 1
         return Reason.OK
 
-    def close_case(self, j, actor, amount, tags, value, extra):
+    def close_case(self, j, target, value, extra):
         if not self.rules["bisection"]:
             return Reason.WRONG_FORMAT
         if j.ruled >= 0:
             return Reason.ALREADY_DONE
         j.ruled, j.ruling = self.block, value
         j.stood = extra[0] != 0 or (value != 0 and value == j.results[j.disputed_unit])
+        if not j.stood:
+            j.proven = extra[1] != 0
+            j.finder = target if target in self.everyone else -1
         return Reason.OK
 
     def book_case(self, j, payload):
@@ -693,10 +703,17 @@ class Model:
         others = verifies and content[2:4] != [j.model, j.metric]
         good = self.votes.well_formed(content, verifies) and not others
         good = good and self.named(content, j.disputed_unit)
-        if not j.ruling or not good or self.votes.hash(content) != j.ruling:
+        result = j.ruling if any(content) else 0
+        if result == 0 and any(content):
             return Reason.BAD_VALUE
+        if result and (not good or self.votes.hash(content) != result):
+            return Reason.BAD_VALUE
+        if not result and j.stood:
+            return Reason.BAD_VALUE
+        if not result and not self._is_late(j):
+            return Reason.TOO_EARLY
         nobody = dict.fromkeys(self.nodes, Outcome.NOT_DRAWN)
-        return self._book(j, Found(j.ruling, nobody, dict.fromkeys(self.nodes, 0), content))
+        return self._book(j, Found(result, nobody, dict.fromkeys(self.nodes, 0), content))
 
     def book_dispute(self, j, actor, amount, tags, value, extra):
         if self.rules["bisection"]:
@@ -707,7 +724,7 @@ class Model:
     def _book(self, j, found):
         """What the dispute came to."""
         j.serial += 1
-        if not found.result:
+        if not found.result and not self.rules["bisection"]:
             self._slash(j, found.outcomes)
             return Reason.OK
         if found.result == j.results[j.disputed_unit]:
@@ -735,7 +752,7 @@ class Model:
         unit, bps = j.disputed_unit, self.rules["slash_wrong_bps"]
         before = j.papers[unit]
         guilty = [n for n in self.nodes if before[n] == j.results[unit]]
-        right = [n for n in self.nodes if before[n] == found.result]
+        right = [n for n in self.nodes if found.result and before[n] == found.result]
         for node in right:
             held = j.held.get(node, 0)
             back = min(held, part(held + j.pledged.get(node, 0), bps))
@@ -761,15 +778,17 @@ class Model:
             j.earned[node] = j.earned.get(node, 0) + pay
             purse -= pay
         prize = min(purse, j.pot["bond"])
-        self.money[j.disputer] += j.pot["bond"] + prize
+        self.money[j.disputer] += j.pot["bond"]
+        self.money[j.disputer if j.finder < 0 else j.finder] += prize
         j.to_nodes += prize
         j.joined += pledges
         j.pot["forfeited"] = purse - prize
-        self.barred |= set(guilty)
-        j.results[unit], j.papers[unit] = found.result, found.papers
+        if not self.rules["bisection"] or j.proven or j.stood:
+            self.barred |= set(guilty)
+        j.results[unit], j.papers[unit] = found.result or j.results[unit], found.papers
         if unit == self.rounds:
             self._measure(j, found.content)
-        else:
+        if unit < self.rounds or not found.result:
             j.spoilt = True
 
     # to compare
@@ -829,6 +848,8 @@ class Model:
             "jobs.ruled": [j.ruled for j in jobs],
             "jobs.ruling": [j.ruling for j in jobs],
             "jobs.stood": [j.stood for j in jobs],
+            "jobs.proven": [j.proven for j in jobs],
+            "jobs.finder": [j.finder for j in jobs],
             "jobs.spoilt": [j.spoilt for j in jobs],
             "jobs.forfeited": [j.pot["forfeited"] for j in jobs],
             "jobs.serial": [j.serial for j in jobs],

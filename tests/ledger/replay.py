@@ -33,12 +33,12 @@ def run(chain, laws, actions):
     return jax.lax.scan(step, chain, actions)
 
 
-def imagine(draws, world, most=INT_MAX):
+def imagine(draws, world, most=INT_MAX, next_action=random_action):
     """A model after a trace, its actions, receipts, and the whole state after each of them."""
     model, funds = random_world(world, most)
     rows, receipts, states = [], [], [flat(model.everything())]
     for draw in draws:
-        rows.append(random_action(draw, model))
+        rows.append(next_action(draw, model))
         receipts.append(int(model.act(*rows[-1])))
         refused = receipts[-1] != L.Reason.OK
         states.append(states[-1] if refused else flat(model.everything()))
