@@ -2,7 +2,7 @@
 
     python scripts/run_market.py --config=configs/digits.py
 
-About 9 s on two cores, most of it compilation; about 94 % test accuracy.
+About 8 s on two cores, most of it compilation, and 3.5 s the next time; about 94 % test accuracy.
 """
 
 from ml_collections import ConfigDict
