@@ -51,7 +51,7 @@ def contracts(people):
     """The market, its functions of both pieces, and the votes at the address it was told."""
     market, jobs = deployer("D2MMarket"), deployer("D2MJobs")
     votes_at = boa.env.generate_address("votes")
-    no_court = "0x" + "00" * 20, bytes(32)
+    no_court = "0x" + "00" * 20, bytes(32), bytes(32)
     layout = (2, 2, 3, 1, UNIT, people["treasury"], votes_at, *no_court)
     rules = tuple(RULES[name] for name in order_of_rules())
     code = jobs.deploy(layout, rules)
