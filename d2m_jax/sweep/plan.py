@@ -362,9 +362,10 @@ def _complaint(config: Config) -> str:
 
 def _groups(runs: Iterable[Run]) -> Iterator[Group]:
     by_program: dict[Any, list[Run]] = {}
-    keys: dict[int, Any] = {}  # of a cell: its runs hold the same numbers
+    keys: dict[tuple[int, int], Any] = {}  # of a cell: its runs hold the same numbers
     for run in runs:
-        cell = id(run.config.hparams)
+        data = run.config.data
+        cell = id(run.config.hparams), data.seed if data.job_classes else 0
         if cell not in keys:
             keys[cell] = _program_key(run.config)
         by_program.setdefault(keys[cell], []).append(run)

@@ -56,6 +56,19 @@ def test_worlds_whose_data_have_other_shapes_are_in_groups_of_their_own():
     assert len(group.runs) == 3
 
 
+def test_jobs_with_classes_of_their_own_have_a_group_for_every_split():
+    """How many examples of its classes a buyer gets is a matter of the data's seed."""
+    jobs = base(num_jobs=2, num_sellers=10)
+    jobs["data"]["job_classes"] = ((0, 1, 2), (5, 6, 7))
+    seeds = product(axis("data.seed", [0, 1]), axis("seed", [0, 1]))
+    made = make_plan(jobs, seeds)
+    assert not made.refused
+    split = [{run.config.data.seed for run in group.runs} for group in made.groups]
+    assert sorted(map(sorted, split)) == [[0], [1]]
+    jobs["data"]["job_classes"] = ()
+    assert len(make_plan(jobs, seeds).groups) == 1  # all jobs share one deal
+
+
 def half(seed, labels, num_sellers, *, alpha=0.5):
     """A partition that leaves rows out."""
     rows = np.random.default_rng(seed).permutation(len(labels))[: int(alpha * len(labels))]
