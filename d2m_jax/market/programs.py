@@ -95,7 +95,8 @@ def shelf_for(market: Market, dataset: Dataset) -> Shelf | None:
     spec = market.spec
     if not isinstance(spec.model, str) or market.parts.mesh is not None:
         return None
-    return shelf_of(dataclasses.astuple(spec), problem_of(dataset))
+    origin = tuple(getattr(spec, field.name) for field in dataclasses.fields(spec))
+    return shelf_of(origin, problem_of(dataset))
 
 
 def _like(leaf: Any, *shape: int) -> jax.ShapeDtypeStruct:

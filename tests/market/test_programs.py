@@ -1,7 +1,10 @@
 """Programs of one run, compiled quickly and side by side, against those that are kept."""
 
 import dataclasses
+import functools
 import re
+import threading
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 from d2m_jax import as_arrays
+from d2m_jax.attacks import ATTACKS
 from d2m_jax.core.backend import compile_with
 from d2m_jax.core.money import divide, mul_bps
 from d2m_jax.ledger.gas import ROUND, gas_of_round
@@ -152,3 +156,17 @@ def test_gas_of_a_round_on_the_host(sizes):
     assert form == gas_of_round(
         num_sellers=sellers, num_matched=matched, num_nodes=nodes, num_drawn=drawn
     )
+
+
+def shelf_with(spec, folder):
+    """The shelf of the small market with another spec, which nothing is made of."""
+    made = market()._replace(parts=market().parts._replace(spec=spec))
+    with mock.patch.dict(jax.config.values, jax_compilation_cache_dir=str(folder)):
+        return shelf_for(made, digits()[0])
+
+
+def test_a_part_that_cannot_be_copied_has_no_shelf(tmp_path):
+    """An own attack that holds a lock is looked at, not copied."""
+    held = functools.partial(ATTACKS["sign_flip"], lock=threading.Lock())
+    assert shelf_with(SPEC, tmp_path) is not None
+    assert shelf_with(dataclasses.replace(SPEC, attack=held), tmp_path) is None
