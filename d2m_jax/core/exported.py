@@ -9,24 +9,23 @@ run code, as with JAX's cache. Used by `market/programs.py`.
 import contextlib
 import functools
 import hashlib
+import importlib
 import importlib.util
 import pathlib
 import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flax
 import jax
-import jaxlib
 import numpy as np
-import optax
 from jax import export
 
-from d2m_jax.core.files import StorageError, write_whole
+from d2m_jax.core.files import write_whole
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = "d2m_jax"  # inside that of JAX's cache
 SHA = hashlib.sha256
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "flatbuffers")
 
 
 class Shelf(NamedTuple):
@@ -50,7 +49,7 @@ def shelf_of(*origin: Any) -> Shelf | None:
     local = folder and "://" not in folder and jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     if not local or not is_plain(origin) or not importlib.util.find_spec("flatbuffers"):
         return None
-    versions = tuple(module.__version__ for module in (jax, jaxlib, flax, optax, np))
+    versions = tuple(importlib.import_module(name).__version__ for name in LIBRARIES)
     settings = sorted(jax.config.values.items())
     made_of = repr((origin, versions, settings, jax.default_backend(), source()))
     return Shelf(pathlib.Path(folder) / FOLDER, SHA(made_of.encode()).hexdigest())
@@ -123,15 +122,19 @@ def _export(fn: Callable[..., Any], args: tuple[Any, ...]) -> export.Exported:
 
 
 def _write(path: pathlib.Path, program: export.Exported, out: Any) -> None:
-    content = pickle.dumps((bytes(program.serialize()), out))
-    with contextlib.suppress(StorageError, OSError):  # nothing is lost but time
+    """Keeps a program, or leaves it: whatever stands against it, nothing is lost but time."""
+    with contextlib.suppress(Exception):
+        content = pickle.dumps((bytes(program.serialize()), out))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, SHA(content).digest() + content)
 
 
 def _read(path: pathlib.Path) -> tuple[export.Exported, Any] | None:
-    """What `_write` wrote; None if it is not there, or not as it was written."""
-    with contextlib.suppress(OSError):
+    """What `_write` wrote; None if it is not there, not as it was written, or cannot be read.
+
+    Readers of other versions raise what they like, and every program can be traced in their place.
+    """
+    with contextlib.suppress(Exception):
         whole = path.read_bytes()
         digest, content = whole[:32], whole[32:]
         if SHA(content).digest() == digest:

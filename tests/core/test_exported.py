@@ -70,6 +70,9 @@ def test_another_program_is_another_entry(shelf, monkeypatch):
     assert count(shelf, rows={**ROWS, "x": jnp.zeros((3, 3))}) == 1
     assert count(shelf, rows={**ROWS, "n": jnp.uint32(4)}) == 1
     assert count(shelf._replace(origin=shelf_of("mean", 4).origin)) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("scipy.__version__", "0.0")
+        assert shelf_of("mean", 3).origin != shelf.origin
     monkeypatch.setattr(exported, "source", lambda: "edited")
     assert shelf_of("mean", 3).origin != shelf.origin
 
@@ -87,6 +90,21 @@ def test_a_damaged_entry_is_traced_anew(shelf, damage):
     before = len(traces)
     kept(shelf, "fn", fn, KEY, ROWS, None)
     assert len(traces) == before
+
+
+@pytest.mark.parametrize("what", ["export.deserialize", "pickle.loads", "pickle.dumps"])
+def test_a_program_that_no_reader_or_writer_takes_is_traced(shelf, monkeypatch, what):
+    """Whatever another version of a library raises."""
+    fn, _ = program()
+    kept(shelf, "fn", fn, KEY, ROWS, None)
+
+    def fail(*_):
+        raise AttributeError("another version")
+
+    monkeypatch.setattr(f"d2m_jax.core.exported.{what}", fail)
+    wanted = jax.jit(fn)(KEY, ROWS)
+    same(jax.jit(kept(shelf, "fn", fn, KEY, ROWS, None))(KEY, ROWS, None), wanted)
+    same(jax.jit(kept(shelf, "other", fn, KEY, ROWS, None))(KEY, ROWS, None), wanted)
 
 
 def test_what_cannot_be_written_down_is_called_as_it_is(shelf):
