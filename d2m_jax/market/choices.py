@@ -4,7 +4,6 @@ To offer a part under a name, add a line to its room's registry; to use one of y
 the place of the name. Read next: `parts.py`.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -56,6 +55,9 @@ CHOICES: dict[str, Choice] = {
     )
 }
 
+# Default numbers of named parts, (field, name) -> part and numbers: a sweep asks for every point.
+_NAMED: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
+
 
 def chosen(spec: Spec, field: str) -> Any:
     """The part that a spec names or gives.
@@ -77,12 +79,20 @@ def part_numbers(choice: Choice, value: Any) -> dict[str, Any]:
     part = pick(choice.registry, value, choice.what)
     if part is None:
         return {}
-    if isinstance(value, str):
-        return dict(_named_numbers(choice.field, value))
-    return numbers(choice.as_part(part))
+    if not isinstance(value, str):
+        return numbers(choice.as_part(part))
+    place = choice.field, value
+    if place not in _NAMED or _NAMED[place][0] is not part:  # not asked for yet, or replaced
+        _NAMED[place] = part, numbers(choice.as_part(part))
+    return dict(_NAMED[place][1])
 
 
-@functools.cache
-def _named_numbers(field: str, name: str) -> dict[str, Any]:
-    choice = CHOICES[field]
-    return numbers(choice.as_part(choice.registry[name]))
+def parts_of(spec: Spec) -> tuple[Any, ...]:
+    """All parts that a spec names or gives, in the order of `CHOICES`, then what goes before.
+
+    Raises:
+        ValueError: see `chosen`.
+    """
+    before = (pick(aggregation.PRE_AGGREGATORS, part, "pre-aggregator")
+              for part in spec.pre_aggregators)  # fmt: skip
+    return (*(chosen(spec, field) for field in CHOICES), *before)

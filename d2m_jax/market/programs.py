@@ -18,9 +18,11 @@ import numpy as np
 
 from d2m_jax.config.hparams import HParams
 from d2m_jax.core.backend import QUICKEST, compile_with
+from d2m_jax.core.choices import digest, functions_of
 from d2m_jax.core.exported import Shelf, kept, shelf_of
 from d2m_jax.core.types import Key
 from d2m_jax.data import Dataset, FederatedData
+from d2m_jax.market.choices import parts_of
 from d2m_jax.market.collect import Compiled
 from d2m_jax.market.engine import Market, finish
 from d2m_jax.market.state import MarketOutcome
@@ -91,12 +93,24 @@ def shelf_for(market: Market, dataset: Dataset) -> Shelf | None:
     """Where the programs of a market on a data set are kept; None where they are not.
 
     A named model follows from the `Problem` of the data set; a `Task` of the user's own does not.
+    What a name stands for is part of the origin, for registries can be added to; code of the
+    user's own under a name has no shelf, as without one.
     """
     spec = market.spec
     if not isinstance(spec.model, str) or market.parts.mesh is not None:
         return None
+    parts = parts_of(spec)
+    if not all(is_of_package(fn) for part in parts for fn in functions_of(part)):
+        return None
     origin = tuple(getattr(spec, field.name) for field in dataclasses.fields(spec))
-    return shelf_of(origin, problem_of(dataset))
+    return shelf_of(origin, tuple(map(digest, parts)), problem_of(dataset))
+
+
+def is_of_package(fn: Callable[..., Any]) -> bool:
+    """Whether a function, apart from what is bound to it, is code of this package."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    return str(getattr(fn, "__module__", "")).split(".")[0] == "d2m_jax"
 
 
 def _like(leaf: Any, *shape: int) -> jax.ShapeDtypeStruct:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from d2m_jax import as_arrays
-from d2m_jax.attacks import ATTACKS
+from d2m_jax.attacks import ATTACKS, as_attack
 from d2m_jax.core.backend import compile_with
 from d2m_jax.core.money import divide, mul_bps
 from d2m_jax.ledger.gas import ROUND, gas_of_round
 from d2m_jax.market import collect
+from d2m_jax.market.choices import CHOICES, part_numbers
 from d2m_jax.market.programs import is_short, shelf_for, start, trace
 from tests.worlds import SPEC, compiled, digits, market, numbers
 
@@ -170,3 +171,19 @@ def test_a_part_that_cannot_be_copied_has_no_shelf(tmp_path):
     held = functools.partial(ATTACKS["sign_flip"], lock=threading.Lock())
     assert shelf_with(SPEC, tmp_path) is not None
     assert shelf_with(dataclasses.replace(SPEC, attack=held), tmp_path) is None
+
+
+def test_a_name_that_stands_for_another_part_has_another_shelf(tmp_path):
+    """Or none, where the code is not that of the package; its numbers are its own at once."""
+
+    def own(key, updates, byzantine, *, context, scale=3.0):
+        return -scale * updates
+
+    usual = shelf_with(SPEC, tmp_path)
+    assert part_numbers(CHOICES["attack"], "sign_flip") != {"scale": 3.0}
+    with mock.patch.dict(ATTACKS, sign_flip=ATTACKS["ipm"]):
+        assert shelf_with(SPEC, tmp_path).origin != usual.origin
+    with mock.patch.dict(ATTACKS, sign_flip=as_attack(own)):
+        assert shelf_with(SPEC, tmp_path) is None
+        assert part_numbers(CHOICES["attack"], "sign_flip") == {"scale": 3.0}
+    assert shelf_with(SPEC, tmp_path) == usual
