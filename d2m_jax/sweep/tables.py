@@ -199,10 +199,13 @@ def runs_table(
 
 
 def _plain(value: Any) -> Any:
-    """A value that a column can hold: own parts by name, sequences joined by `+`."""
+    """A value that a column can hold: own parts by name, sequences joined by `+`, nested by `|`."""
     if is_own(value):
         return label(value)
-    return "+".join(str(_plain(v)) for v in value) if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    nested = any(isinstance(one, list | tuple) and not is_own(one) for one in value)
+    return ("|" if nested else "+").join(str(_plain(one)) for one in value)
 
 
 def rounds_table(runs: Sequence[Run], outcome: MarketOutcome) -> pa.Table:

@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from d2m_jax import sweep
+from d2m_jax import parse_config, sweep
 from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
 from d2m_jax.ledger import Phase
 from d2m_jax.report.tables import nodes_table, sellers_table
 from d2m_jax.sweep import Options, tables
+from d2m_jax.sweep.plan import Run
 from tests.report.runs import outcome
-from tests.sweep.small import plan, points
+from tests.sweep.small import base, plan, points
 
 
 def worlds(**changes):
@@ -22,6 +23,15 @@ def worlds(**changes):
         made = part._replace if hasattr(part, "_replace") else part.replace
         two = two._replace(**{name: made(**{field: value})})
     return jax.tree.map(lambda a, b: np.stack([a, b]), one, two)
+
+
+def test_values_of_axes_stay_apart_in_a_column():
+    """Classes of jobs are sequences of sequences."""
+    values = [((0, 1), (2, 3)), ((0,), (1, 2, 3)), (), ("nnm", "arc")]
+    config = parse_config(base())
+    runs = [Run("key", 0, {"field": value}, config) for value in values]
+    wanted = ["0+1|2+3", "0|1+2+3", "", "nnm+arc"]
+    assert tables.runs_table(runs, None)["field"].to_pylist() == wanted
 
 
 def test_updates_that_were_flagged_by_hand():
