@@ -124,12 +124,15 @@ def prepare(call: door.Call) -> World:
     if call.flags.seed is not None:
         config = config._replace(seed=call.flags.seed)
     warnings = notes + validate(config.spec, config.hparams, config.data)
+    serves = None
+    if config.data.job_classes:
+        serves = serving(config.spec, config.hparams, config.seed)
     dataset, data = load_world(
         config.data,
         config.spec.num_sellers,
         paths.optional(call.flags.data_dir),
         unit_slots=config.spec.unit_slots,
-        serves=serving(config.spec, config.hparams, config.seed),
+        serves=serves,
     )
     market = make_market(config.spec, dataset)
     hparams = market.numbers(config.hparams)

@@ -81,12 +81,13 @@ def serving(spec: Spec, hparams: HParams, seed: int) -> np.ndarray | None:
     if spec.num_jobs == 1:
         return None
     tags = asked_tags(spec, hparams)
-    return np.asarray(_serving(spec, hparams.population, tags, np.uint32(seed)))
+    sizes = Spec(num_jobs=spec.num_jobs, num_sellers=spec.num_sellers, num_nodes=spec.num_nodes)
+    return np.asarray(_serving(sizes, hparams.population, tags, np.uint32(seed)))
 
 
 @partial(jax.jit, static_argnums=0)
-def _serving(spec: Spec, who: Any, tags: jax.Array, seed: Any) -> jax.Array:
-    roles = draw_roles(opening_keys(jax.random.key(seed)).roles, who, spec, tags)
+def _serving(sizes: Spec, who: Any, tags: jax.Array, seed: Any) -> jax.Array:
+    roles = draw_roles(opening_keys(jax.random.key(seed)).roles, who, sizes, tags)
     return (tags[None] & ~jnp.asarray(roles.holds)[:, None]) == 0
 
 

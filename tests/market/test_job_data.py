@@ -1,11 +1,18 @@
 """Jobs that want different classes: who holds what, and what each job sees."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
-from d2m_jax.market import deal_jobs
+from d2m_jax import HParams, Spec
+from d2m_jax.config.population import Population
+from d2m_jax.market import deal_jobs, job_data
 from d2m_jax.market.jobs import DATA_AXES, has_own_data
+from d2m_jax.market.keys import opening_keys
+from d2m_jax.market.requests import asked_tags
+from d2m_jax.market.roles import draw_roles
 from tests.worlds import digits
 
 CLASSES = [(0, 1, 2, 3), (4, 5, 6), (7, 8, 9)]
@@ -63,3 +70,26 @@ def test_every_field_has_an_axis_or_is_shared(dealt):
 def test_a_job_without_a_seller_is_refused():
     with pytest.raises(ValueError, match="every job needs a seller"):
         deal_jobs(digits()[0], CLASSES, SERVES[:, :1].repeat(3, axis=1) & [True, True, False])
+
+
+def test_who_serves_a_job_is_compiled_once_for_all_rules(monkeypatch):
+    """Roles know nothing of rules and attacks; they are those of the market."""
+    traces = []
+
+    def counted(key, who, spec, tags):
+        traces.append(spec)
+        return draw_roles(key, who, spec, tags)
+
+    monkeypatch.setattr(job_data, "draw_roles", counted)
+    spec = Spec(num_jobs=3, num_sellers=11, num_nodes=21)
+    hparams = HParams(population=Population(breadth=2, num_strangers=1))
+    first = job_data.serving(spec, hparams, 5)
+    other = dataclasses.replace(spec, aggregator="krum", attack="ipm", stop_rule="fraction")
+    np.testing.assert_array_equal(job_data.serving(other, hparams, 5), first)
+    assert len(traces) == 1
+    roles = draw_roles(
+        opening_keys(jax.random.key(5)).roles, hparams.population, other, asked_tags(other, hparams)
+    )
+    wanted = 1 << np.arange(3)
+    np.testing.assert_array_equal(first, (np.asarray(roles.holds)[:, None] & wanted) != 0)
+    assert first.sum() == 2 * 10
