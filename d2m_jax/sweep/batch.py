@@ -5,6 +5,7 @@ part, so that every run has the same tree. Read next: `program.py`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from d2m_jax.config.arrays import money_like, requests_like, type_of
 from d2m_jax.config.hparams import PARTS, HParams
 from d2m_jax.config.parsing import Config
+from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.types import PyTree
 from d2m_jax.data import Dataset, FederatedData
 from d2m_jax.market.choices import CHOICES, part_numbers
@@ -22,6 +24,8 @@ from d2m_jax.market.world import deal
 from d2m_jax.sweep.plan import Assault, Picks, Rule, pick_of
 
 SHARED = ("pool", "stats", "test")  # the same for all worlds of a data set
+HELD = ("rows", "starts", "sizes")  # of jobs with classes: what follows from who serves them
+RECENT = 256  # runs of such jobs whose holdings are kept; those of others are dealt again
 
 
 def stack_hparams(configs: Sequence[Config], picks: Picks) -> HParams:
@@ -75,6 +79,7 @@ class Dealer:
         self.dataset = dataset
         self._dealt: dict[Any, dict[str, Any]] = {}
         self._shared: dict[str, Any] = {}
+        self._held = functools.lru_cache(RECENT)(self._hold)
 
     def deal(self, config: Config) -> dict[str, Any]:
         """The fields of `FederatedData` that differ between worlds, as numpy arrays.
@@ -82,24 +87,40 @@ class Dealer:
         Raises:
             ValueError: an impossible partition.
         """
-        data_spec, spec = config.data, config.spec
-        serves = serving(spec, config.hparams, config.seed) if data_spec.job_classes else None
-        who = None if serves is None else serves.tobytes()
-        key = data_spec, spec.num_sellers, spec.unit_slots, who
+        wanted, spec = config.data, config.spec
+        if wanted.job_classes:
+            serves = serving(spec, config.hparams, config.seed)
+            assert serves is not None  # classes are for several jobs, see `check_job_classes`
+            held = self._held(wanted, spec.num_sellers, serves.tobytes())
+            return {**self._dealt[wanted, spec.num_sellers, 0], **held}
+        key = wanted, spec.num_sellers, spec.unit_slots
         if key not in self._dealt:
-            data = deal(
-                self.dataset,
-                data_spec,
-                spec.num_sellers,
-                unit_slots=spec.unit_slots,
-                whole_pool=True,
-                serves=serves,
-            )
-            if not self._shared:
-                self._shared = {name: getattr(data, name) for name in SHARED}
-            own = {f.name for f in dataclasses.fields(FederatedData)} - set(SHARED)
-            self._dealt[key] = {name: jax.tree.map(np.asarray, getattr(data, name)) for name in own}
+            self._dealt[key] = self._make(*key)
         return self._dealt[key]
+
+    def _hold(self, wanted: DataSpec, num_sellers: int, who: bytes) -> dict[str, Any]:
+        """What sellers hold where [N, J] of them serve a job; all else is kept once for a split."""
+        serves = np.frombuffer(who, bool).reshape(num_sellers, -1)
+        made = self._make(wanted, num_sellers, 0, serves)
+        held = {name: made.pop(name) for name in HELD}
+        self._dealt.setdefault((wanted, num_sellers, 0), made)
+        return held
+
+    def _make(
+        self, wanted: DataSpec, num_sellers: int, unit_slots: int, serves: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        data = deal(
+            self.dataset,
+            wanted,
+            num_sellers,
+            unit_slots=unit_slots,
+            whole_pool=True,
+            serves=serves,
+        )
+        if not self._shared:
+            self._shared = {name: getattr(data, name) for name in SHARED}
+        own = {f.name for f in dataclasses.fields(FederatedData)} - set(SHARED)
+        return {name: jax.tree.map(np.asarray, getattr(data, name)) for name in own}
 
     @property
     def shared(self) -> dict[str, Any]:
