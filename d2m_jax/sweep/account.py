@@ -57,7 +57,8 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
         ValueError: what is wrong with a data set or a program, as one sentence.
     """
     table = Table(box=None, padding=(0, 2))
-    names = ("program", "rules", "attacks", "runs", "width", "chunks", "MB", "compile", "run")
+    names = ("program", "rules", "attacks", "cells", "runs", "width", "chunks", "MB", "compile",
+             "run")  # fmt: skip
     for index, name in enumerate(names):
         table.add_column(name, justify="left" if index == 0 else "right", header_style="dim")
     mesh, total, raws = local_mesh(options), 0.0, dict[Any, Any]()
@@ -85,6 +86,7 @@ def print_estimate(console: Console, plan: Plan, done: set[str], options: Option
             escape(group.name),
             str(len(group.picks.rules)),
             str(len(group.picks.attacks)),
+            str(len(group.cells)),
             f"{len(left):,}",
             str(width),
             f"{len(chunks):,}",
