@@ -138,6 +138,8 @@ def test_the_plan_is_printed_and_nothing_runs(tmp_path, flag):
     assert "12 runs in 1 program ->" in out and "seed: 4 (0, 1, 2, 3)" in out
     estimated = re.search(r"About \d+ s on 1 cpu device", out)
     assert bool(estimated) == (flag == "--estimate") and not (tmp_path / "no").exists()
+    if estimated:  # rules, attacks, cells, runs, width, chunks
+        assert re.search(r" 1 +1 +1 +12 +1 +12 ", out), out
 
 
 @pytest.mark.slow
