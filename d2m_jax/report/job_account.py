@@ -64,7 +64,7 @@ def _jobs(jobs: pd.DataFrame, metric: str) -> Table:
     table = new_table("Jobs", *columns)
     for row in rows_of(jobs):
         sold, trained = row.price > 0, row.phase in ("settled", "refunded")
-        said, wanted = apart(float(row.metric), row.tau, round(1e4 * row.metric) >= 1e4 * row.tau)
+        said, wanted = quality(row)
         table.add_row(
             str(row.job),
             tags_text(int(row.tags)),
@@ -74,11 +74,18 @@ def _jobs(jobs: pd.DataFrame, metric: str) -> Table:
             str(row.bad_sellers),
             said if trained else "-",
             wanted if sold else "-",
-            f"{row.test_metric:.1%}" if trained else "-",
+            "-" if pd.isna(row.test_metric) or not trained else f"{row.test_metric:.1%}",
             f"{row.phase}{_remarks(row)}",
             style="" if row.delivered else "yellow",
         )
     return table
+
+
+def quality(row: Any) -> tuple[str, str]:
+    """The metric of a job and its threshold, as `apart` writes them; "-" where it is no number."""
+    if pd.isna(row.metric):
+        return "-", apart(0.0, row.tau, is_reached=False)[1]
+    return apart(float(row.metric), row.tau, round(1e4 * row.metric) >= 1e4 * row.tau)
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:

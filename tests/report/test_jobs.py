@@ -26,6 +26,7 @@ VALUES = (900_000, 880_000, 860_000, 600_000, 580_000, 560_000)
 HPARAMS = numbers_of_jobs(
     population={"num_byzantine": 2, "num_colluding": 5}, requests={"tau": (0.3, 0.3, 0.99)}
 )
+CONFIG = Config(DataSpec(), SPEC, HPARAMS, 0)
 
 
 @pytest.fixture(scope="module")
@@ -88,23 +89,37 @@ def test_the_money_of_all_is_kept(outcome):
     assert money.loc["winning buyers", "change"] == -prices
 
 
-def test_the_account_by_hand(outcome):
-    sellers = job_tables.sellers_table(outcome, LAYOUT)
+def account_of(outcome, jobs):
+    """What a person reads, with this table of jobs."""
     found = {
-        "jobs": job_tables.jobs_table(outcome, VALUES),
-        "sellers": sellers,
+        "jobs": jobs,
+        "sellers": job_tables.sellers_table(outcome, LAYOUT),
         "rounds": job_tables.round_frame(
             outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
         ),
         "money": tables.money_table(outcome, LAYOUT),
     }
-    console, config = Console(file=io.StringIO(), width=120), Config(DataSpec(), SPEC, HPARAMS, 0)
-    print_jobs(console, config, outcome, LAYOUT, found)
-    said = console.file.getvalue()
+    console = Console(file=io.StringIO(), width=120)
+    print_jobs(console, CONFIG, outcome, LAYOUT, found)
+    return console.file.getvalue()
+
+
+def test_the_account_by_hand(outcome):
+    said = account_of(outcome, job_tables.jobs_table(outcome, VALUES))
     assert "2 of 3 jobs deliver a good model (2 settled, 1 refunded)" in said
     revenue = int(outcome.ledger.jobs.price[:2].sum())
     assert f"Revenue {revenue:,}" in said and "serves jobs" in said
-    assert most_welfare(config) == sum(VALUES[:3])
+    assert most_welfare(CONFIG) == sum(VALUES[:3])
+
+
+def test_a_model_that_is_not_finite_has_a_line(outcome):
+    """Metrics that are no number are missing values of the table."""
+    unknown = np.full(JOBS, np.nan, np.float32)
+    closing = outcome.closing._replace(metric=unknown)
+    lost = outcome._replace(closing=closing)
+    jobs = job_tables.jobs_table(lost, VALUES).assign(test_metric=pd.NA)
+    (line,) = [line for line in account_of(lost, jobs).splitlines() if "buyer 2" in line]
+    assert line.split()[-4:] == ["-", "99%", "-", "refunded"]
 
 
 def stacked(outcome):
