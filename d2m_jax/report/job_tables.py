@@ -10,11 +10,12 @@ first: `tables.py`, `market/jobs.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from d2m_jax.config.hparams import MARKET_RULES
 from d2m_jax.core.money import BPS
 from d2m_jax.ledger import Layout, Ledger, Phase
 from d2m_jax.market.jobs import job_of
@@ -121,6 +122,18 @@ def paid_by_job(outcome: MarketOutcome) -> np.ndarray:
     took_part = np.asarray(jobs.matched) & ~np.asarray(jobs.excluded)
     weights = np.where(took_part, np.asarray(jobs.weights), 0)
     return np.stack([split(int(pot), own) for pot, own in zip(jobs.seller_paid, weights)])
+
+
+def earned_by_job(outcome: MarketOutcome, rules: Mapping[str, Any]) -> np.ndarray:
+    """[J, N] units: what each job paid to each seller, less what it slashed of its deposit.
+
+    Args:
+        outcome: of several jobs, on the host.
+        rules: of the ledger, plain numbers.
+    """
+    terms = {**MARKET_RULES, **rules}
+    loss = int(terms["seller_deposit"]) * int(terms["slash_harm_bps"]) // BPS
+    return paid_by_job(outcome) - loss * np.asarray(outcome.closing.slashed, np.int64)
 
 
 def split(pot: int, weights: np.ndarray) -> np.ndarray:

@@ -9,14 +9,17 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from d2m_jax.config.hparams import MARKET_RULES
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.money import split_pot
 from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
-from d2m_jax.ledger import Phase
+from d2m_jax.ledger import Phase, make_rules, wealth
+from d2m_jax.ledger.settlement import punish
 from d2m_jax.market import job_of
 from d2m_jax.report import columns, events, job_tables, print_jobs, tables
 from d2m_jax.report.job_account import most_welfare
+from d2m_jax.report.job_results import payments_of_jobs
 from d2m_jax.report.job_tables import whole_sellers
 from d2m_jax.sweep import job_tables as sweep_jobs
 from d2m_jax.sweep import tables as sweep_tables
@@ -44,6 +47,37 @@ def test_what_a_job_paid_is_how_the_ledger_splits_its_pool(outcome):
     never = ~gained["slashed"].to_numpy(bool)
     assert (gained["change"] == gained["paid"])[never].all()
     assert gained["paid"].sum() == jobs.seller_paid.sum()
+
+
+def test_who_is_rational_in_a_job_is_told_by_its_own_pay(outcome):
+    """What all jobs paid is what a seller gained, recomputed by hand for each of them."""
+    earned = job_tables.earned_by_job(outcome, HPARAMS.rules)
+    gained = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
+    np.testing.assert_array_equal(earned.sum(0), gained[LAYOUT.sellers])
+    found = payments_of_jobs(CONFIG, outcome, LAYOUT)
+    for job, one in enumerate(found["jobs"]):
+        drawn = np.zeros(SPEC.num_sellers, int)
+        rounds = outcome.rounds
+        np.add.at(drawn, rounds.sellers[:, job][rounds.present[:, job]], 1)
+        covered = earned[job] >= TRAINING_COST * drawn
+        matched = np.asarray(outcome.ledger.jobs.matched[job])
+        assert one["sellers_rational"] == pytest.approx(covered[matched].mean())
+        assert "honest_nodes_rational" not in one
+    assert found["honest_nodes_rational"] == 1.0
+
+
+def test_what_a_job_slashed_is_what_the_ledger_takes_of_a_deposit(outcome):
+    rules = {**MARKET_RULES, "slash_harm_bps": 3_333}
+    guilty = np.zeros((JOBS, SPEC.num_sellers), bool)
+    guilty[1, 2] = True
+    row = jax.tree.map(lambda leaf: leaf[1], outcome.ledger.jobs)
+    pledged = jnp.full(SPEC.num_sellers, MARKET_RULES["seller_deposit"], jnp.int32)
+    row = row.replace(excluded=jnp.asarray(guilty[1]), locked=pledged, spoilt=jnp.array(False))
+    _, left = jax.jit(punish)(outcome.ledger, make_rules(**rules), row)
+    closed = outcome._replace(closing=outcome.closing._replace(slashed=guilty))
+    taken = job_tables.paid_by_job(closed) - job_tables.earned_by_job(closed, rules)
+    np.testing.assert_array_equal(taken[1], pledged - left.locked)
+    assert taken.sum() == taken[1, 2] > 0
 
 
 def test_one_row_per_job_and_one_per_job_and_seller(outcome):
