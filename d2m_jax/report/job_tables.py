@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from d2m_jax.config.hparams import MARKET_RULES
+from d2m_jax.config.parsing import Config
 from d2m_jax.core.money import BPS
 from d2m_jax.ledger import Layout, Ledger, Phase
 from d2m_jax.market.jobs import job_of
@@ -194,3 +195,25 @@ def serves_table(sellers: pd.DataFrame, outcome: MarketOutcome) -> pd.DataFrame:
     there = matched[sellers["job"].to_numpy(int), sellers["seller"].to_numpy(int)]
     names = ["job", "seller", "role", "accepted_rounds", "flagged_rounds", "slashed", "paid"]
     return typed(sellers.loc[there, names].reset_index(drop=True), "serves")
+
+
+def revenue(phases: Any, prices: Any) -> np.ndarray:
+    """[...] units: the prices of the jobs that were settled, in sum.
+
+    Args:
+        phases: [J, ...] words, how each job ended.
+        prices: [J, ...] units.
+    """
+    found: np.ndarray = np.where(np.asarray(phases) == "settled", np.asarray(prices), 0).sum(0)
+    return found
+
+
+def most_welfare(config: Config) -> int:
+    """Units: what all jobs are worth if each goes to the buyer to which it is worth most."""
+    spec = config.spec
+    values = tuple(int(value) for value in config.hparams.money.buyer_values)
+    wants = config.hparams.requests.wants or tuple(u % spec.num_jobs for u in range(len(values)))
+    return sum(
+        max((value for value, job in zip(values, wants) if job == own), default=0)
+        for own in range(spec.num_jobs)
+    )

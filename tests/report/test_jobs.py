@@ -18,9 +18,8 @@ from d2m_jax.ledger import Phase, make_rules, wealth
 from d2m_jax.ledger.settlement import punish
 from d2m_jax.market import job_of
 from d2m_jax.report import columns, events, job_tables, print_jobs, tables
-from d2m_jax.report.job_account import most_welfare
 from d2m_jax.report.job_results import payments_of_jobs
-from d2m_jax.report.job_tables import whole_sellers
+from d2m_jax.report.job_tables import most_welfare, whole_sellers
 from d2m_jax.sweep import job_tables as sweep_jobs
 from d2m_jax.sweep import tables as sweep_tables
 from tests.market.several import JOBS, LAYOUT, SPEC, numbers_of_jobs, play_jobs
