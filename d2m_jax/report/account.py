@@ -204,7 +204,7 @@ def _verdict(
     closing, tau = outcome.closing, float(config.hparams.tau)
     ending, colour = _ENDINGS[Phase(int(job["phase"]))]
     value = float(closing.metric)
-    is_reached = math.isfinite(value) and round(1e4 * value) >= job["tau_bps"]
+    is_reached = math.isfinite(value) and round(1e4 * value) >= int(job["tau_bps"])
     reached = "reaches" if is_reached else "misses"
     said, wanted = apart(value, tau, is_reached)
     text = Text("Verdict: ", style="bold")
