@@ -70,10 +70,10 @@ def write_job_results(
     found = {
         "jobs": job_tables.jobs_table(outcome, values),
         "serves": job_tables.serves_table(sellers, outcome),
-        "rounds": job_tables.round_frame(
+        "rounds": tables.round_frame(
             outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
         ),
-        "evaluations": job_tables.evaluation_frame(outcome.evaluations),
+        "evaluations": tables.evaluation_frame(outcome.evaluations),
         "sellers": sellers,
         "nodes": tables.nodes_table(outcome, layout),
         "money": tables.money_table(outcome, layout),

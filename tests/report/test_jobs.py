@@ -98,10 +98,8 @@ def test_one_row_per_job_and_one_per_job_and_seller(outcome):
 
 
 def test_tables_of_all_jobs_are_those_of_each(outcome):
-    rounds = job_tables.round_frame(
-        outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
-    )
-    measured = job_tables.evaluation_frame(outcome.evaluations)
+    rounds = tables.round_frame(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
+    measured = tables.evaluation_frame(outcome.evaluations)
     auction = job_tables.of_jobs(events.auction_table, outcome, LAYOUT, table="auction")
     for job in range(JOBS):
         own = job_of(outcome, job)
@@ -127,7 +125,7 @@ def account_of(outcome, jobs):
     found = {
         "jobs": jobs,
         "sellers": job_tables.sellers_table(outcome, LAYOUT),
-        "rounds": job_tables.round_frame(
+        "rounds": tables.round_frame(
             outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
         ),
         "money": tables.money_table(outcome, LAYOUT),
