@@ -47,6 +47,7 @@ SWITCHES: flag_tables.Switches = {
     "jobs": "of several jobs, write a table with a row for each, too",
     "distributed": "find the other processes (Slurm, TPU pod)",
 }
+NO_JOBS = "--jobs writes nothing here: every market has one job, whose row in runs says it all"
 TOGETHER = ("coordinator", "num_processes", "process_id")  # all of them or none
 
 
@@ -86,6 +87,8 @@ def run(call: door.Call) -> int:
     done = sweep.finished(folder)
     if process == 0:
         sweep.print_plan(call.console, plan, done, folder)
+        if call.flags.jobs and {run.config.spec.num_jobs for run in plan.runs} == {1}:
+            call.console.print(f"[yellow]note:[/] {NO_JOBS}")
     if not plan.keys:
         raise ValueError("nothing to run: every point is skipped")
     if call.flags.estimate:

@@ -87,6 +87,12 @@ def supply_warnings(spec: Spec, hparams: HParams) -> list[str]:
     found = []
     if fitting < least:
         found.append(f"Only {fitting} sellers fit each job, so jobs will be aborted.")
+    deposits = int(hparams.money.seller_stake // max(rules["seller_deposit"], 1))
+    if deposits < who.breadth:
+        found.append(
+            f"A seller fits {who.breadth} jobs and has deposits for {deposits}, so it serves those "
+            "that close first: raise money.seller_stake and money.seller_funds."
+        )
     if spec.sortition != "uniform":
         found.append(
             f"With sortition {label(spec.sortition)!r} a node pledges its whole stake to the job "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -202,8 +203,10 @@ def _verdict(
 ) -> Text:
     closing, tau = outcome.closing, float(config.hparams.tau)
     ending, colour = _ENDINGS[Phase(int(job["phase"]))]
-    reached = "reaches" if round(1e4 * float(closing.metric)) >= job["tau_bps"] else "misses"
-    said, wanted = apart(float(closing.metric), tau, reached == "reaches")
+    value = float(closing.metric)
+    is_reached = math.isfinite(value) and round(1e4 * value) >= int(job["tau_bps"])
+    reached = "reaches" if is_reached else "misses"
+    said, wanted = apart(value, tau, is_reached)
     text = Text("Verdict: ", style="bold")
     text.append(
         f"{metric} {said} on the buyer's examples {reached} tau = {wanted}; "

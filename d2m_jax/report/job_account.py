@@ -23,7 +23,7 @@ from d2m_jax.report.account import (
     new_table,
     votes_text,
 )
-from d2m_jax.report.job_tables import whole_sellers
+from d2m_jax.report.job_tables import most_welfare, revenue, whole_sellers
 
 MOST_SELLERS = 32  # rows that are shown
 
@@ -64,7 +64,7 @@ def _jobs(jobs: pd.DataFrame, metric: str) -> Table:
     table = new_table("Jobs", *columns)
     for row in rows_of(jobs):
         sold, trained = row.price > 0, row.phase in ("settled", "refunded")
-        said, wanted = apart(float(row.metric), row.tau, round(1e4 * row.metric) >= 1e4 * row.tau)
+        said, wanted = quality(row)
         table.add_row(
             str(row.job),
             tags_text(int(row.tags)),
@@ -74,11 +74,18 @@ def _jobs(jobs: pd.DataFrame, metric: str) -> Table:
             str(row.bad_sellers),
             said if trained else "-",
             wanted if sold else "-",
-            f"{row.test_metric:.1%}" if trained else "-",
+            "-" if pd.isna(row.test_metric) or not trained else f"{row.test_metric:.1%}",
             f"{row.phase}{_remarks(row)}",
             style="" if row.delivered else "yellow",
         )
     return table
+
+
+def quality(row: Any) -> tuple[str, str]:
+    """The metric of a job and its threshold, as `apart` writes them; "-" where it is no number."""
+    if pd.isna(row.metric):
+        return "-", apart(0.0, row.tau, is_reached=False)[1]
+    return apart(float(row.metric), row.tau, round(1e4 * row.metric) >= 1e4 * row.tau)
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:
@@ -125,7 +132,6 @@ def _served(sellers: pd.DataFrame, num_jobs: int) -> Table:
 
 def _whole(jobs: pd.DataFrame, config: Config) -> Text:
     """Revenue, what was delivered, what it is worth, and what nobody got."""
-    settled = jobs["phase"] == "settled"
     text = Text("The market: ", style="bold")
     counts = jobs["phase"].value_counts()
     ends = ", ".join(f"{n} {phase}" for phase, n in counts.items())
@@ -133,9 +139,9 @@ def _whole(jobs: pd.DataFrame, config: Config) -> Text:
         f"{int(jobs['delivered'].sum())} of {len(jobs)} jobs deliver a good model ({ends})\n",
         style="not bold",
     )
-    revenue, worth = int(jobs["price"][settled].sum()), int(jobs["value"].sum())
+    earned, worth = int(revenue(jobs["phase"], jobs["price"])), int(jobs["value"].sum())
     text.append(
-        f"Revenue {revenue:,}, the prices of settled jobs. Of all prices and slashed stakes "
+        f"Revenue {earned:,}, the prices of settled jobs. Of all prices and slashed stakes "
         f"{int(jobs['seller_paid'].sum()):,} go to sellers, {int(jobs['compute_paid'].sum()):,} to "
         f"nodes, {int(jobs['fee_paid'].sum()):,} to the treasury, "
         f"{int(jobs['refunded'].sum()):,} back to buyers\n"
@@ -144,14 +150,3 @@ def _whole(jobs: pd.DataFrame, config: Config) -> Text:
         style="not bold",
     )
     return text
-
-
-def most_welfare(config: Config) -> int:
-    """Units: what all jobs are worth if each goes to the buyer to which it is worth most."""
-    spec = config.spec
-    values = tuple(int(value) for value in config.hparams.money.buyer_values)
-    wants = config.hparams.requests.wants or tuple(u % spec.num_jobs for u in range(len(values)))
-    return sum(
-        max((value for value, job in zip(values, wants) if job == own), default=0)
-        for own in range(spec.num_jobs)
-    )

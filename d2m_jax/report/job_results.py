@@ -5,6 +5,7 @@ of jobs; every job has a model. Read first: `results.py`, `job_tables.py`.
 """
 
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -61,8 +62,7 @@ def write_job_results(
             about = {**about_model(config, one), "job": job}
             save_model(folder / f"model-job{job}.safetensors", own, about)
     write_json(folder / "ledger.json", ledger_dict(outcome.ledger, layout))
-    payments = [payments_dict(config, one, layout) for one in jobs]
-    write_json(folder / "payments.json", {"jobs": payments})
+    write_json(folder / "payments.json", payments_of_jobs(config, outcome, layout))
     closings = [events.closing_dict(config, one, layout, metric) for one in jobs]
     write_json(folder / "closing.json", {"jobs": closings})
     values = [int(value) for value in config.hparams.money.buyer_values]
@@ -70,10 +70,10 @@ def write_job_results(
     found = {
         "jobs": job_tables.jobs_table(outcome, values),
         "serves": job_tables.serves_table(sellers, outcome),
-        "rounds": job_tables.round_frame(
+        "rounds": tables.round_frame(
             outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
         ),
-        "evaluations": job_tables.evaluation_frame(outcome.evaluations),
+        "evaluations": tables.evaluation_frame(outcome.evaluations),
         "sellers": sellers,
         "nodes": tables.nodes_table(outcome, layout),
         "money": tables.money_table(outcome, layout),
@@ -85,6 +85,26 @@ def write_job_results(
     }
     write_tables(folder, found, large)
     return found
+
+
+def payments_of_jobs(config: Config, outcome: MarketOutcome, layout: Layout) -> dict[str, Any]:
+    """`payments_dict` of every job, sellers by what that job paid them, and what all jobs share.
+
+    A node works for all jobs with one wealth, so whether it is rational is said once. A buyer bids
+    for one job, so its wealth changes by that job alone.
+
+    Args:
+        config: of the run.
+        outcome: of all jobs, on the host.
+        layout: accounts.
+    """
+    earned = job_tables.earned_by_job(outcome, config.hparams.rules)
+    jobs = [
+        payments_dict(config, job_of(outcome, job), layout, earned[job])
+        for job in range(layout.num_jobs)
+    ]
+    nodes = [one.pop("honest_nodes_rational") for one in jobs]
+    return {"honest_nodes_rational": nodes[0], "jobs": jobs}
 
 
 def with_job_epsilons(

@@ -10,26 +10,22 @@ first: `tables.py`, `market/jobs.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from d2m_jax.config.hparams import MARKET_RULES
+from d2m_jax.config.parsing import Config
 from d2m_jax.core.money import BPS
-from d2m_jax.ledger import Layout, Ledger, Phase
+from d2m_jax.ledger import Layout, Phase
 from d2m_jax.market.jobs import job_of
-from d2m_jax.market.roles import Roles
-from d2m_jax.market.state import Evaluation, MarketOutcome, RoundInfo
+from d2m_jax.market.state import MarketOutcome
 from d2m_jax.report import tables
 from d2m_jax.report.columns import typed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def count_jobs(ledger: Ledger) -> int:
-    """J, also of the ledgers of several worlds."""
-    return int(np.shape(ledger.jobs.phase)[-1])
 
 
 def of_jobs(
@@ -47,49 +43,9 @@ def of_jobs(
 
     frames = [
         make(job_of(outcome, job), *args).assign(job=job)
-        for job in range(count_jobs(outcome.ledger))
+        for job in range(tables.count_jobs(outcome.ledger))
     ]
     return typed(pd.concat(frames, ignore_index=True), table)
-
-
-def round_frame(
-    info: RoundInfo, evaluations: Evaluation, roles: Roles, ledger: Ledger
-) -> pd.DataFrame:
-    """The rows of some rounds, `tables.round_columns`, of one job or of all by round and job."""
-    import pandas as pd
-
-    if count_jobs(ledger) == 1:
-        facts = tables.round_columns(info, evaluations, roles, ledger)
-        return typed(pd.DataFrame(facts), "rounds")
-    frames = []
-    for job in range(count_jobs(ledger)):
-        own, slot = one_of(job, info, evaluations), slot_of(ledger, job)
-        frames.append(pd.DataFrame(tables.round_columns(*own, roles, slot)).assign(job=job))
-    rows = pd.concat(frames).sort_values(["round", "job"], ignore_index=True)
-    return typed(rows, "rounds")
-
-
-def evaluation_frame(evaluations: Evaluation) -> pd.DataFrame:
-    """The rows of some evaluations, of one job or of all by round and job."""
-    import pandas as pd
-
-    facts = {name: np.asarray(value) for name, value in evaluations._asdict().items()}
-    if facts["round"].ndim > 1:
-        jobs = np.broadcast_to(np.arange(facts["round"].shape[1]), facts["round"].shape)
-        facts = {name: value.ravel() for name, value in {"job": jobs, **facts}.items()}
-    return typed(pd.DataFrame(facts), "evaluations")
-
-
-def one_of(job: int, info: RoundInfo, evaluations: Evaluation) -> tuple[RoundInfo, Evaluation]:
-    """The rounds and evaluations of one job, without the axis of jobs."""
-    own = RoundInfo._make(np.asarray(leaf)[:, job] for leaf in info)
-    return own, Evaluation._make(np.asarray(leaf)[:, job] for leaf in evaluations)
-
-
-def slot_of(ledger: Ledger, job: int) -> Any:
-    """The ledger with the slot of this job alone."""
-    fields = {name: np.asarray(value)[job : job + 1] for name, value in vars(ledger.jobs).items()}
-    return ledger.replace(jobs=ledger.jobs.replace(**fields))  # type: ignore[attr-defined]
 
 
 def sellers_table(outcome: MarketOutcome, layout: Layout) -> pd.DataFrame:
@@ -121,6 +77,18 @@ def paid_by_job(outcome: MarketOutcome) -> np.ndarray:
     took_part = np.asarray(jobs.matched) & ~np.asarray(jobs.excluded)
     weights = np.where(took_part, np.asarray(jobs.weights), 0)
     return np.stack([split(int(pot), own) for pot, own in zip(jobs.seller_paid, weights)])
+
+
+def earned_by_job(outcome: MarketOutcome, rules: Mapping[str, Any]) -> np.ndarray:
+    """[J, N] units: what each job paid to each seller, less what it slashed of its deposit.
+
+    Args:
+        outcome: of several jobs, on the host.
+        rules: of the ledger, plain numbers.
+    """
+    terms = {**MARKET_RULES, **rules}
+    loss = int(terms["seller_deposit"]) * int(terms["slash_harm_bps"]) // BPS
+    return paid_by_job(outcome) - loss * np.asarray(outcome.closing.slashed, np.int64)
 
 
 def split(pot: int, weights: np.ndarray) -> np.ndarray:
@@ -181,3 +149,25 @@ def serves_table(sellers: pd.DataFrame, outcome: MarketOutcome) -> pd.DataFrame:
     there = matched[sellers["job"].to_numpy(int), sellers["seller"].to_numpy(int)]
     names = ["job", "seller", "role", "accepted_rounds", "flagged_rounds", "slashed", "paid"]
     return typed(sellers.loc[there, names].reset_index(drop=True), "serves")
+
+
+def revenue(phases: Any, prices: Any) -> np.ndarray:
+    """[...] units: the prices of the jobs that were settled, in sum.
+
+    Args:
+        phases: [J, ...] words, how each job ended.
+        prices: [J, ...] units.
+    """
+    found: np.ndarray = np.where(np.asarray(phases) == "settled", np.asarray(prices), 0).sum(0)
+    return found
+
+
+def most_welfare(config: Config) -> int:
+    """Units: what all jobs are worth if each goes to the buyer to which it is worth most."""
+    spec = config.spec
+    values = tuple(int(value) for value in config.hparams.money.buyer_values)
+    wants = config.hparams.requests.wants or tuple(u % spec.num_jobs for u in range(len(values)))
+    return sum(
+        max((value for value, job in zip(values, wants) if job == own), default=0)
+        for own in range(spec.num_jobs)
+    )

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from d2m_jax.core.files import RESUME, StorageError, given_path, make_folder, write_whole
 from d2m_jax.market.collect import Chunk, joined
-from d2m_jax.report.job_tables import evaluation_frame, round_frame
+from d2m_jax.report.tables import evaluation_frame, round_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -85,12 +85,24 @@ def seller_epsilons(
     }
 
 
-def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dict[str, Any]:
+def payments_dict(
+    config: Config,
+    outcome: MarketOutcome,
+    layout: Layout,
+    earned: np.ndarray | None = None,
+) -> dict[str, Any]:
     """Budget balance, individual rationality and fairness of one job.
 
     Rational is who ends no worse than by staying away: a seller whose pay, less its slashed
     deposit, covers `TRAINING_COST` for each round in which it was drawn; a node that has not lost
     money; the winner, whose value, if the job was settled, covers what it spent.
+
+    Args:
+        config: of the run.
+        outcome: of one job, on the host.
+        layout: accounts.
+        earned: [N] units, the pay of sellers less slashed deposits; left out, what their wealth
+            gained, which with several jobs is that of all.
     """
     job = jax.tree.map(lambda x: np.asarray(x)[0], outcome.ledger.jobs)
     took_part = job.matched & ~job.excluded
@@ -102,7 +114,8 @@ def payments_dict(config: Config, outcome: MarketOutcome, layout: Layout) -> dic
     honest = ~np.asarray(outcome.roles.bad_seller)
     change = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
     rounds = drawn_rounds(outcome, layout.num_sellers)
-    covered = change[layout.sellers] >= incentives.TRAINING_COST * rounds
+    gained = change[layout.sellers] if earned is None else earned
+    covered = gained >= incentives.TRAINING_COST * rounds
     good_nodes = np.asarray(outcome.roles.behaviour) == Behaviour.HONEST
     winner, settled = int(job.buyer), int(job.phase) == Phase.SETTLED
     worth = config.hparams.money.buyer_values[winner] if settled and winner >= 0 else 0

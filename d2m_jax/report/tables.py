@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -62,6 +62,51 @@ def round_columns(
         facts[name] = np.full(rounds.shape, np.nan, value.dtype)
         np.put_along_axis(facts[name], place, value, -1)
     return facts
+
+
+def round_frame(
+    info: RoundInfo, evaluations: Evaluation, roles: Roles, ledger: Ledger
+) -> pd.DataFrame:
+    """The rows of some rounds, `round_columns`, of one job or of all by round and job."""
+    import pandas as pd
+
+    if count_jobs(ledger) == 1:
+        facts = round_columns(info, evaluations, roles, ledger)
+        return typed(pd.DataFrame(facts), "rounds")
+    frames = []
+    for job in range(count_jobs(ledger)):
+        own, slot = one_of(job, info, evaluations), slot_of(ledger, job)
+        frames.append(pd.DataFrame(round_columns(*own, roles, slot)).assign(job=job))
+    rows = pd.concat(frames).sort_values(["round", "job"], ignore_index=True)
+    return typed(rows, "rounds")
+
+
+def evaluation_frame(evaluations: Evaluation) -> pd.DataFrame:
+    """The rows of some evaluations, of one job or of all by round and job."""
+    import pandas as pd
+
+    facts = {name: np.asarray(value) for name, value in evaluations._asdict().items()}
+    if facts["round"].ndim > 1:
+        jobs = np.broadcast_to(np.arange(facts["round"].shape[1]), facts["round"].shape)
+        facts = {name: value.ravel() for name, value in {"job": jobs, **facts}.items()}
+    return typed(pd.DataFrame(facts), "evaluations")
+
+
+def count_jobs(ledger: Ledger) -> int:
+    """J, also of the ledgers of several worlds."""
+    return int(np.shape(ledger.jobs.phase)[-1])
+
+
+def one_of(job: int, info: RoundInfo, evaluations: Evaluation) -> tuple[RoundInfo, Evaluation]:
+    """The rounds and evaluations of one job, without the axis of jobs."""
+    own = RoundInfo._make(np.asarray(leaf)[:, job] for leaf in info)
+    return own, Evaluation._make(np.asarray(leaf)[:, job] for leaf in evaluations)
+
+
+def slot_of(ledger: Ledger, job: int) -> Any:
+    """The ledger with the slot of this job alone."""
+    fields = {name: np.asarray(value)[job : job + 1] for name, value in vars(ledger.jobs).items()}
+    return ledger.replace(jobs=ledger.jobs.replace(**fields))  # type: ignore[attr-defined]
 
 
 def gas_of_rounds(executions: np.ndarray, ledger: Ledger) -> np.ndarray:

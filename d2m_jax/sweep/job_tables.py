@@ -15,7 +15,7 @@ import pyarrow as pa
 from d2m_jax.ledger import Layout
 from d2m_jax.market.jobs import job_of
 from d2m_jax.market.state import MarketOutcome
-from d2m_jax.report.job_tables import jobs_table, sellers_table, whole_sellers
+from d2m_jax.report.job_tables import jobs_table, revenue, sellers_table, whole_sellers
 from d2m_jax.report.tables import nodes_table, round_columns
 from d2m_jax.sweep import tables
 from d2m_jax.sweep.plan import Run
@@ -136,15 +136,15 @@ def runs_columns(
     jobs = [tables.runs_columns(one, own, values) for one in worlds_of(outcome, layout)]
     paid = np.stack([one["seller_paid"] for one in jobs])
     to_bad = np.stack([one["bad_pay_share"] for one in jobs]) * paid
-    settled = np.stack([one["phase"] == "settled" for one in jobs])
+    phases = np.stack([one["phase"] for one in jobs])
     return {
         **combined(jobs, RUNS),
         "bad_pay_share": to_bad.sum(0) / np.maximum(paid.sum(0), 1),
         "latency": np.asarray(outcome.rounds.latency).max(-1).sum(-1),
         "num_jobs": np.full(len(values), len(jobs)),
         "num_delivered": np.stack([one["delivered"] for one in jobs]).sum(0),
-        "num_settled": settled.sum(0),
-        "revenue": (settled * np.stack([one["price"] for one in jobs])).sum(0),
+        "num_settled": (phases == "settled").sum(0),
+        "revenue": revenue(phases, np.stack([one["price"] for one in jobs])),
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from d2m_jax import sweep
 from d2m_jax.cli import main, run_market
+from tests.conftest import ROOT
 
 FILE = """
 from d2m_jax import default_config
@@ -34,6 +35,14 @@ def stop(chunk):
     """A reader that ends the run after the first rounds."""
     if chunk.done == 2:
         raise KeyboardInterrupt
+
+
+def test_a_table_of_jobs_that_would_be_empty_is_told(tmp_path, capsys):
+    (tmp_path / "two.py").write_text(FILE)
+    for file, told in ((tmp_path / "two.py", False), (ROOT / "tests/sweep/tiny.py", True)):
+        flags = [f"--config={file}", "--jobs", "--dry_run", f"--out={tmp_path / 'out'}"]
+        assert main.main(["d2m", "sweep", *flags]) == 0
+        assert ("--jobs writes nothing here" in capsys.readouterr().out) == told
 
 
 @pytest.mark.slow

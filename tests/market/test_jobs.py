@@ -166,6 +166,8 @@ def test_too_few_stakes_or_sellers_are_warned_of():
     assert "pledged to 1 of the 3 jobs" in supply_warnings(SPEC, poor)[0]
     by_stake = dataclasses.replace(SPEC, sortition="stake")
     assert "to the job that closes first" in supply_warnings(by_stake, numbers_of_jobs())[0]
+    once = numbers_of_jobs(money={"seller_stake": 139_999})
+    assert "fits 2 jobs and has deposits for 1, so" in supply_warnings(SPEC, once)[0]
     few = numbers_of_jobs(population={"breadth": 1}, rules={"min_sellers": 3})
     assert supply_warnings(SPEC, few) == ["Only 2 sellers fit each job, so jobs will be aborted."]
 

@@ -75,6 +75,7 @@ def test_a_near_miss_does_not_look_like_the_threshold():
     assert "accuracy 59.996% on the buyer's examples reaches tau = 60%" not in printed()
     text = printed(result=near_miss(0.5998))
     assert "accuracy 59.98% on the buyer's examples misses tau = 60%" in text
+    assert "accuracy nan% on the buyer's examples misses" in printed(result=near_miss(np.nan))
 
 
 def test_the_phase_has_a_name():

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from d2m_jax.config.hparams import MARKET_RULES
 from d2m_jax.config.parsing import Config
 from d2m_jax.config.spec import DataSpec
 from d2m_jax.core.money import split_pot
 from d2m_jax.incentives import EXECUTION_COST, TRAINING_COST
-from d2m_jax.ledger import Phase
+from d2m_jax.ledger import Phase, make_rules, wealth
+from d2m_jax.ledger.settlement import punish
 from d2m_jax.market import job_of
 from d2m_jax.report import columns, events, job_tables, print_jobs, tables
-from d2m_jax.report.job_account import most_welfare
-from d2m_jax.report.job_tables import whole_sellers
+from d2m_jax.report.job_results import payments_of_jobs
+from d2m_jax.report.job_tables import most_welfare, whole_sellers
 from d2m_jax.sweep import job_tables as sweep_jobs
 from d2m_jax.sweep import tables as sweep_tables
 from tests.market.several import JOBS, LAYOUT, SPEC, numbers_of_jobs, play_jobs
@@ -26,6 +28,7 @@ VALUES = (900_000, 880_000, 860_000, 600_000, 580_000, 560_000)
 HPARAMS = numbers_of_jobs(
     population={"num_byzantine": 2, "num_colluding": 5}, requests={"tau": (0.3, 0.3, 0.99)}
 )
+CONFIG = Config(DataSpec(), SPEC, HPARAMS, 0)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,37 @@ def test_what_a_job_paid_is_how_the_ledger_splits_its_pool(outcome):
     never = ~gained["slashed"].to_numpy(bool)
     assert (gained["change"] == gained["paid"])[never].all()
     assert gained["paid"].sum() == jobs.seller_paid.sum()
+
+
+def test_who_is_rational_in_a_job_is_told_by_its_own_pay(outcome):
+    """What all jobs paid is what a seller gained, recomputed by hand for each of them."""
+    earned = job_tables.earned_by_job(outcome, HPARAMS.rules)
+    gained = np.asarray(wealth(outcome.ledger)) - np.asarray(wealth(outcome.opening))
+    np.testing.assert_array_equal(earned.sum(0), gained[LAYOUT.sellers])
+    found = payments_of_jobs(CONFIG, outcome, LAYOUT)
+    for job, one in enumerate(found["jobs"]):
+        drawn = np.zeros(SPEC.num_sellers, int)
+        rounds = outcome.rounds
+        np.add.at(drawn, rounds.sellers[:, job][rounds.present[:, job]], 1)
+        covered = earned[job] >= TRAINING_COST * drawn
+        matched = np.asarray(outcome.ledger.jobs.matched[job])
+        assert one["sellers_rational"] == pytest.approx(covered[matched].mean())
+        assert "honest_nodes_rational" not in one
+    assert found["honest_nodes_rational"] == 1.0
+
+
+def test_what_a_job_slashed_is_what_the_ledger_takes_of_a_deposit(outcome):
+    rules = {**MARKET_RULES, "slash_harm_bps": 3_333}
+    guilty = np.zeros((JOBS, SPEC.num_sellers), bool)
+    guilty[1, 2] = True
+    row = jax.tree.map(lambda leaf: leaf[1], outcome.ledger.jobs)
+    pledged = jnp.full(SPEC.num_sellers, MARKET_RULES["seller_deposit"], jnp.int32)
+    row = row.replace(excluded=jnp.asarray(guilty[1]), locked=pledged, spoilt=jnp.array(False))
+    _, left = jax.jit(punish)(outcome.ledger, make_rules(**rules), row)
+    closed = outcome._replace(closing=outcome.closing._replace(slashed=guilty))
+    taken = job_tables.paid_by_job(closed) - job_tables.earned_by_job(closed, rules)
+    np.testing.assert_array_equal(taken[1], pledged - left.locked)
+    assert taken.sum() == taken[1, 2] > 0
 
 
 def test_one_row_per_job_and_one_per_job_and_seller(outcome):
@@ -64,10 +98,8 @@ def test_one_row_per_job_and_one_per_job_and_seller(outcome):
 
 
 def test_tables_of_all_jobs_are_those_of_each(outcome):
-    rounds = job_tables.round_frame(
-        outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
-    )
-    measured = job_tables.evaluation_frame(outcome.evaluations)
+    rounds = tables.round_frame(outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger)
+    measured = tables.evaluation_frame(outcome.evaluations)
     auction = job_tables.of_jobs(events.auction_table, outcome, LAYOUT, table="auction")
     for job in range(JOBS):
         own = job_of(outcome, job)
@@ -88,23 +120,37 @@ def test_the_money_of_all_is_kept(outcome):
     assert money.loc["winning buyers", "change"] == -prices
 
 
-def test_the_account_by_hand(outcome):
-    sellers = job_tables.sellers_table(outcome, LAYOUT)
+def account_of(outcome, jobs):
+    """What a person reads, with this table of jobs."""
     found = {
-        "jobs": job_tables.jobs_table(outcome, VALUES),
-        "sellers": sellers,
-        "rounds": job_tables.round_frame(
+        "jobs": jobs,
+        "sellers": job_tables.sellers_table(outcome, LAYOUT),
+        "rounds": tables.round_frame(
             outcome.rounds, outcome.evaluations, outcome.roles, outcome.ledger
         ),
         "money": tables.money_table(outcome, LAYOUT),
     }
-    console, config = Console(file=io.StringIO(), width=120), Config(DataSpec(), SPEC, HPARAMS, 0)
-    print_jobs(console, config, outcome, LAYOUT, found)
-    said = console.file.getvalue()
+    console = Console(file=io.StringIO(), width=120)
+    print_jobs(console, CONFIG, outcome, LAYOUT, found)
+    return console.file.getvalue()
+
+
+def test_the_account_by_hand(outcome):
+    said = account_of(outcome, job_tables.jobs_table(outcome, VALUES))
     assert "2 of 3 jobs deliver a good model (2 settled, 1 refunded)" in said
     revenue = int(outcome.ledger.jobs.price[:2].sum())
     assert f"Revenue {revenue:,}" in said and "serves jobs" in said
-    assert most_welfare(config) == sum(VALUES[:3])
+    assert most_welfare(CONFIG) == sum(VALUES[:3])
+
+
+def test_a_model_that_is_not_finite_has_a_line(outcome):
+    """Metrics that are no number are missing values of the table."""
+    unknown = np.full(JOBS, np.nan, np.float32)
+    closing = outcome.closing._replace(metric=unknown)
+    lost = outcome._replace(closing=closing)
+    jobs = job_tables.jobs_table(lost, VALUES).assign(test_metric=pd.NA)
+    (line,) = [line for line in account_of(lost, jobs).splitlines() if "buyer 2" in line]
+    assert line.split()[-4:] == ["-", "99%", "-", "refunded"]
 
 
 def stacked(outcome):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from d2m_jax.report.job_tables import revenue
 from d2m_jax.report.page import market
 from d2m_jax.report.page.charts import PALETTE, Spec
 from d2m_jax.report.page.figures import Figure
@@ -58,11 +59,10 @@ def body(made: Jobs) -> Iterator[str]:
 def header(made: Jobs) -> str:
     """What was run, and what it came to."""
     first, jobs = made.runs[0], made.jobs
-    settled = jobs["phase"] == "settled"
     values = (
         len(jobs),
         int(jobs["delivered"].sum()),
-        f"{int(jobs['price'][settled].sum()):,}",
+        f"{int(revenue(jobs['phase'], jobs['price'])):,}",
         f"{int(jobs['value'].sum()):,}",
         int(first.sellers["role"].isin(["Byzantine", "tag liar"]).sum()),
         int((first.nodes["behaviour"] != "honest").sum()),

@@ -92,7 +92,7 @@ GROUPS = tuple(dict.fromkeys(group for group, _, _ in KNOWN.values()))
 HEADLINES = ("test_metric", "delivered", "welfare", "cheating_gain", "wrong_rate")
 
 DERIVED = {  # name -> (unit, meaning)
-    "settled": ("", "the job ended with the price paid, whether the model is good or not"),
+    "settled": ("", "the job (every job of several) ended with the price paid, good model or not"),
     "cheating_gain": ("money units", "mean income of a bad seller minus that of an honest one"),
     "wrong_rate": ("of 1,000 rounds", "in which CONE accepted a wrong result"),
     "undecided_rate": ("of 1,000 rounds", "in which CONE accepted none"),
