@@ -81,6 +81,29 @@ def test_who_falls_silent_for_its_lie_to_let_cheap_claims_pass_saves_nothing():
     assert both.phase == L.Phase.REFUNDED and both.balances[BUYER] > poor
 
 
+def test_two_cheap_claims_do_not_put_what_they_like_in_the_place_of_a_lie():
+    """One goes out with the truth, the other is left, and wins nothing: the unit falls without a
+    content."""
+    both, lie = lied()
+    before, truth = both.row("pledged"), truth_of(lie)
+    false = [cheap(lie, 1), cheap(lie, 2)]
+    case = dispute(both, 0, by=HONEST).claim(HONEST, truth).fight(1, HONEST)
+    case.judge(1, HONEST, truth)
+    for who, unit in zip(THIEVES, false):
+        case.claim(who, unit)
+    case.wait(TERMS.budget + 1)
+    for number in (2, 3):  # nobody answers for the lie
+        case.do("time_out", number, actor=THIEVES[0])
+    case.fight(4, HONEST).judge(4, HONEST, truth, expect=R.BAD_VALUE)
+    case.wait(TERMS.judging + 1)
+    case.do("time_out", 4, actor=THIEVES[0]).close()
+    assert both.row("ruling") == 0 and both.row("proven") and not both.row("stood")
+    case.book(false[1], expect=R.BAD_VALUE)
+    case.wait(RULES["content_window"])
+    case.book(None)
+    assert all(lost(both, before)) and all(banned(both)) and both.row("spoilt")
+
+
 def test_a_cheap_claim_does_not_turn_a_right_job_into_a_refund():
     """It is answered, or else nobody moves at the last step: what was accepted stands."""
     for is_judged in (True, False):
