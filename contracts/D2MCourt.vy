@@ -13,13 +13,15 @@
 @dev Nobody has a role. A claim's nodes have no other preimage, so anybody may move for any claim,
      and nobody can move wrongly. Amounts are wei; ether leaves at `pay_out`, to the caller only.
      A word of numbers holds eight "lanes" of 32 bits, the first one lowest; the last one of a case
-     has two bits on top for what has become of the claim that stands by right.
+     has three bits on top: two for what has become of the claim that stands by right, and below
+     them one for whether the case is contested.
 """
 
 BPS: constant(uint256) = 10_000
 LANE: constant(uint256) = 2**32 - 1
 MAX_DEPTH: constant(uint256) = 32  # of a claim's tree
 MAX_MEMORY: constant(uint256) = 20  # of the memory's tree
+MAX_CLAIMS: constant(uint256) = 2**29 - 1  # of all cases
 NUM_FEES: constant(uint256) = 2 * (MAX_DEPTH + 2)  # messages that a bond must pay
 MAX_READS: constant(uint256) = 64
 MAX_FACTOR: constant(int256) = 2**40
@@ -67,6 +69,7 @@ struct Case:
     closed: uint256  # block, 0: it is open
     standing: uint256  # number of the claim that stands by right, 0: none does
     fallen: uint256  # what has become of it, 0: it stands
+    contested: uint256  # 1: two claims are out and nobody could judge between them
 
 
 struct Claim:
@@ -233,7 +236,7 @@ def open_for(
     assert 1 <= depth and depth <= min(MAX_DEPTH, 2 * T.budget), "BAD_VALUE"
     assert 1 <= size and size <= MAX_MEMORY and root != empty(bytes32), "BAD_VALUE"
     assert self.cases[name].lanes == 0, "ALREADY_DONE"
-    number: uint256 = self.claims_made + 1
+    number: uint256 = self._next_number()
     self.claims_made = number
     claim: Claim = empty(Claim)
     claim.case = name
@@ -281,6 +284,7 @@ def claim(
     case: Case = self._case(name)
     assert case.closed == 0, "WRONG_PHASE"
     assert case.since == 0 or block.number - case.since <= T.window, "TOO_LATE"
+    number: uint256 = self._next_number()
     root: bytes32 = sha256(concat(left, right))
     assert len(first) == case.depth and len(last) == case.depth, "BAD_VALUE"
     assert self._fold(case.start, 0, first) == root, "BAD_VALUE"
@@ -293,7 +297,6 @@ def claim(
     assert since != 0 and since < block.number, "TOO_EARLY"
     assert msg.value == T.bond, "NOT_ENOUGH_MONEY"
     self.stands[key] = True
-    number: uint256 = self.claims_made + 1
     self.claims_made = number
     self.claims[number] = Claim(
         case=name, left=left, right=right, result=result, purse=owner | (msg.value << 160)
@@ -429,7 +432,8 @@ def time_out(number: uint256):
 def close(name: bytes32):
     """
     @notice The window is over and no duel runs: the claim that is left, if any, has won; that is the
-            one that stands by right, unless somebody has beaten it.
+            one that stands by right, unless somebody has beaten it. If it has fallen and the case
+            is contested, none has won: what is left has not been held against the two that are out.
     """
     case: Case = self._case(name)
     assert case.closed == 0 and case.running == 0, "WRONG_PHASE"
@@ -440,6 +444,8 @@ def close(name: bytes32):
         self.balances[convert(convert(owner, uint160), address)] += purse >> 160
         self.claims[case.waiting].purse = owner
     case.winner = case.standing if case.fallen == 0 and case.standing != 0 else case.waiting
+    if case.fallen != 0 and case.contested == 1:
+        case.winner = 0
     case.closed = block.number
     self._put_case(name, case)
     log Closed(case=name, winner=case.winner)
@@ -693,6 +699,17 @@ def _clip(x: int256) -> int256:
 
 
 @internal
+@view
+def _next_number() -> uint256:
+    """
+    @dev Of a claim; the last lane of a case holds no larger one.
+    """
+    number: uint256 = self.claims_made + 1
+    assert number <= MAX_CLAIMS, "TOO_LATE"
+    return number
+
+
+@internal
 def _match(name: bytes32, before: Case, number: uint256):
     """
     @dev A claim without an opponent waits, or meets the one that does; the case is written.
@@ -742,7 +759,8 @@ def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool, how: uint2
     """
     @dev Who is wrong is out; the winner's bond is filled up from the loser's and it is free again.
          A claim that stands by right is never out, it has fallen (`how`: SILENT or WRONG): it has
-         no bond to fill up another one from, and nobody to pay a prize to.
+         no bond to fill up another one from, and nobody to pay a prize to. Where two others are
+         out by a clock, the case is contested: nobody could judge between them.
          Of the rest the sender gets the fee, the winner's owner its prize; what remains is burned.
     """
     duel: Duel = before
@@ -754,6 +772,8 @@ def _end(number: uint256, before: Duel, a_stays: bool, b_stays: bool, how: uint2
     is_accused: bool = self._is_nobodys(duel.b)
     if is_accused and not b_stays:
         case.fallen = max(case.fallen, how)
+    if how == SILENT and not a_stays and not b_stays:  # two others: else b stays
+        case.contested = 1
     self._pay_fee(duel.b if a_stays and not is_accused else duel.a)
     pot: uint256 = 0
     if not a_stays:
@@ -813,8 +833,9 @@ def _case(name: bytes32) -> Case:
         waiting=(kept.lanes >> 128) & LANE,
         winner=(kept.lanes >> 160) & LANE,
         closed=(kept.lanes >> 192) & LANE,
-        standing=(kept.lanes >> 224) & (2**30 - 1),
+        standing=(kept.lanes >> 224) & MAX_CLAIMS,
         fallen=kept.lanes >> 254,
+        contested=(kept.lanes >> 253) & 1,
     )
 
 
@@ -829,6 +850,7 @@ def _put_case(name: bytes32, case: Case):
         | (case.winner << 160)
         | (case.closed << 192)
         | (case.standing << 224)
+        | (case.contested << 253)
         | (case.fallen << 254)
     )
 

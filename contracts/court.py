@@ -156,7 +156,8 @@ class CourtContract:
         start, program, packed = self._words("cases", _key(name), 3)
         depth, memory, since, running, waiting, winner, closed, last = _lanes(packed)
         since, closed = (block - FIRST_BLOCK if block else -1 for block in (since, closed))
-        rest = (since, running, waiting, winner, closed, last % 2**30, last >> 30)
+        fate = (last % 2**29, last >> 30, bool(last >> 29 & 1))
+        rest = (since, running, waiting, winner, closed, *fate)
         return game.Case(start, program, depth, memory, *rest)
 
     def _claim(self, number: int) -> game.Claim:

@@ -19,6 +19,7 @@ from d2m_jax.ledger.codes import Reason
 
 EMPTY = bytes(32)
 NOBODY = 0  # owner of the claim that stands by right
+MAX_CLAIMS = 2**29 - 1  # of all cases: so many bits has a number in the contract
 NUM_FEES = 2 * (MAX_DEPTH + 2)  # messages that a bond must pay
 PLAY, JUDGE, OVER = 1, 2, 3  # stages of a duel
 A, B = 0, 1  # its sides; a claim that stands by right is always B
@@ -50,6 +51,7 @@ class Case(NamedTuple):
     closed: int = -1  # block in which it was closed
     standing: int = 0  # number of the claim that stands by right, 0: none does
     fallen: int = STANDS  # what has become of it
+    is_contested: bool = False  # two claims are out and nobody could judge between them
 
 
 class Claim(NamedTuple):
@@ -204,13 +206,16 @@ def open_for(
     It costs no bond, and earns none. Its window runs from now; nobody has shown that it begins with
     the start, so a duel may end at the first leaf. Anybody may open cases, each in its own name.
 
-    Checks, in order: BAD_VALUE (as of `open_case`, or no root), ALREADY_DONE.
+    Checks, in order: BAD_VALUE (as of `open_case`, or no root), ALREADY_DONE, TOO_LATE (no number
+    is left for a claim).
     """
     name = case_for(start, program, depth, memory, label, root, opener)
     if not is_open_to(court.terms, depth, memory) or root == EMPTY:
         return court, Reason.BAD_VALUE
     if name in court.cases:
         return court, Reason.ALREADY_DONE
+    if len(court.claims) >= MAX_CLAIMS:
+        return court, Reason.TOO_LATE
     standing, number = Claim(name, NOBODY, root, EMPTY, EMPTY, 0), len(court.claims) + 1
     case = Case(start, program, depth, memory, since=court.block, standing=number)
     court = court._replace(
@@ -242,10 +247,10 @@ def claim(
 ) -> Result:
     """Makes a claim, which meets at once the one that stands by right, or else the one that waits.
 
-    Checks, in order: UNKNOWN_JOB, WRONG_PHASE (closed), TOO_LATE (the window is over), BAD_VALUE
-    (the first leaf is not the start, or the last not the result), ALREADY_DONE (this root stands;
-    one that is out may be claimed again, so that nobody can use up the truth by deserting it),
-    TOO_EARLY (not committed in an earlier block), NOT_ENOUGH_MONEY (not the bond).
+    Checks, in order: UNKNOWN_JOB, WRONG_PHASE (closed), TOO_LATE (the window is over, or no number
+    is left), BAD_VALUE (the first leaf is not the start, or the last not the result), ALREADY_DONE
+    (this root stands; one that is out may be claimed again, so that nobody can use up the truth by
+    deserting it), TOO_EARLY (not committed in an earlier block), NOT_ENOUGH_MONEY (not the bond).
 
     Args:
         court: before.
@@ -263,6 +268,8 @@ def claim(
     if about.closed >= 0:
         return court, Reason.WRONG_PHASE
     if about.since >= 0 and court.block - about.since > court.terms.window:
+        return court, Reason.TOO_LATE
+    if len(court.claims) >= MAX_CLAIMS:
         return court, Reason.TOO_LATE
     if not (
         len(first) == len(last) == about.depth
@@ -442,6 +449,9 @@ def close(court: Court, case: Word) -> Result:
     """The window is over and no duel runs: the claim that is left, if any, has won; that is the one
     that stands by right, unless somebody has beaten it.
 
+    If it has fallen and the case is contested, none has won. Of two claims that a step for the pool
+    parts one may be the truth, and both are out: what is left then has not been held against it.
+
     Checks, in order: UNKNOWN_JOB, WRONG_PHASE (closed, or duels run), TOO_EARLY.
     """
     about = court.cases.get(case)
@@ -456,6 +466,8 @@ def close(court: Court, case: Word) -> Result:
         court = _credit(court, won.owner, won.bond)
         court = _set_claim(court, about.waiting, won._replace(bond=0))
     winner = about.waiting if about.fallen or not about.standing else about.standing
+    if about.fallen and about.is_contested:
+        winner = 0
     done = about._replace(closed=court.block, winner=winner)
     return court._replace(cases={**court.cases, case: done}), Reason.OK
 
@@ -528,14 +540,17 @@ def _end(court: Court, number: int, stays: tuple[bool, bool], actor: int, how: i
     Of the rest of a loser's bond the sender gets the fee, the winner's owner prize_bps of what is
     left then, and the remainder is burned: challenger and liar who are one lose by it. A claim that
     stands by right is never out, it has fallen (`how`: SILENT or WRONG); who beats it wins nothing
-    here, and its own bond is not filled up.
+    here, and its own bond is not filled up. Where two others are out by a clock, the case is
+    contested: nobody could judge between them.
     """
     duel = court.duels[number - 1]
     court = _set_duel(court, number, duel._replace(stage=OVER))
     name = court.claims[duel.claims[A] - 1].case
     case, accused = court.cases[name], _is_accused(court, duel)
     fallen = max(case.fallen, how) if accused and not stays[B] else case.fallen
-    case = case._replace(running=case.running - 1, fallen=fallen)
+    is_open = how == SILENT and not any(stays)  # between two others: B stays if it is accused
+    is_contested = case.is_contested or is_open
+    case = case._replace(running=case.running - 1, fallen=fallen, is_contested=is_contested)
     court = court._replace(cases={**court.cases, name: case})
     losers = [duel.claims[side] for side in (A, B) if not stays[side]]
     if losers:  # none only where both have the same leaf, which cannot be

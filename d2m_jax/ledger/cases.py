@@ -54,7 +54,8 @@ def close_case(
         digest: [] int32 of the one content that goes with the claim that has won, 0: no claim has,
             or there is no such content.
         stood: [] bool, the claim of what was accepted, which stands by right, has won; so it has if
-            the digest is the accepted one.
+            the digest is the accepted one. The caller must name no digest of another work then, and
+            none of the same work where it has fallen: the contract compares roots, here none is.
         proven: [] bool, if it has not: a step was judged by which it is wrong.
         finder: account that made the claim that has won; nobody's where there is no such account.
     """

@@ -44,7 +44,7 @@ GAS: dict[Kind, tuple[int, int, int, int, int, int, int]] = {
     Kind.RESET_JOB: (27571, 1860, 2240, 0, 0, 1792, 14598),
     Kind.TAKE: (36024, 0, 0, 0, 0, 0, 0),
     Kind.OPEN_METRIC: (39208, 0, 0, 0, 0, 0, 0),
-    Kind.CLOSE_CASE: (44133, 0, 0, 0, 0, 0, 0),
+    Kind.CLOSE_CASE: (44259, 0, 0, 0, 0, 0, 0),
     Kind.BOOK_CASE: (159643, 1665, 0, 1734, 12004, 0, 0),
     Kind.OPEN_UNIT: (63426, 0, 0, 5588, 376, 0, 0),
     Kind.DRAW: (65802, 0, 0, 1208, 8344, 0, 0),

@@ -14,7 +14,7 @@ from d2m_jax.court.tournament import hold_trial
 from d2m_jax.court.tree import Tree
 from d2m_jax.ledger import Reason
 from tests.contracts.court import court_artifact, new_court
-from tests.court.worlds import Trace
+from tests.court.worlds import Contest, Trace
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +25,8 @@ A, B = 1_011, 1_012
 
 def play(seeds, make=new_court):
     seen = set()
+    for is_judged in (False, True):
+        Contest(len(seeds), make).play_on(is_judged)
     for seed in seeds:
         trace = Trace(seed, make)
         for _ in range(ACTIONS):
@@ -71,6 +73,9 @@ MUTANTS = {
         "right = duel.right\n", "right = duel.left\n"),
     "silence proves a lie": ("b_stays, SILENT)", "b_stays, WRONG)"),
     "what has fallen wins": ("if case.fallen == 0 and case.standing != 0", "if case.standing != 0"),
+    "what is left of a contested case wins": ("case.contested == 1", "False"),
+    "two that a step judged wrong contest a case": (
+        "if how == SILENT and not a_stays", "if not is_accused and not a_stays"),
     "the first leaf is not the start": (
         "duel.left == case.start, duel.right == case.start",
         "duel.left == case.start, True",
@@ -93,6 +98,18 @@ def test_a_contract_with_a_fault_is_caught(name):
 def test_the_code_fits():
     code = new_court(game.Terms())
     assert len(code.evm.state.get_code(code.address)) < EIP_170 - 7_000
+
+
+def test_there_is_an_end_to_the_numbers_of_claims():
+    """A case has 29 bits for the number of the claim that stands by right."""
+    court, opening = new_court(game.Terms()), (bytes([1]) * 32, bytes([2]) * 32, 3, 5)
+    slot = court.artifact.slots["claims_made"]
+    court.evm.state.set_storage(court.address, slot, game.MAX_CLAIMS - 1)
+    root = bytes([3]) * 32
+    assert court.call(A, "open_for", *opening, bytes(32), root) == Reason.OK
+    name = game.case_for(*opening, bytes(32), root, A)
+    assert court._case(name).standing == game.MAX_CLAIMS and not court._case(name).is_contested
+    assert court.call(A, "open_for", *opening, root, root) == Reason.TOO_LATE
 
 
 def test_nobody_has_a_role():

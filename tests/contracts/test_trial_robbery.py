@@ -12,8 +12,9 @@ from d2m_jax import ledger as L
 from tests.contracts.both import BUYER, LAYOUT, NODES, RIVAL, RULES, SELLERS
 from tests.contracts.court import court_artifact
 from tests.contracts.puppet import PuppetMarket
-from tests.contracts.test_trial import HONEST, lied, right, truth_of
+from tests.contracts.test_trial import HONEST, Rootless, captured, lied, right, truth_of
 from tests.contracts.trial import (
+    JOB,
     ROUNDS,
     TERMS,
     Unit,
@@ -79,6 +80,72 @@ def test_who_falls_silent_for_its_lie_to_let_cheap_claims_pass_saves_nothing():
     assert all(lost(both, before)) and all(banned(both))
     both("WAIT", amount=RULES["challenge_window"])("SETTLE")
     assert both.phase == L.Phase.REFUNDED and both.balances[BUYER] > poor
+
+
+def test_two_cheap_claims_do_not_put_what_they_like_in_the_place_of_a_lie():
+    """One goes out with the truth, the other is left, and wins nothing: the unit falls without a
+    content."""
+    both, lie = lied()
+    before, truth = both.row("pledged"), truth_of(lie)
+    false = [cheap(lie, 1), cheap(lie, 2)]
+    case = dispute(both, 0, by=HONEST).claim(HONEST, truth).fight(1, HONEST)
+    case.judge(1, HONEST, truth)
+    for who, unit in zip(THIEVES, false):
+        case.claim(who, unit)
+    case.wait(TERMS.budget + 1)
+    for number in (2, 3):  # nobody answers for the lie
+        case.do("time_out", number, actor=THIEVES[0])
+    case.fight(4, HONEST).judge(4, HONEST, truth, expect=R.BAD_VALUE)
+    case.wait(TERMS.judging + 1)
+    case.do("time_out", 4, actor=THIEVES[0]).close()
+    assert both.row("ruling") == 0 and both.row("proven") and not both.row("stood")
+    case.book(false[1], expect=R.BAD_VALUE)
+    case.wait(RULES["content_window"])
+    case.book(None)
+    assert all(lost(both, before)) and all(banned(both)) and both.row("spoilt")
+
+
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_only_a_fall_with_a_content_makes_whole_who_was_outvoted(is_hidden):
+    """Not prevented: where the truth is hidden the contract does not know who has told it."""
+    lie = captured()[0]
+    both, truth = agreed(), truth_of(lie)
+    book(both, lie, [lie, lie, lie, truth])
+    slashed = both.row("held")[3]
+    assert slashed > 0
+    memory = lie.run.memory.values
+    for index in range(1, ROUNDS + 1):
+        told = told_in_round(index) if index < ROUNDS else told_in_verification()
+        later = Unit(index, memory, told)
+        book(both, later)
+        memory = later.run.memory.values
+    case = dispute(both, 0, by=HONEST).claim(HONEST, truth).fight(1, HONEST)
+    case.judge(1, HONEST, truth)
+    if is_hidden:
+        case.claim(THIEVES[0], cheap(lie, 1))
+        case.wait(TERMS.budget + 1)
+        case.do("time_out", 2, actor=THIEVES[0]).fight(3, HONEST)
+        case.wait(TERMS.judging + 1)
+        case.do("time_out", 3, actor=THIEVES[0])
+    else:
+        case.wait(TERMS.window + 1)
+    case.close()
+    case.wait(RULES["content_window"])
+    case.book(None if is_hidden else truth)
+    assert banned(both) == [True, True, True, False]
+    assert both.row("held")[3] == (slashed if is_hidden else 0)
+
+
+def test_a_buyer_whose_work_nobody_can_do_has_its_whole_price_back():
+    """Not prevented: units without a result cost it gas, and lock what others have pledged."""
+    both = agreed()
+    rich, there = both.balances[BUYER], both.row("price")
+    for unit in range(ROUNDS + 1):
+        told = told_in_round(unit) if unit < ROUNDS else told_in_verification()
+        book(both, Rootless(unit, JOB.start, told))
+    assert both.phase == L.Phase.VERIFY and any(both.row("pledged"))
+    both("WAIT", amount=RULES["timeout"])("TIME_OUT")
+    assert both.phase == L.Phase.REFUNDED and both.balances[BUYER] == rich + there
 
 
 def test_a_cheap_claim_does_not_turn_a_right_job_into_a_refund():

@@ -57,6 +57,7 @@ class Slow:
         self.claims, self.purse, self.owner, self.alive = [], [], [], []
         self.duels, self.free, self.paid, self.burned = [], [], {}, 0
         self.beaten = []  # how the claim that is nobody's and has no bond has been, each time
+        self.is_open = False  # two claims went out, and nobody said which was wrong
         if standing is not None:
             self.first = 0
             self.claims, self.purse, self.owner, self.alive = [standing], [0], [None], [True]
@@ -153,6 +154,7 @@ class Slow:
         else:
             if stands <= self.terms.judging:
                 return "TOO_EARLY"
+            self.is_open = self.is_open or not duel["trial"]
             self.end(actor, duel, [False, duel["trial"]], "by a clock")
         return OK
 
@@ -189,10 +191,12 @@ class Slow:
             return "TOO_EARLY"
         self.closed = True
         if self.free:
-            (self.winner,) = self.free
-            owner, bond = self.owner[self.winner], self.purse[self.winner]
-            self.paid[owner] = self.paid.get(owner, 0) + bond
-            self.purse[self.winner] = 0
+            (left,) = self.free
+            owner = self.owner[left]
+            self.paid[owner] = self.paid.get(owner, 0) + self.purse[left]
+            self.purse[left] = 0
+            if not (self.beaten and self.is_open):
+                self.winner = left
         elif self.claims and self.owner[0] is None and not self.beaten:
             self.winner = 0
         return OK

@@ -20,6 +20,7 @@ from tests.court.worlds import (
     POOLED,
     TRUTH,
     WORK,
+    Contest,
     Trace,
     honest,
     lying,
@@ -75,6 +76,14 @@ def test_random_games_are_those_of_the_slow_model():
         *(("pay_out", name) for name in ("OK", "NOT_ENOUGH_MONEY")),
     }  # fmt: skip
     assert (True, True) in ended
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_contested_case_is_that_of_the_slow_model(seed):
+    for is_judged in (False, True):
+        trace = Contest(seed).play_on(is_judged)
+        assert trace.court.cases[trace.case].is_contested != is_judged
+        assert (game.ruling(trace.court, trace.case).root != game.EMPTY) == is_judged
 
 
 EXACT = [at for at in range(len(WORK.steps)) if at != POOLED]
@@ -201,6 +210,50 @@ def test_no_claim_is_in_the_way_of_the_truth_before_it_has_met_what_stands(at, a
     assert ruling.root != lie.tree.root
     if answers is at_once:  # else they have beaten it, too: by its silence
         assert ruling.is_proven and ruling.root == honest().tree.root
+
+
+@pytest.mark.parametrize("at", [0, 3, 5])
+@pytest.mark.parametrize("place", range(3))
+def test_two_claims_that_a_pools_step_parts_from_the_truth_do_not_put_a_third_in_its_place(
+    at, place
+):
+    """All three prove the lie wrong. Two go out together; what is left need not be the truth."""
+    lie = lying(at)
+    crowd = [Player(100 + i, lying(POOLED, 50 + i)) for i in range(2)]
+    crowd.insert(place, truth())
+    guard = Player(BAD, lie, claims=False, honest=False)
+    played = play(*crowd, guard, accused=lie.tree.root)
+    case, ruling = played.court.cases[played.case], game.ruling(played.court, played.case)
+    assert ruling.root == game.EMPTY and ruling.owner == game.NOBODY
+    assert case.is_contested and case.waiting and ruling.is_proven
+    left = played.court.claims[case.waiting - 1]
+    assert left.bond == 0 and paid(played, left.owner) > -TERMS.bond / 10  # it has come back
+    assert played.court.burned > TERMS.bond  # those of the other two have not
+
+
+def test_two_lies_in_an_exact_step_do_not_hide_the_truth():
+    """Anybody who has seen their answers can show the step; then nothing is open between them."""
+    lie = lying(5)
+    crowd = [Player(100 + i, lying(3, 50 + i)) for i in range(2)]
+    silent = Player(BAD, lie, answers=never, claims=False, honest=False)
+    played = play(*crowd, truth(), silent, accused=lie.tree.root)
+    assert not played.court.cases[played.case].is_contested
+    assert game.ruling(played.court, played.case).root == RIGHT_ROOT
+
+
+def test_there_is_an_end_to_the_numbers_of_claims(monkeypatch):
+    monkeypatch.setattr(game, "MAX_CLAIMS", 1)
+    opening = RIGHT, RIGHT, WORK.depth, 5
+    court, reason = game.open_for(NEW, GOOD, *opening, bytes(32), RIGHT)
+    assert reason == Reason.OK
+    assert game.open_for(court, GOOD, *opening, RIGHT, RIGHT) == (court, Reason.TOO_LATE)
+    tree, salt = honest().tree, bytes(32)
+    nodes = (*tree.children(tree.depth, 0), RIGHT, tree.proof(0), tree.proof(15), salt)
+    court, _ = game.open_case(court, tree.leaves[0], RIGHT, WORK.depth, 5, salt)
+    case = list(court.cases)[-1]
+    court, _ = game.commit(court, game.promise(case, tree.root, game.address(GOOD), salt))
+    court = game.wait(court, 1)
+    assert game.claim(court, GOOD, case, *nodes, TERMS.bond) == (court, Reason.TOO_LATE)
 
 
 def test_one_honest_party_keeps_the_truth_standing_against_any_number():

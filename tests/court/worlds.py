@@ -171,16 +171,21 @@ class Trace:
         good, duel = self.draw.random() < 0.9, self.court.duel(number)
         nodes = [bytes(32)] * 4
         if duel is not None and duel.stage == game.PLAY:
-            tree = self.runs[duel.claims[duel.turn] - 1].tree
-            left, right = tree.children(duel.height, duel.place)
-            low = high = bytes(32)
-            if duel.height > 1:
-                goes_right = left == duel.left
-                low, high = tree.children(duel.height - 1, 2 * duel.place + goes_right)
-            nodes = [left, right, low, high]
+            nodes = self.nodes(number)
             if not good:
                 nodes[self.draw.randrange(4 if duel.height > 1 else 2)] = bytes([9]) * 32
         self.do("play", number, *nodes, actor=actor, same=self.slow.play(actor, number, good))
+
+    def nodes(self, number):
+        """What the side whose turn it is has to show."""
+        duel = self.court.duel(number)
+        tree = self.runs[duel.claims[duel.turn] - 1].tree
+        left, right = tree.children(duel.height, duel.place)
+        low = high = bytes(32)
+        if duel.height > 1:
+            goes_right = left == duel.left
+            low, high = tree.children(duel.height - 1, 2 * duel.place + goes_right)
+        return [left, right, low, high]
 
     def try_judge(self):
         actor, number = self.draw.choice(self.ACTORS), self.number()
@@ -190,15 +195,19 @@ class Trace:
             expected = self.slow.judge(actor, number, good)
         else:
             ran = self.runs[self.draw.choice(duel.claims) - 1]
-            at = max(duel.place, 1) - 1
-            step, memory = WORK.steps[at], before(WORK, at, ran.given)
-            exact = step.op not in (Op.HALT, Op.POOL)
-            witness = memory.witness(step) if exact else Witness([], [])
-            args = [ran.tree.leaves[at], ran.tree.proof(at), step, self.tree.proof(at), witness]
+            args = self.shown(number, ran)
             if not good and duel.place:
-                args = self.spoil(args, exact)
+                args = self.spoil(args, args[2].op not in (Op.HALT, Op.POOL))
             expected = self.slow.judge(actor, number, good or duel.place == 0)
         self.do("judge", number, *args, actor=actor, same=expected)
+
+    def shown(self, number, ran):
+        """The last step, with the witness of who has done it so."""
+        at = max(self.court.duel(number).place, 1) - 1
+        step, memory = WORK.steps[at], before(WORK, at, ran.given)
+        exact = step.op not in (Op.HALT, Op.POOL)
+        witness = memory.witness(step) if exact else Witness([], [])
+        return [ran.tree.leaves[at], ran.tree.proof(at), step, self.tree.proof(at), witness]
 
     def spoil(self, args, exact):
         checkpoint, proof, step, step_proof, witness = args
@@ -264,6 +273,58 @@ class Trace:
             balances = {k: v for k, v in court.balances.items() if v}
             from_evm = self.contract.state([self.case], self.ACTORS, self.digests)
             assert from_evm == court._replace(balances=balances)
+
+
+class Contest(Trace):
+    """A game with an end that chance hardly finds: a lie falls by silence, of the three claims that
+    have beaten it two go out together, and the third is left."""
+
+    def standing(self):
+        return lying(self.draw.randrange(POOLED))
+
+    def play_on(self, is_judged):
+        """The whole game; the three agree after it. Two are at odds over a step of the pool, or
+        both wrong in an exact one, which is judged."""
+        told = self.draw.sample([TRUTH, 1, 2], 3)
+        lies = [lying(2, 1), lying(2, 2), honest()]
+        self.runs += lies if is_judged else [run(WORK, {POOLED: number}) for number in told]
+        claims = list(zip(self.ACTORS, self.runs[1:], strict=False))
+        for actor, ran in claims:
+            root, owner = ran.tree.root, game.address(actor)
+            self.digests.append(game.promise(self.case, root, owner, bytes(32)))
+            self.do("commit", self.digests[-1], same=OK)
+        self.wait(1)
+        for actor, ran in claims:
+            tree, last = ran.tree, len(ran.tree.leaves) - 1
+            self.do(
+                "claim", self.case, *tree.children(tree.depth, 0), tree.leaves[last],
+                tree.proof(0), tree.proof(last), bytes(32), self.terms.bond,
+                actor=actor, same=self.slow.claim(actor, listed(ran), self.terms.bond),
+            )  # fmt: skip
+        self.stop(1, 2, 3, after=self.terms.budget)
+        for _ in range(WORK.depth):
+            self.show(4)
+        if is_judged:
+            actor, args = self.draw.choice(self.ACTORS), self.shown(4, self.runs[1])
+            self.do("judge", 4, *args, actor=actor, same=self.slow.judge(actor, 4, True))
+        else:
+            self.stop(4, after=self.terms.judging)
+        self.wait(self.terms.window)
+        self.try_close()
+        self.agree()
+        return self
+
+    def stop(self, *numbers, after):
+        """Duels that nobody goes on with end."""
+        self.wait(after + 1)
+        for number in numbers:
+            actor = self.draw.choice(self.ACTORS)
+            self.do("time_out", number, actor=actor, same=self.slow.time_out(actor, number))
+
+    def show(self, number):
+        """An answer."""
+        actor, nodes = self.draw.choice(self.ACTORS), self.nodes(number)
+        self.do("play", number, *nodes, actor=actor, same=self.slow.play(actor, number, True))
 
 
 OK = "OK"
