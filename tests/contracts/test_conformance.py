@@ -139,7 +139,7 @@ def falls_otherwise(codes):
     return False
 
 
-@pytest.mark.few(10, rest="long")
+@pytest.mark.few(6, rest="long")
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_the_contracts_is_caught(name):
     codes = mutant(name)

@@ -84,6 +84,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
+@pytest.mark.few(8, rest="long")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_contract_with_a_fault_is_caught(name):
     old, new = MUTANTS[name]

@@ -104,6 +104,7 @@ def test_hypothesis_finds_no_disagreement():
     run_state_machine_as_test(AllThree, settings=settings(15, 25, print_blob=True))
 
 
+@pytest.mark.long
 def test_a_disagreement_shrinks_to_a_few_actions():
     """The contract closes auctions at once: a bid, and who closes it, are what it takes."""
     broken = new_chain(mutant(HASTY))

@@ -658,6 +658,7 @@ FAULTS = {  # in D2MJobs: (text, changed text, the test that has to find it)
 
 
 @pytest.mark.slow  # compiles the market's contract
+@pytest.mark.few(4, rest="long")
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_the_market_is_caught(name, monkeypatch):
     *change, test = FAULTS[name]
