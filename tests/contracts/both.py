@@ -223,3 +223,11 @@ def fallen(**options):
     both("OPEN_DISPUTE", RIVAL, value=2)
     both.book([None, None, None, GOOD], metric=4_000, sellers=[1, 1, 1])
     return both("WAIT", amount=both.terms["challenge_window"])("SETTLE")
+
+
+def asked_anew(**options):
+    """The first vote on a dispute finds nothing; another is asked for, and finds what was right."""
+    both = matched(**options).book([BAD, BAD, BAD, GOOD], BAD).book([BAD, BAD, BAD, None], BAD)
+    both.book([BAD, BAD, BAD, None], BAD, metric=6_000, sellers=[3, 1, 0])
+    both("OPEN_DISPUTE", NODES[3], value=0).book([None] * len(NODES), 0)
+    return both.book([None, None, None, GOOD])

@@ -116,8 +116,8 @@ FAULTS = {  # name: (file, text, changed text)
     ),
     "a dispute without a result is not asked anew": (
         "D2MJobs",
-        "    j.serial += 1\n    if d.accepted == empty(bytes32):\n",
-        "    if d.accepted == empty(bytes32):\n",
+        "    j.serial += 1\n    is_found: bool",
+        "    is_found: bool",
     ),
     "nothing of the compensation is burned": (
         "D2MJobs",

@@ -11,7 +11,7 @@ import pytest
 
 from d2m_jax import ledger as L
 from d2m_jax.ledger import votes
-from tests.contracts.both import RULES, fallen
+from tests.contracts.both import RULES, asked_anew, fallen
 from tests.contracts.machines import (
     NOT_STORED,
     NUM_STEPS,
@@ -127,12 +127,13 @@ def faulty(chain, trace):
 
 
 def falls_otherwise(codes):
-    """Whether the contracts depart from the ledger where a captured round is overturned, or tried.
+    """Whether the contracts depart from the ledger where a captured round is overturned or tried.
 
     Few random traces get that far with something to lose.
     """
     try:
-        fallen(market=PuppetMarket(LAYOUT, RULES, [0] * LAYOUT.num_accounts, codes.market))
+        for play in (fallen, asked_anew):
+            play(market=PuppetMarket(LAYOUT, RULES, [0] * LAYOUT.num_accounts, codes.market))
         sleep_through(wait_for_court(TrialMarket({**RULES, "bisection": 1}, codes.market)))
     except (AssertionError, ValueError):
         return True
