@@ -4,7 +4,7 @@
     d2m report results/several_jobs-seed0
 
 Each job is about some of the ten digits and has a threshold and three buyers of its own; 24 sellers
-hold data for two jobs each and deposit for both. About 20 s on two cores, most of it compilation.
+hold data for two jobs each and deposit for both. About 12 s on two cores, most of it compilation.
 Three of the four jobs deliver, at 97 to 100 % on their classes; job 3 asks for too much.
 """
 

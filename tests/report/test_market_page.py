@@ -1,6 +1,7 @@
 """The page of one market: the steps of the job, who got what and why, every vote."""
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,7 @@ def test_the_story_is_that_of_the_outcome(run):
         ({"disputed": True, "was_true": True, "upheld": True}, "Dispute", GOOD, "upheld"),
         ({"disputed": True, "was_true": False, "upheld": True}, "Dispute", BAD, "nothing wrong"),
         ({"phase": "settled", "metric": 0.1}, "Settlement", BAD, "a model below its threshold"),
+        ({"phase": "settled", "metric": math.nan}, "Settlement", BAD, "below its threshold"),
         ({"phase": "settled", "metric": 0.99}, "Settlement", GOOD, "Settled"),
         ({"attack_success": 0.25}, "Training", "plain", "opens for 25.0%"),
     ],

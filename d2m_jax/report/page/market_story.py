@@ -1,5 +1,6 @@
 """The job of a market as a list of steps, in words. Host only."""
 
+import math
 from typing import NamedTuple
 
 from d2m_jax.report.page.market_data import Run
@@ -127,7 +128,9 @@ def ending(run: Run) -> Step:
     if slashed:
         said += f" {slashed} sellers lose their deposit on evidence of harm."
     settled = closing["phase"] == "settled"
-    delivered = settled and round(1e4 * closing["metric"]) >= round(1e4 * closing["tau"])
+    metric = closing["metric"]
+    reached = math.isfinite(metric) and round(1e4 * metric) >= round(1e4 * closing["tau"])
+    delivered = settled and reached
     if settled and not delivered:
         said += " The buyer paid for a model below its threshold."
     return Step("Settlement", said, GOOD if delivered else BAD if settled else PLAIN)
